@@ -1,0 +1,1 @@
+"""Reading, verifying and exporting the ledger."""

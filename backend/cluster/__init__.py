@@ -1,0 +1,1 @@
+"""Kubernetes: connection, list and watch, server-side apply, access reviews."""

@@ -1,0 +1,1 @@
+"""What every room shares: references, ports, errors, events, view types, text sanitising. Imports no other room."""

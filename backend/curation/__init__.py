@@ -1,0 +1,1 @@
+"""Policy, gates, decisions and the curated library."""

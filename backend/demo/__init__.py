@@ -1,0 +1,1 @@
+"""The demo yard's servers: registry, cluster and GPUs on loopback. Imports nothing of the domain."""

@@ -1,0 +1,1 @@
+"""Signatures, SBOMs, licences and vulnerability reports."""

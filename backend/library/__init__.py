@@ -1,0 +1,1 @@
+"""Rules, catalogue, classification and tag order."""

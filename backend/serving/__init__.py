@@ -1,0 +1,1 @@
+"""Manifests, plans, snapshots and verdicts of InferenceServices."""

@@ -1,0 +1,1 @@
+"""SQLite: connection, migrations, transactions, the ledger and the lease."""

@@ -1,0 +1,1 @@
+"""NVML, DCGM and model-server metrics, joined into what every GPU does."""

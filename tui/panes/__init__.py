@@ -1,0 +1,1 @@
+"""The panes; each is a folder of its own."""
