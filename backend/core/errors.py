@@ -22,6 +22,7 @@
     - StoreDamagedError         it is not a database, or is corrupt
     - StoreTooNewError          a newer program made it
     - StoreUnwritableError      disk full, read-only, or a file system that cannot hold it
+    - StoreConstraintError      a rule of the database refuses the change (unique, foreign key, append-only)
   - LedgerError                 exit 1, the ledger does not verify; carries the first bad entry
   - PartialFailureError         exit 1, some parts were done and some failed
   - InterruptedByUserError      exit 130
@@ -166,6 +167,10 @@ class StoreTooNewError(StoreError):
 
 class StoreUnwritableError(StoreError):
     """The disk is full or read-only, or the file system cannot hold the database."""
+
+
+class StoreConstraintError(StoreError):
+    """A rule of the database refuses the change: a unique key, a foreign key, a check, an append-only table."""
 
 
 class LedgerError(ModelyardError):
