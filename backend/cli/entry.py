@@ -1,0 +1,68 @@
+"""Runs a command line and turns every outcome into the contract's exit status and a one-line error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from backend.cli.options import GlobalOptions, hoist
+from backend.core.errors import InterruptedByUserError, ModelyardError
+from backend.core.text import sanitise
+
+if TYPE_CHECKING:
+    from backend.yard import ScreenRequest
+
+_LOG = logging.getLogger(__name__)
+OpenScreen = Callable[["ScreenRequest"], int]
+
+
+def run(arguments: Sequence[str], open_screen: OpenScreen) -> int:
+    """Do what the arguments say.
+
+    Args:
+        open_screen: runs the screen, and gives its exit status.
+
+    Returns:
+        The exit status by the contract.
+    """
+    debug = "--debug" in arguments
+    try:
+        options, words = hoist(arguments)
+        if not words:
+            from backend.cli.screen import show_screen
+
+            return show_screen(options, open_screen)
+        return _command(options, words, open_screen)
+    except ModelyardError as error:
+        return _failed(error, debug=debug)
+    except KeyboardInterrupt:
+        return _failed(InterruptedByUserError(), debug=False)
+    except BrokenPipeError:
+        # Whoever read our output went away, as `head` does: nothing is left to say, and to no one.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        _LOG.exception("unexpected failure")
+        if debug:
+            traceback.print_exc()
+        reason = sanitise(f"{type(error).__name__}: {error}", 500)
+        sys.stderr.write(f"modelyard: unexpected failure: {reason}; run it again with --debug and report what it says\n")
+        return 1
+
+
+def _command(options: GlobalOptions, words: list[str], open_screen: OpenScreen) -> int:
+    from backend.cli.application import invoke
+
+    return invoke(options, words, open_screen)
+
+
+def _failed(error: ModelyardError, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"modelyard: {sanitise(str(error), 2000)}\n")
+    return error.exit_code

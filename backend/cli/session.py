@@ -1,0 +1,92 @@
+"""What a command needs: the options, a printer, and a yard that is opened for it and closed after it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from backend.cli.options import GlobalOptions
+from backend.cli.output import Printer, note
+from backend.config import LoadedConfiguration, load_configuration, state_folder
+from backend.core.errors import StoreUnwritableError, UsageError
+from backend.core.logs import LogFile, Redactor
+from backend.yard import Yard, YardOptions
+
+if TYPE_CHECKING:
+    from backend.cli.entry import OpenScreen
+
+_Result = TypeVar("_Result")
+
+
+class Session:
+    """One invocation of the command line."""
+
+    def __init__(self, options: GlobalOptions, open_screen: OpenScreen) -> None:
+        self.options = options
+        self.open_screen = open_screen
+        self.print = Printer(options.output)
+
+    def run(self, work: Callable[[Yard], Awaitable[_Result]]) -> _Result:
+        """Open the yard, do the work on it, close it.
+
+        Raises:
+            ModelyardError: whatever failed.
+        """
+        configuration = load_configuration(self.options.config)
+        redactor = Redactor()
+        with logging_to_file(redactor, debug=self.options.debug):
+            return asyncio.run(self._worked(configuration, redactor, work))
+
+    def confirm(self, question: str) -> None:
+        """Ask before something that cannot be taken back, unless `--yes` was given.
+
+        Raises:
+            UsageError: there is nobody to ask, or they said no.
+        """
+        if self.options.yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError(question, "there is no terminal to ask on", "give --yes to go ahead")
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise UsageError(question, "you did not confirm", "answer y, or give --yes")
+
+    async def _worked(
+        self, configuration: LoadedConfiguration, redactor: Redactor, work: Callable[[Yard], Awaitable[_Result]]
+    ) -> _Result:
+        yard = await Yard.open(configuration, yard_options(self.options), redactor=redactor)
+        try:
+            for text in configuration.notes:
+                note(text)
+            return await work(yard)
+        finally:
+            await yard.close()
+
+
+def yard_options(options: GlobalOptions) -> YardOptions:
+    """The part of the options that the yard itself needs."""
+    return YardOptions(database=options.database, context=options.context, read_only=options.read_only)
+
+
+@contextmanager
+def logging_to_file(redactor: Redactor, *, debug: bool) -> Iterator[None]:
+    """Log to the state folder while the block runs.
+
+    Raises:
+        StoreUnwritableError: the log cannot be written.
+    """
+    try:
+        log = LogFile(state_folder(), redactor=redactor, debug=debug)
+    except OSError as error:
+        raise StoreUnwritableError(
+            f"log in {state_folder()}", error.strerror or str(error), "make the folder writable, or set XDG_STATE_HOME"
+        ) from error
+    try:
+        yield
+    finally:
+        log.close()

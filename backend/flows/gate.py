@@ -1,0 +1,204 @@
+"""The one way to a mutation, of the cluster or of a decision.
+
+In this order: read-only, identity, role, the cluster's access review, policy, dry run, precondition, and the ledger.
+A refusal at any of them is an entry of the ledger too. What passes gets a `Permit`, without which no adapter changes
+anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import msgspec
+
+from backend.core.actors import Actor, Role
+from backend.core.canonical import Json
+from backend.core.errors import (
+    ConflictError,
+    ModelyardError,
+    ReadOnlyError,
+    RefusedError,
+    RoleError,
+    StoreError,
+)
+from backend.core.events import EventHub, LedgerAppended, Topic
+from backend.core.permits import Permit
+from backend.core.ports import Clock
+from backend.core.views import LedgerEntryView
+from backend.store import ledger
+from backend.store.connection import Database
+
+_LOG = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+_Check = Callable[[], Awaitable[None]]
+
+
+class Reach(StrEnum):
+    """What a mutation changes, and so how the ledger tells of it."""
+
+    STORE = "store"  # one transaction holds the change and its entry
+    CLUSTER = "cluster"  # an entry before, and one after that says how it ended
+
+
+class Mutation(msgspec.Struct, frozen=True):
+    """Something that changes a cluster, a decision or the library.
+
+    Attributes:
+        name: as permits and the ledger name it.
+        role: who may ask for it.
+        reach: what it changes.
+        phrase: for messages: "to approve".
+    """
+
+    name: str
+    role: Role
+    reach: Reach
+    phrase: str
+
+
+MUTATIONS: Final[Mapping[str, Mutation]] = {
+    mutation.name: mutation
+    for mutation in (
+        Mutation("library.synchronise", Role.OPERATOR, Reach.STORE, "to synchronise"),
+        Mutation("evidence.import", Role.CURATOR, Reach.STORE, "to hand in evidence"),
+        Mutation("queue.approve", Role.APPROVER, Reach.STORE, "to approve"),
+        Mutation("queue.reject", Role.APPROVER, Reach.STORE, "to reject"),
+        Mutation("queue.revoke", Role.APPROVER, Reach.STORE, "to revoke"),
+        Mutation("queue.waive", Role.APPROVER, Reach.STORE, "to waive"),
+        Mutation("deploy.apply", Role.OPERATOR, Reach.CLUSTER, "to apply"),
+        Mutation("deploy.rollback", Role.OPERATOR, Reach.CLUSTER, "to roll back"),
+        Mutation("deploy.scale", Role.OPERATOR, Reach.CLUSTER, "to scale"),
+        Mutation("deploy.stop", Role.OPERATOR, Reach.CLUSTER, "to stop"),
+        Mutation("deploy.start", Role.OPERATOR, Reach.CLUSTER, "to start"),
+        Mutation("deploy.delete", Role.OPERATOR, Reach.CLUSTER, "to delete"),
+    )
+}
+
+
+class Checks(msgspec.Struct, frozen=True, kw_only=True):
+    """What else must hold, each raising a RefusedError or ConflictError when it does not; None: does not apply."""
+
+    access: _Check | None = None
+    policy: _Check | None = None
+    dry_run: _Check | None = None
+    precondition: _Check | None = None
+
+
+class Gate:
+    """Lets mutations through, one at a time, and records what became of them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        hub: EventHub,
+        actor: Callable[[], Awaitable[Actor]],
+        writes_off: Callable[[], str],
+    ) -> None:
+        """
+        Args:
+            actor: tells who acts; raises IdentityError or UnreachableError when it cannot be told.
+            writes_off: why nothing may be changed, or empty.
+        """
+        self._database = database
+        self._clock = clock
+        self._hub = hub
+        self._actor = actor
+        self._writes_off = writes_off
+
+    async def run(
+        self,
+        name: str,
+        object: str,
+        action: Callable[[Permit], Awaitable[_Result]],
+        *,
+        checks: Checks | None = None,
+        detail: Mapping[str, Json] | None = None,
+        told: Callable[[_Result], Mapping[str, Json]] | None = None,
+    ) -> _Result:
+        """Do `action` if everything lets it through.
+
+        Args:
+            name: of the mutation, a key of MUTATIONS.
+            object: what is changed, as the ledger names it.
+            action: does the change; it spends the permit, and for a mutation of the store appends to the ledger in
+                the transaction of the change.
+            checks: what else must hold.
+            detail: what was asked for, for the ledger.
+            told: what to say of the result in the ledger; for mutations of the cluster.
+
+        Raises:
+            RefusedError, ConflictError: a check does not hold; recorded as refused.
+            ModelyardError: the action failed; recorded as failed where something may have been changed.
+        """
+        mutation = MUTATIONS[name]
+        asked = dict(detail or {})
+        actor = await self._admitted(mutation, object, checks or Checks(), asked)
+        permit = Permit(mutation=name, object=object, actor=actor)
+        if mutation.reach is Reach.STORE:
+            try:
+                return await action(permit)
+            except (RefusedError, ConflictError) as error:
+                await self._record_refusal(actor, mutation, object, asked, error)
+                raise
+        await self.record(actor, name, object, "started", asked)
+        try:
+            result = await action(permit)
+        except ModelyardError as error:
+            outcome = "refused" if isinstance(error, RefusedError | ConflictError) else "failed"
+            await self.record(actor, name, object, outcome, {**asked, "error": str(error)})
+            raise
+        await self.record(actor, name, object, "done", {**asked, **(told(result) if told else {})})
+        return result
+
+    async def record(
+        self, actor: Actor, action: str, object: str, outcome: str, detail: Mapping[str, Json]
+    ) -> LedgerEntryView:
+        """Append an entry to the ledger by itself, and tell subscribers."""
+        async with self._database.transaction() as transaction:
+            entry = await ledger.append(
+                transaction, at=self._clock.now(), actor=actor, action=action, object=object, outcome=outcome,
+                detail=detail,
+            )
+        self._hub.publish(Topic.LEDGER, LedgerAppended(key=str(entry.seq), entry=entry))
+        return entry
+
+    async def _admitted(self, mutation: Mutation, object: str, checks: Checks, asked: Mapping[str, Json]) -> Actor:
+        actor = await self._actor()
+        try:
+            self._require_writes(mutation, object)
+            if not actor.may(mutation.role):
+                raise RoleError(
+                    f"{mutation.name} of {object}",
+                    f"{actor.name} does not have the role {mutation.role.value}, which is needed {mutation.phrase}",
+                    "ask an administrator of the yard for the role, or somebody who has it to do this",
+                )
+            for check in (checks.access, checks.policy, checks.dry_run, checks.precondition):
+                if check is not None:
+                    await check()
+        except (RefusedError, ConflictError) as error:
+            await self._record_refusal(actor, mutation, object, asked, error)
+            raise
+        return actor
+
+    def _require_writes(self, mutation: Mutation, object: str) -> None:
+        if reason := self._writes_off():
+            raise ReadOnlyError(
+                f"{mutation.name} of {object}", reason, f"start modelyard without --read-only {mutation.phrase}"
+            )
+
+    async def _record_refusal(
+        self, actor: Actor, mutation: Mutation, object: str, asked: Mapping[str, Json], error: ModelyardError
+    ) -> None:
+        if self._database.read_only:
+            _LOG.warning("refused and not recorded, the database is read-only: %s", error)
+            return
+        refused = {**asked, "reason": str(error), "error": type(error).__name__}
+        try:
+            await self.record(actor, mutation.name, object, "refused", refused)
+        except StoreError:
+            _LOG.exception("a refusal of %s could not be recorded", mutation.name)
