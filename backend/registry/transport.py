@@ -158,7 +158,12 @@ class Transport:
             pass
         try:
             async for attempt in stamina.retry_context(
-                on=_PassingError, attempts=_ATTEMPTS_AFTER_FAILURE, timeout=None, wait_initial=0.3, wait_max=2.0
+                on=_PassingError,
+                attempts=_ATTEMPTS_AFTER_FAILURE,
+                timeout=None,
+                wait_initial=0.2,
+                wait_max=1.0,
+                wait_jitter=0.2,
             ):
                 with attempt:
                     return await self._once(method, url, headers, limit=limit, where=where)
@@ -332,7 +337,8 @@ def _failure(error: Exception, where: str, seconds: float) -> ModelyardError | _
         return MalformedDataError(
             where, "the registry names an address that cannot be used", "tell the registry's operator"
         )
-    tls = _cause(error, ssl.SSLError)
+    chain = _causes(error)
+    tls = next((cause for cause in chain if isinstance(cause, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return UnreachableError(
             where,
@@ -341,17 +347,19 @@ def _failure(error: Exception, where: str, seconds: float) -> ModelyardError | _
         )
     if tls is not None:
         return UnreachableError(
-            where, f"it does not speak TLS: {getattr(tls, 'reason', None) or tls}", "check scheme and port of its url"
+            where, f"it does not speak TLS: {tls.reason or tls}", "check scheme and port of the registry's url"
         )
-    system = _cause(error, OSError)
-    reason = getattr(system, "strerror", None) or str(error) or type(error).__name__
+    told = (cause.strerror for cause in chain if isinstance(cause, OSError) and cause.strerror)
+    reason = next(told, str(error) or type(error).__name__)
     return _PassingError(UnreachableError(where, f"the connection failed: {reason}", _LOOK_AT_REGISTRY))
 
 
-def _cause(error: BaseException, kind: type[BaseException]) -> BaseException | None:
-    seen: BaseException | None = error
-    for _ in range(10):
-        if seen is None or isinstance(seen, kind):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what led to it; of several attempts to connect, the first."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and len(chain) < 16:
+        chain.append(current)
+        following = current.__cause__ or current.__context__
+        current = following.exceptions[0] if isinstance(following, BaseExceptionGroup) else following
+    return chain
