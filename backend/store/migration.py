@@ -57,16 +57,13 @@ def statements(script: str) -> Iterator[str]:
     Raises:
         ValueError: the script ends within a statement.
     """
-    pending: list[str] = []
-    for line in script.splitlines(keepends=True):
-        if not pending and (not line.strip() or line.lstrip().startswith("--")):
-            continue
-        pending.append(line)
-        text = "".join(pending)
-        if sqlite3.complete_statement(text):
-            yield text.strip()
-            pending.clear()
-    if "".join(pending).strip():
+    pending = ""
+    for piece in re.findall(r"[^;]*;|[^;]+\Z", script):
+        pending += piece
+        if sqlite3.complete_statement(pending):
+            yield pending.strip()
+            pending = ""
+    if any(line.strip() and not line.lstrip().startswith("--") for line in pending.splitlines()):
         raise ValueError("the script ends within a statement")
 
 
