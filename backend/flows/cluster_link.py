@@ -1,0 +1,89 @@
+"""The cluster that the yard works on: connected when first needed, and what it last said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from backend.cluster.client import ClusterClient
+from backend.cluster.connection import ClusterConnection
+from backend.core.errors import AuthenticationError, ConfigurationError, ModelyardError
+from backend.core.events import EventHub, SourceChanged, Topic
+from backend.core.ports import Clock
+from backend.core.views import SourceState, SourceView
+
+
+class ClusterLink:
+    """One context of the kubeconfig.
+
+    Attributes:
+        namespaces: to look at; empty: all that may be listed.
+        source: what the cluster last said.
+    """
+
+    def __init__(
+        self, context: str | None, namespaces: tuple[str, ...], *, clock: Clock, hub: EventHub,
+        changed: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            context: of the kubeconfig, or None: the current one.
+            changed: called after `source` changed.
+        """
+        self._context = context
+        self.namespaces = namespaces
+        self._clock = clock
+        self._hub = hub
+        self._changed = changed
+        self._client: ClusterClient | None = None
+        self._connecting = asyncio.Lock()
+        self.source = SourceView(
+            name=context or "cluster", kind="cluster", state=SourceState.ABSENT, as_of=None, detail="not asked yet"
+        )
+
+    @property
+    def context(self) -> str:
+        """The context's name, as far as it is known."""
+        return self._client.context if self._client is not None else self._context or ""
+
+    async def client(self) -> ClusterClient:
+        """The client, connected on first use.
+
+        Raises:
+            ConfigurationError: there is no usable kubeconfig or context.
+        """
+        async with self._connecting:
+            if self._client is None:
+                try:
+                    connection = await ClusterConnection.open(self._context, clock=self._clock)
+                except ModelyardError as error:
+                    self.heard(error)
+                    raise
+                self._client = ClusterClient(connection, clock=self._clock)
+            return self._client
+
+    def heard(self, error: ModelyardError | None, detail: str = "") -> None:
+        """Note that the cluster answered, or why it did not, and tell subscribers when the state is new."""
+        state = SourceState.LIVE
+        if isinstance(error, ConfigurationError):
+            state = SourceState.ABSENT
+        elif isinstance(error, AuthenticationError):
+            state = SourceState.REFUSED
+        elif error is not None:
+            state = SourceState.LOST
+        said = error.why if error else detail
+        known = self.source
+        # While it is live, when it was last heard is of no interest, and telling would repaint the screen for nothing.
+        if state is SourceState.LIVE and known.state is state and known.detail == said:
+            return
+        self.source = SourceView(
+            name=self.context or "cluster", kind="cluster", state=state, as_of=self._clock.now(), detail=said
+        )
+        self._hub.publish(Topic.SOURCES, SourceChanged(key="cluster", source=self.source))
+        self._changed()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
