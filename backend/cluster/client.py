@@ -1,0 +1,201 @@
+"""What the yard changes on an API server. Every change takes a `Permit` and spends it; a dry run takes none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from backend.cluster.answers import MAX_OBJECT, object_of, placed, require
+from backend.cluster.connection import ClusterConnection, Response
+from backend.cluster.objects import KubeObject, ObjectMeta
+from backend.cluster.reader import ClusterReader
+from backend.cluster.resources import Resource, resource_of
+from backend.cluster.status import FieldConflict, field_conflicts, read_status
+from backend.core.errors import ConflictError
+from backend.core.permits import Permit
+from backend.core.ports import Clock
+
+Item = TypeVar("Item", bound=KubeObject)
+
+#: Name under which our fields are managed; the demo and the contract tests rely on it too.
+FIELD_MANAGER: Final = "modelyard"
+_APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
+
+#: The mutations that each changing call serves, by their names in the gate's table.
+APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback")
+PATCH_MUTATIONS: Final = ("deploy.scale", "deploy.stop", "deploy.start")
+DELETE_MUTATIONS: Final = ("deploy.delete",)
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """An API server's answer to an apply, dry or not.
+
+    Attributes:
+        object: as it is, or for a dry run would be, afterwards.
+        created: it did not exist before.
+    """
+
+    object: dict[str, Any]
+    created: bool
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """The object's metadata, typed."""
+        return msgspec.convert(self.object.get("metadata") or {}, ObjectMeta)
+
+
+class ClusterClient(ClusterReader):
+    """One API server, as one context of the kubeconfig reaches it, to read and to change."""
+
+    @classmethod
+    async def open(
+        cls, context: str | None = None, kubeconfig: Path | None = None, *, clock: Clock
+    ) -> ClusterClient:
+        """Read the kubeconfig; see `ClusterConnection.open`."""
+        return cls(await ClusterConnection.open(context, kubeconfig, clock=clock), clock=clock)
+
+    async def dry_run_apply(
+        self, manifest: Mapping[str, Any], *, resource_version: str | None = None, forced: Sequence[str] = ()
+    ) -> Applied:
+        """What a server-side apply would make of the object; changes nothing.
+
+        Raises:
+            AdmissionError, AccessDeniedError, ConflictError, NotFoundError: as the real apply would.
+        """
+        return await self._apply(manifest, resource_version, forced, dry_run=True)
+
+    async def apply(
+        self, permit: Permit, manifest: Mapping[str, Any], *, resource_version: str | None = None,
+        absent: bool = False, forced: Sequence[str] = (),
+    ) -> Applied:
+        """Server-side apply of one object under our field manager, with strict field validation.
+
+        Args:
+            resource_version: that the object must still have; None: whatever it is.
+            absent: the object must not exist.
+            forced: fields that may be taken from their managers (`.spec.predictor.maxReplicas`); a conflict over any
+                other refuses the apply. Fields that our own patches wrote are taken in any case.
+
+        Raises:
+            ConflictError: the precondition does not hold, or somebody else manages a field.
+            AdmissionError: schema, webhook or policy refuse. AccessDeniedError: RBAC does.
+        """
+        permit.spend(*APPLY_MUTATIONS)
+        resource, namespace, name = _target(manifest)
+        if absent and await self.find(resource, namespace, name) is not None:
+            raise _appeared(resource, namespace, name)
+        applied = await self._apply(manifest, resource_version, forced, dry_run=False)
+        if absent and not applied.created:
+            raise _appeared(resource, namespace, name)
+        return applied
+
+    async def merge_patch(
+        self, permit: Permit, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any], *,
+        resource_version: str | None = None,
+    ) -> dict[str, Any]:
+        """JSON merge patch of one object (RFC 7386): annotations, replica counts.
+
+        Raises:
+            ConflictError: the object does not have `resource_version` any more.
+        """
+        permit.spend(*PATCH_MUTATIONS)
+        return await self._merge(resource, namespace, name, patch, resource_version, dry_run=False)
+
+    async def dry_run_merge_patch(
+        self, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a merge patch would make of the object; changes nothing."""
+        return await self._merge(resource, namespace, name, patch, None, dry_run=True)
+
+    async def delete(
+        self, permit: Permit, resource: Resource[Item], namespace: str | None, name: str, *, uid: str = "",
+        resource_version: str = "",
+    ) -> None:
+        """Delete one object; what it owns goes after it.
+
+        Args:
+            uid, resource_version: that it must have; empty: whatever they are.
+
+        Raises:
+            ConflictError: it is not the object that was seen. NotFoundError: it is gone.
+        """
+        permit.spend(*DELETE_MUTATIONS)
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        options: dict[str, Any] = {
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "preconditions": {key: value for key, value in preconditions.items() if value},
+        }
+        response = await self.connection.request(
+            "DELETE", resource.path(namespace, name), body=msgspec.json.encode(options), limit=MAX_OBJECT
+        )
+        require(response, f"deletion of {resource.kind} {placed(namespace, name)}")
+
+    async def _merge(
+        self, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any],
+        resource_version: str | None, *, dry_run: bool,
+    ) -> dict[str, Any]:
+        body = dict(patch)
+        if resource_version:
+            body["metadata"] = {**body.get("metadata", {}), "resourceVersion": resource_version}
+        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        if dry_run:
+            params["dryRun"] = "All"
+        what = f"change of {resource.kind} {placed(namespace, name)}"
+        response = await self.connection.request(
+            "PATCH", resource.path(namespace, name), params=params, body=msgspec.json.encode(body),
+            content_type=_MERGE, limit=MAX_OBJECT,
+        )
+        require(response, what)
+        return object_of(response, what)
+
+    async def _apply(
+        self, manifest: Mapping[str, Any], resource_version: str | None, forced: Sequence[str], *, dry_run: bool
+    ) -> Applied:
+        resource, namespace, name = _target(manifest)
+        body = dict(manifest)
+        if resource_version:
+            body["metadata"] = {**body["metadata"], "resourceVersion": resource_version}
+        content = msgspec.json.encode(body)
+        what = f"{'dry run' if dry_run else 'apply'} of {resource.kind} {placed(namespace, name)}"
+        response = await self._send_apply(resource, namespace, name, content, dry_run=dry_run, force=False)
+        if response.status == 409 and (status := read_status(response.body)) is not None:
+            conflicts = field_conflicts(status)
+            if conflicts and all(_may_take(conflict, forced) for conflict in conflicts):
+                response = await self._send_apply(resource, namespace, name, content, dry_run=dry_run, force=True)
+        require(response, what)
+        return Applied(object=object_of(response, what), created=response.status == 201)
+
+    async def _send_apply(
+        self, resource: Resource[Any], namespace: str | None, name: str, content: bytes, *, dry_run: bool, force: bool
+    ) -> Response:
+        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        if dry_run:
+            params["dryRun"] = "All"
+        if force:
+            params["force"] = "true"
+        return await self.connection.request(
+            "PATCH", resource.path(namespace, name), params=params, body=content, content_type=_APPLY,
+            limit=MAX_OBJECT,
+        )
+
+
+def _may_take(conflict: FieldConflict, forced: Sequence[str]) -> bool:
+    """Whether a field may be taken: it was named, or our own merge patch (stop, scale) wrote it."""
+    return conflict.manager == FIELD_MANAGER or conflict.field in forced
+
+
+def _target(manifest: Mapping[str, Any]) -> tuple[Resource[Any], str | None, str]:
+    resource = resource_of(manifest)
+    metadata = manifest.get("metadata") or {}
+    return resource, metadata.get("namespace") if resource.namespaced else None, str(metadata.get("name") or "")
+
+
+def _appeared(resource: Resource[Any], namespace: str | None, name: str) -> ConflictError:
+    return ConflictError(
+        f"apply of {resource.kind} {placed(namespace, name)}", "somebody made it since the plan", "make a new plan",
+        conflicts=[f"{resource.kind} {placed(namespace, name)} exists"],
+    )

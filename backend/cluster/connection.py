@@ -1,0 +1,276 @@
+"""A connection to one API server: kubeconfig and credentials in, raw bytes out. Nothing here blocks the event loop.
+
+Requests go through one aiohttp session of our own: kubernetes' generated clients decode every field into models, which
+stalls the loop for half a second per thousand pods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from backend.cluster.credentials import Credential, is_loopback, load_credential
+from backend.cluster.kubeconfig import KubeContext, kubeconfig_paths, read_context
+from backend.core.errors import LimitExceededError, ModelyardError, UnreachableError
+from backend.core.ports import Clock
+from backend.core.text import sanitise
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_CONNECT_TIMEOUT: Final = 10.0
+_TOTAL_TIMEOUT: Final = 60.0
+#: Largest answer that is taken whole; a page of 500 objects of KServe is below 2 MB.
+_MAX_BODY: Final = 256 * 1024 * 1024
+#: How often a GET that the server is too busy for is asked again, and how long its Retry-After may let us wait.
+_BUSY_RETRIES: Final = 3
+_MAX_RETRY_AFTER: Final = 10.0
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Response(msgspec.Struct, frozen=True):
+    """An answer read whole: status, headers with lower-case names, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class ClusterConnection:
+    """Sends requests to the API server of one context of a kubeconfig.
+
+    Attributes:
+        context: the context that it serves.
+        requests, bytes_received: counted since it was opened; a watch is one request.
+    """
+
+    def __init__(
+        self, context: KubeContext, credential: Credential, session: aiohttp.ClientSession, *, clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.context = context
+        self.requests = 0
+        self.bytes_received = 0
+        self._credential = credential
+        self._session = session
+        self._clock = clock
+        self._sleep = sleep
+        self._renewal = asyncio.Lock()
+        # A cluster on this machine gains nothing from compression, and pays for it in both processes.
+        near = is_loopback(urlsplit(context.server).hostname or "")
+        self._encoding = "identity" if near else "gzip"
+
+    @classmethod
+    async def open(
+        cls, context: str | None = None, kubeconfig: Path | None = None, *, clock: Clock, sleep: Sleep = asyncio.sleep
+    ) -> ClusterConnection:
+        """Read the kubeconfig and its credentials. The server is not asked anything yet.
+
+        Args:
+            context: a name, or None: the current one.
+            kubeconfig: a file, or None: `$KUBECONFIG`, or `~/.kube/config`.
+
+        Raises:
+            ConfigurationError: the kubeconfig is missing, unreadable or malformed, or has no such context.
+            AuthenticationError: its exec plugin failed.
+        """
+        paths = kubeconfig_paths(kubeconfig, os.environ)
+        chosen = await asyncio.to_thread(read_context, paths, context)
+        credential = await load_credential(chosen)
+        return cls(chosen, credential, await _new_session(), clock=clock, sleep=sleep)
+
+    @property
+    def authority_hash(self) -> str:
+        """`sha256:` of the certificate authority that the server must be signed by, or empty."""
+        return self._credential.authority_hash
+
+    @property
+    def impersonates(self) -> str:
+        """Whom the kubeconfig makes us act as, or empty."""
+        return self.context.impersonates
+
+    async def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None,
+        content_type: str = "application/json", accept: str = "application/json", limit: int = _MAX_BODY,
+        patience: float = _TOTAL_TIMEOUT,
+    ) -> Response:
+        """Send a request and read its answer, whatever its status.
+
+        A GET that the server is too busy for is sent again after its Retry-After; a request that is refused with 401
+        is sent once more when the credential could be renewed.
+
+        Args:
+            path: below the server, percent-encoded.
+            limit: bytes of the answer that are taken.
+            patience: seconds for everything.
+
+        Raises:
+            UnreachableError: no answer came.
+            LimitExceededError: the answer is larger than `limit`.
+            AuthenticationError, ConfigurationError: the credential could not be renewed.
+        """
+        headers = {"Accept": accept, "Accept-Encoding": self._encoding}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        renewed = False
+        busy = 0
+        while True:
+            credential = await self._current()
+            response = await self._exchange(method, path, params, body, headers, credential, limit, patience)
+            if response.status == 401 and credential.renewable and not renewed:
+                renewed = True
+                await self._renew(credential)
+                continue
+            if response.status == 429 and method == "GET" and busy < _BUSY_RETRIES:
+                busy += 1
+                await self._sleep(_retry_after(response.headers))
+                continue
+            return response
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Mapping[str, str], silence: float
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """GET an answer that goes on: its status, and its bytes as they come.
+
+        Args:
+            silence: seconds without a byte after which it counts as lost.
+
+        Raises:
+            UnreachableError: no answer came, it broke off, or it fell silent.
+        """
+        import aiohttp
+
+        credential = await self._current()
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=silence)
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        self.requests += 1
+        try:
+            async with self._session.get(
+                self._address(path, params), timeout=timeout, **self._options(headers, credential)
+            ) as answer:
+                if answer.status == 401 and credential.renewable:
+                    await self._renew(credential)
+                yield answer.status, self._chunks(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error, silence) from error
+
+    async def close(self) -> None:
+        """Close every connection; what is in flight ends with an error."""
+        await self._session.close()
+
+    async def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        async for chunk in answer.content.iter_any():
+            self.bytes_received += len(chunk)
+            yield chunk
+
+    async def _exchange(
+        self, method: str, path: str, params: Mapping[str, str] | None, body: bytes | None,
+        headers: Mapping[str, str], credential: Credential, limit: int, patience: float,
+    ) -> Response:
+        import aiohttp
+
+        limits = aiohttp.ClientTimeout(total=patience, connect=min(_CONNECT_TIMEOUT, patience))
+        self.requests += 1
+        try:
+            async with self._session.request(
+                method, self._address(path, params), data=body, timeout=limits, **self._options(headers, credential)
+            ) as answer:
+                content = await self._read(answer, limit, path)
+                named = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status, named, content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error, patience) from error
+
+    async def _read(self, answer: aiohttp.ClientResponse, limit: int, path: str) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in answer.content.iter_any():
+            size += len(chunk)
+            self.bytes_received += len(chunk)
+            if size > limit:
+                raise LimitExceededError(
+                    f"answer of {self.context.server}{path}", f"it is larger than {limit} bytes",
+                    "ask for less, or look at it with kubectl",
+                )
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def _address(self, path: str, params: Mapping[str, str] | None) -> Any:
+        from yarl import URL
+
+        query = f"?{urlencode(params)}" if params else ""
+        return URL(f"{self.context.server}{path}{query}", encoded=True)
+
+    def _options(self, headers: Mapping[str, str], credential: Credential) -> dict[str, Any]:
+        options: dict[str, Any] = {"headers": {**headers, **credential.headers}, "allow_redirects": False}
+        if credential.tls is not None:
+            options["ssl"] = credential.tls
+            options["server_hostname"] = credential.server_name
+        if credential.proxy is not None:
+            options["proxy"] = credential.proxy
+        return options
+
+    async def _current(self) -> Credential:
+        credential = self._credential
+        if credential.stale(self._clock.now()):
+            await self._renew(credential)
+        return self._credential
+
+    async def _renew(self, seen: Credential) -> None:
+        """Read the credential again, once for everybody who found this one wanting."""
+        async with self._renewal:
+            if self._credential is seen:
+                self._credential = await load_credential(self.context)
+
+    def _unreachable(self, error: Exception, seconds: float) -> ModelyardError:
+        import aiohttp
+
+        what = f"cluster of context {self.context.name}"
+        server = self.context.server
+        if isinstance(error, TimeoutError):
+            return UnreachableError(
+                what, f"{server} sent nothing for {seconds:g} s",
+                "check the network, or whether the server is overloaded",
+            )
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+            return UnreachableError(
+                what, f"the certificate of {server} is not trusted: {sanitise(str(error), 300)}",
+                "check certificate-authority in the kubeconfig",
+            )
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return UnreachableError(
+            what, f"{server} cannot be reached: {sanitise(reason, 300)}",
+            "check that the cluster runs, the network and the address in the kubeconfig",
+        )
+
+
+async def _new_session() -> aiohttp.ClientSession:
+    aiohttp = await asyncio.to_thread(_import_aiohttp)
+    # A large buffer: the default hands out list pages in pieces of 64 KiB.
+    session: Any = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=100), cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=2**20,
+        trust_env=False,
+    )
+    return session  # type: ignore[no-any-return]
+
+
+def _import_aiohttp() -> Any:
+    import aiohttp
+
+    return aiohttp
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    try:
+        return min(max(float(headers.get("retry-after", "1")), 0.1), _MAX_RETRY_AFTER)
+    except ValueError:
+        return 1.0
