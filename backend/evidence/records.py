@@ -1,0 +1,180 @@
+"""A piece of evidence on a digest, as it is collected, stored and judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from backend.core.canonical import hash_of
+from backend.core.ports import timestamp
+from backend.core.views import EvidenceView, FindingView
+
+
+class EvidenceKind(StrEnum):
+    """What a piece of evidence is about."""
+
+    SIGNATURE = "signature"
+    VULNERABILITIES = "vulnerabilities"
+    SBOM = "sbom"
+    LICENCE = "licence"
+    WEIGHTS = "weights"
+
+
+class Origin(StrEnum):
+    """How evidence came in. `image` is what the digest itself fixes: nobody can have changed it since."""
+
+    REGISTRY = "registry"
+    HANDED_IN = "handed in"
+    IMAGE = "image"
+
+
+class Severity(StrEnum):
+    """How bad a vulnerability is, in its scanner's view, worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    UNKNOWN = "unknown"
+
+
+#: Of evidence that a report or document was read for.
+READ: Final = "read"
+#: Of evidence that is there and is not what it claims: about another digest, or a broken envelope.
+INVALID: Final = "invalid"
+#: Of evidence that could not be fetched or read; the summary says why. Never the same as `none`.
+UNCHECKED: Final = "unchecked"
+#: Of evidence that was looked for and is not there.
+NONE: Final = "none"
+
+_SEVERITY_RANK: Final = {severity.value: rank for rank, severity in enumerate(Severity)}
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A vulnerability of a package. Empty text: the report does not tell. `purl` by the package-url specification."""
+
+    id: str
+    severity: str
+    package: str
+    version: str = ""
+    fixed: str = ""
+    title: str = ""
+    purl: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What two reports of the same finding share: the identifier and the package."""
+        return self.id, self.purl or f"{self.package}@{self.version}"
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A package of an SBOM; `licence` is an SPDX expression, or the text as found where it is none."""
+
+    name: str
+    version: str = ""
+    purl: str = ""
+    licence: str = ""
+
+
+class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of evidence on one digest.
+
+    Attributes:
+        state: the kind's own word: for signatures verified, invalid, present, none or unchecked; for weights fixed or
+            not fixed; else read, invalid, none or unchecked.
+        summary: what it says, in a clause.
+        source: who made it and how sure that is ("Trivy 0.65.0, attested, verified by key platform").
+        asserted_by: the person who handed it in; empty when it came with the image.
+        key: fingerprint of the configured key that signed it; empty when no signature was verified.
+        measured_at: when it was true at its source; None: not told.
+        collected_at: when we last saw it so.
+        database_at: how old a scanner's knowledge is; None: unknown.
+        payload: what gates need of it, JSON.
+        findings, packages: all of them; empty where only the summary was loaded.
+    """
+
+    id: str
+    digest: str
+    kind: EvidenceKind
+    origin: Origin
+    state: str
+    summary: str
+    source: str
+    asserted_by: str = ""
+    key: str = ""
+    measured_at: datetime | None = None
+    collected_at: datetime
+    database_at: datetime | None = None
+    payload: dict[str, Any] = {}
+    findings: tuple[Finding, ...] = ()
+    packages: tuple[Package, ...] = ()
+
+    @property
+    def vouched(self) -> bool:
+        """Whether a configured key or the digest itself stands for it, and not only whoever could write it down."""
+        return bool(self.key) or self.origin is Origin.IMAGE
+
+    def view(self, waived: Mapping[str, str] = {}) -> EvidenceView:
+        """The record as it is shown; `waived` tells for a finding's identifier who waived it until when."""
+        return EvidenceView(
+            id=self.id,
+            digest=self.digest,
+            kind=self.kind.value,
+            state=self.state,
+            summary=self.summary,
+            source=self.source,
+            asserted_by=self.asserted_by,
+            measured_at=self.measured_at,
+            collected_at=self.collected_at,
+            database_at=self.database_at,
+            findings=tuple(
+                FindingView(
+                    id=finding.id,
+                    severity=finding.severity,
+                    package=finding.package,
+                    version=finding.version,
+                    fixed=finding.fixed,
+                    title=finding.title,
+                    waived=waived.get(finding.id, ""),
+                )
+                for finding in self.findings
+            ),
+            details=self.payload,
+        )
+
+
+def content_hash(record: EvidenceRecord) -> str:
+    """Hash over what the record says; when and under which identifier we stored it is no part of it."""
+    return hash_of(
+        {
+            "digest": record.digest,
+            "kind": record.kind.value,
+            "origin": record.origin.value,
+            "state": record.state,
+            "summary": record.summary,
+            "source": record.source,
+            "asserted_by": record.asserted_by,
+            "key": record.key,
+            "measured_at": timestamp(record.measured_at) if record.measured_at else None,
+            "database_at": timestamp(record.database_at) if record.database_at else None,
+            "payload": record.payload,
+            "findings": [list(msgspec.structs.astuple(finding)) for finding in record.findings],
+            "packages": [list(msgspec.structs.astuple(package)) for package in record.packages],
+        }
+    )
+
+
+def severity_rank(severity: str) -> int:
+    """0 for critical; what is no known severity ranks with `unknown`."""
+    return _SEVERITY_RANK.get(severity, len(_SEVERITY_RANK) - 1)
+
+
+def count_severities(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many findings there are of each severity; all five are named, absent ones with 0."""
+    counted = Counter(finding.severity for finding in findings)
+    return {severity.value: counted.get(severity.value, 0) for severity in Severity}
