@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backend.core.actors import Actor
-from backend.core.canonical import Json, canonical_json, hash_of
+from backend.core.canonical import Json, canonical_json, sha256_hex
 from backend.core.errors import LedgerError
 from backend.core.ports import instant, timestamp
 from backend.core.views import LedgerEntryView
@@ -23,6 +23,7 @@ GENESIS: Final = "sha256:" + "0" * 64
 OUTCOMES: Final = frozenset({"done", "refused", "failed", "started"})
 # Writers read their clocks before they wait for their turn, so neighbours may stand out of order by this much.
 _CLOCK_TOLERANCE: Final = timedelta(minutes=1)
+_quote: Final = json.encoder.encode_basestring
 
 
 def entry_hash(
@@ -48,12 +49,14 @@ def entry_hash(
     Returns:
         `sha256:` and 64 hexadecimal characters.
     """
-    return hash_of(
-        {
-            "seq": seq, "at": at, "actor": actor, "actor_source": actor_source, "action": action, "object": object,
-            "outcome": outcome, "detail": detail, "previous": previous,
-        }
-    )  # fmt: skip
+    # Written out instead of by `canonical_json`, which takes three times as long: a verification does this for every
+    # entry. Keys stand in order and texts are quoted as there, so the bytes are the same.
+    text = (
+        f'{{"action":{_quote(action)},"actor":{_quote(actor)},"actor_source":{_quote(actor_source)},"at":{_quote(at)},'
+        f'"detail":{_quote(detail)},"object":{_quote(object)},"outcome":{_quote(outcome)},'
+        f'"previous":{_quote(previous)},"seq":{seq}}}'
+    )
+    return f"sha256:{sha256_hex(text.encode())}"
 
 
 async def append(
