@@ -11,11 +11,12 @@ from typing import Final
 
 from backend.core.actors import Actor, ActorSource, Role
 from backend.core.errors import IdentityError
-from backend.curation.config import RoleConfig
+from backend.curation.config import RoleConfig, roles_of
 
 _LOGIN_UID: Final = Path("/proc/self/loginuid")
 _UNSET_LOGIN_UID: Final = 2**32 - 1
 _SHARED_ADMINISTRATORS: Final = "system:masters"
+_DECIDING: Final = frozenset({Role.APPROVER, Role.ADMIN, Role.CURATOR})
 
 
 def operating_system_actor(roles: Sequence[RoleConfig]) -> Actor:
@@ -43,17 +44,13 @@ def with_roles(name: str, groups: Sequence[str], source: ActorSource, roles: Seq
     With no roles configured the actor is unrestricted. An actor in `system:masters` shares their credential with
     others, so the roles that decide are withheld.
     """
-    held = {
-        Role(role.name)
-        for role in roles
-        if name in role.users or any(group in role.groups for group in groups)
-    }
+    held, unrestricted = roles_of(name, groups, roles)
     shared = source is ActorSource.CLUSTER and _SHARED_ADMINISTRATORS in groups
     if shared:
-        held -= {Role.APPROVER, Role.ADMIN, Role.CURATOR}
+        held -= _DECIDING
     return Actor(
-        name=name, source=source, groups=tuple(groups), roles=frozenset(held),
-        unrestricted=not roles and not shared, claimed_origin=claimed_origin(),
+        name=name, source=source, groups=tuple(groups), roles=held,
+        unrestricted=unrestricted and not shared, claimed_origin=claimed_origin(),
     )
 
 

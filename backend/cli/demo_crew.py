@@ -1,0 +1,115 @@
+"""`python -m backend.cli.demo_crew`: the demo yard's worker, and a colleague who has decided on some images already.
+
+It ends when its standard input closes, which happens whenever the demo that started it ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from backend.cli.demo import COLLEAGUE
+from backend.cli.session import logging_to_file
+from backend.config import LoadedConfiguration, load_configuration
+from backend.core.errors import ModelyardError
+from backend.core.logs import Redactor
+from backend.core.views import CandidateView, ImageState
+from backend.yard import Yard, YardOptions
+
+_APPROVED_FROM_THE_START: Final = 6
+_HALF_APPROVED: Final = 4
+
+
+async def _serve(configuration: LoadedConfiguration, database: Path | None, redactor: Redactor) -> None:
+    worker = await Yard.open(configuration, YardOptions(database=database), redactor=redactor)
+    try:
+        working = asyncio.create_task(worker.work(first=lambda: _decide(configuration, database, redactor)))
+        ended = asyncio.create_task(_standard_input_closed())
+        await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, ended):
+            task.cancel()
+        for outcome in await asyncio.gather(working, ended, return_exceptions=True):
+            if isinstance(outcome, ModelyardError):
+                raise outcome
+    finally:
+        await worker.close()
+
+
+async def _standard_input_closed() -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        await reader.read()
+    finally:
+        transport.close()
+
+
+async def _decide(configuration: LoadedConfiguration, database: Path | None, redactor: Redactor) -> None:
+    """The colleague's decisions, and for some the person's too, so that a newcomer finds a yard in use."""
+    colleague = await _open_as(configuration, database, redactor, f"demo-{COLLEAGUE}")
+    person = await _open_as(configuration, database, redactor, None)
+    try:
+        candidates = await colleague.queue.candidates()
+        if any(one.state is not ImageState.CANDIDATE or one.approvals for one in candidates):
+            return
+        passing = sorted((one for one in candidates if one.gates and not one.blocked), key=_order)
+        for one in passing[: _APPROVED_FROM_THE_START + _HALF_APPROVED]:
+            await _approve(colleague, one, "evidence reviewed, no open findings")
+        for one in passing[:_APPROVED_FROM_THE_START]:
+            await _approve(person, one, "needed in production")
+        critical = [one for one in candidates if one.blocked and one.risk]
+        if critical:
+            worst = max(critical, key=lambda one: (one.risk, one.name))
+            shown = await colleague.queue.candidate(worst.reference)
+            await colleague.queue.reject(
+                shown.reference, reason="critical findings without a fix", evidence_hash=shown.evidence_hash
+            )
+    finally:
+        await colleague.close()
+        await person.close()
+
+
+def _order(candidate: CandidateView) -> tuple[bool, str]:
+    return candidate.type != "chat", candidate.name
+
+
+async def _approve(yard: Yard, candidate: CandidateView, reason: str) -> None:
+    shown = await yard.queue.candidate(candidate.reference)
+    await yard.queue.approve(shown.reference, reason=reason, evidence_hash=shown.evidence_hash)
+
+
+async def _open_as(
+    configuration: LoadedConfiguration, database: Path | None, redactor: Redactor, context: str | None
+) -> Yard:
+    return await Yard.open(configuration, YardOptions(database=database, context=context), redactor=redactor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the crew until standard input closes.
+
+    Returns:
+        0, or 1 when it had to give up.
+    """
+    parser = argparse.ArgumentParser(prog="demo crew")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--db", type=Path)
+    chosen = parser.parse_args(arguments)
+    redactor = Redactor()
+    try:
+        with logging_to_file(redactor, debug=False):
+            asyncio.run(_serve(load_configuration(chosen.config), chosen.db, redactor))
+    except ModelyardError as error:
+        sys.stderr.write(f"demo crew: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
