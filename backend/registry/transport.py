@@ -91,7 +91,11 @@ class Transport:
         self._base = base
         self._sleep = sleep
         self._transport = transport
-        self._client: httpx.AsyncClient | None = None
+        # A client of one connection for each slot: httpcore's pool hands a connection that falls idle to every request
+        # that waits, and all but one of them start over; without that a synchronisation costs half as much.
+        self._clients: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
+        self._trusted: ssl.SSLContext | None = None
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(config.max_concurrency)
         rate = config.requests_per_second
@@ -106,9 +110,9 @@ class Transport:
         self.bytes_received = 0
 
     async def close(self) -> None:
-        """Close every connection. The transport opens new ones when it is used again."""
-        client, self._client = self._client, None
-        if client is not None:
+        """Close every connection. Nothing may be under way."""
+        clients, self._clients, self._idle = self._clients, [], []
+        for client in clients:
             await client.aclose()
 
     async def get(
@@ -205,12 +209,12 @@ class Transport:
     async def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], *, limit: int, where: str, content: bytes | None
     ) -> Answer:
-        client = self._client or await self._open()
         async with self._slots:
             if (delay := self._resume_at - self._clock.monotonic()) > 0:
                 await self._sleep(delay)
             if self._limiter is not None:
                 await self._limiter.acquire()
+            client = self._idle.pop() if self._idle else await self._open()
             self.requests += 1
             try:
                 request = httpx.Request(
@@ -226,6 +230,8 @@ class Transport:
                         body = await self._read(response, limit, where)
             except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
                 raise _failure(error, where, self._config.timeout.total_seconds()) from error
+            finally:
+                self._idle.append(client)
         return Answer(response.status_code, response.headers, body, False)
 
     async def _read(self, response: httpx.Response, limit: int, where: str) -> bytes:
@@ -252,30 +258,27 @@ class Transport:
 
     async def _open(self) -> httpx.AsyncClient:
         async with self._opening:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._make_client)
-            return self._client
-
-    def _make_client(self) -> httpx.AsyncClient:
-        # At INFO these log whole addresses; that of a redirect to storage is a signed capability.
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        most = self._config.max_concurrency
+            if self._trusted is None:
+                # At INFO these log whole addresses; that of a redirect to storage is a signed capability.
+                for name in ("httpx", "httpcore"):
+                    logging.getLogger(name).setLevel(logging.WARNING)
+                self._trusted = await asyncio.to_thread(self._trust)
         try:
-            return httpx.AsyncClient(
-                verify=self._trust(),
+            client = httpx.AsyncClient(
+                verify=self._trusted,
                 transport=self._transport,
                 trust_env=self._transport is None,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=most),
                 # A registry's API has no sessions: no cookie is kept or sent.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
-        except (ValueError, httpx.InvalidURL) as error:
+        except (ValueError, httpx.InvalidURL):
             # The message would repeat the address, and that may hold the proxy's password.
             raise ConfigurationError(
                 "the proxy in the environment is not an address that can be used",
                 "correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY",
-            ) from error
+            ) from None
+        self._clients.append(client)
+        return client
 
     def _trust(self) -> ssl.SSLContext:
         if self._config.ca is None:
