@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Policy:
     def approvals(self) -> int:
         """How many people have to approve."""
         return self.config.approvals
+
+    @cached_property
+    def fingerprints(self) -> frozenset[str]:
+        """The fingerprints of the keys of all gates."""
+        return frozenset(key.fingerprint for gate in self.gates for key in gate.keys)
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:

@@ -103,21 +103,33 @@ async def of_digest(reader: Reader, digest: str) -> list[EvidenceRecord]:
 
 
 async def of_digests(reader: Reader, digests: Iterable[str]) -> dict[str, list[EvidenceRecord]]:
-    """The evidence in force on many digests, without findings and packages; digests without any are absent."""
+    """The evidence in force on some digests, without findings and packages; digests without any are absent."""
     rows = await reader.fetch_all(
         f"SELECT {_COLUMNS} FROM evidence WHERE superseded_at IS NULL"  # noqa: S608 - the columns are a constant of this module
         " AND digest IN (SELECT value FROM json_each(?)) ORDER BY rowid",
         (canonical_json(list(digests)).decode(),),
     )
-    return summaries(rows)
+    return {digest: read_rows(found) for digest, found in _by_digest(rows).items()}
 
 
-def summaries(rows: Iterable[sqlite3.Row]) -> dict[str, list[EvidenceRecord]]:
-    """Rows of `evidence` by digest, in their order, without findings and packages."""
-    found: dict[str, list[EvidenceRecord]] = {}
+async def rows_in_force(reader: Reader) -> dict[str, list[sqlite3.Row]]:
+    """All evidence in force, by digest, to be read with `read_rows` where it is needed."""
+    return _by_digest(
+        await reader.fetch_all(
+            f"SELECT {_COLUMNS} FROM evidence WHERE superseded_at IS NULL"  # noqa: S608 - the columns are a constant of this module
+        )
+    )
+
+
+def read_rows(rows: Iterable[sqlite3.Row]) -> list[EvidenceRecord]:
+    """Evidence out of rows, without findings and packages."""
+    return [_record(row, (), ()) for row in rows]
+
+
+def _by_digest(rows: Iterable[sqlite3.Row]) -> dict[str, list[sqlite3.Row]]:
+    found: dict[str, list[sqlite3.Row]] = {}
     for row in rows:
-        record = _record(row, (), ())
-        found.setdefault(record.digest, []).append(record)
+        found.setdefault(row["digest"], []).append(row)
     return found
 
 

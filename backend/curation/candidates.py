@@ -1,0 +1,250 @@
+"""Candidates out of the database: one with everything, or all of them for the queue."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from backend.core.canonical import canonical_json
+from backend.core.errors import NotFoundError
+from backend.core.ports import instant
+from backend.core.references import short_digest
+from backend.curation.decisions import Decision, Submission, Verdict, fold
+from backend.curation.waivers import Waiver
+from backend.evidence import store as evidence_store
+from backend.evidence.facts import ImageFacts
+from backend.evidence.store import Reader
+
+_Row = TypeVar("_Row")
+_DECISION_COLUMNS: Final = (
+    "seq, id, digest, reference, verdict, actor, at, reason, ticket, evidence_hash, policy_hash, approvals_needed,"
+    " expires_at"
+)
+_SUBMISSION_COLUMNS: Final = "at, submitted_by, by_worker, rule, rule_author, after_seq"
+_WAIVER_COLUMNS: Final = "seq, id, digest, finding, owner, actor, reason, until, at"
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A digest that was submitted, with all that was decided on it.
+
+    Attributes:
+        registry, host, repository: where it was submitted from first.
+        evidence_hash: over the evidence in force and the waivers.
+        submissions, decisions, waivers: in the order of recording.
+    """
+
+    digest: str
+    registry: str
+    host: str
+    repository: str
+    evidence_hash: str
+    submissions: tuple[Submission, ...]
+    decisions: tuple[Decision, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+
+    @property
+    def submitted(self) -> Submission:
+        """The submission that opened it last."""
+        return self.submissions[-1]
+
+    def facts(self) -> ImageFacts:
+        """What is known of it without the catalogue."""
+        return ImageFacts(
+            digest=self.digest,
+            registry=self.registry,
+            host=self.host,
+            repository=self.repository,
+            rules=tuple({each.rule: None for each in self.submissions if each.rule}),
+        )
+
+
+class QueueRows(NamedTuple):
+    """What the queue is read from."""
+
+    candidates: list[sqlite3.Row]
+    submissions: list[sqlite3.Row]
+    decisions: list[sqlite3.Row]
+    waivers: list[sqlite3.Row]
+    evidence: dict[str, list[sqlite3.Row]]
+    waivable: dict[str, dict[str, dict[str, int]]]
+
+
+class QueueData(msgspec.Struct, frozen=True, kw_only=True):
+    """What the queue is built from.
+
+    Attributes:
+        evidence: rows of the evidence in force, by digest, to be read where they are needed.
+        waivable: by report, by vulnerability that has a waiver, by severity: how many findings.
+    """
+
+    candidates: tuple[Candidate, ...]
+    evidence: Mapping[str, list[sqlite3.Row]]
+    waivable: Mapping[str, Mapping[str, Mapping[str, int]]]
+
+
+async def load(reader: Reader, digest: str) -> Candidate:
+    """One candidate.
+
+    Raises:
+        NotFoundError: the digest was never submitted.
+        StoreError: of its kind.
+    """
+    rows = await reader.fetch_all(
+        "SELECT digest, registry, host, repository, evidence_hash FROM candidate WHERE digest = ?", (digest,)
+    )
+    if not rows:
+        raise NotFoundError(
+            f"candidate {short_digest(digest)}", "it was never submitted", "synchronise the rule that takes it in"
+        )
+    submissions = await reader.fetch_all(
+        f"SELECT {_SUBMISSION_COLUMNS} FROM submission WHERE digest = ? ORDER BY seq",  # noqa: S608 - constant columns
+        (digest,),
+    )
+    decisions = await decisions_of(reader, digest)
+    return Candidate(
+        **dict(rows[0]),
+        submissions=tuple(_submission(row) for row in submissions),
+        decisions=tuple(decisions),
+        waivers=tuple(await waivers_of(reader, digest)),
+    )
+
+
+async def approved_before(reader: Reader, candidate: Candidate) -> Candidate | None:
+    """The other image of the same repository that was approved last and not revoked; None: there is none."""
+    rows = await reader.fetch_all(
+        "SELECT digest FROM candidate WHERE registry = ? AND repository = ? AND digest <> ?"
+        " AND digest IN (SELECT digest FROM decision WHERE verdict = 'approve')",
+        (candidate.registry, candidate.repository, candidate.digest),
+    )
+    others = [await load(reader, row["digest"]) for row in rows]
+    return next(iter(by_approval(others).get((candidate.registry, candidate.repository), ())), None)
+
+
+def by_approval(candidates: Iterable[Candidate]) -> dict[tuple[str, str], list[Candidate]]:
+    """The images of each registry and repository that were approved and not revoked, the last approved first."""
+    found: dict[tuple[str, str], list[tuple[int, Candidate]]] = defaultdict(list)
+    for each in candidates:
+        approved = fold(each.decisions).approved if each.decisions else ()
+        if approved:
+            found[each.registry, each.repository].append((approved[-1].seq, each))
+    return {
+        where: [each for _, each in sorted(approvals, key=lambda pair: -pair[0])]
+        for where, approvals in found.items()
+    }
+
+
+async def fetch_queue(reader: Reader) -> QueueRows:
+    """The rows that the queue is read from; `read_queue` makes sense of them, off the event loop."""
+    waivers = await reader.fetch_all(f"SELECT {_WAIVER_COLUMNS} FROM waiver ORDER BY seq")  # noqa: S608 - constant columns
+    pairs: dict[str, set[str]] = defaultdict(set)
+    for row in waivers:
+        pairs[row["digest"]].add(row["finding"])
+    return QueueRows(
+        candidates=await reader.fetch_all(
+            "SELECT digest, registry, host, repository, evidence_hash FROM candidate ORDER BY rowid"
+        ),
+        submissions=await reader.fetch_all(
+            f"SELECT {_SUBMISSION_COLUMNS}, digest FROM submission ORDER BY seq"  # noqa: S608 - constant columns
+        ),
+        decisions=await reader.fetch_all(
+            f"SELECT {_DECISION_COLUMNS} FROM decision ORDER BY seq"  # noqa: S608 - constant columns
+        ),
+        waivers=waivers,
+        evidence=await evidence_store.rows_in_force(reader),
+        waivable=await evidence_store.severities_of(reader, pairs) if pairs else {},
+    )
+
+
+def read_queue(rows: QueueRows) -> QueueData:
+    """All candidates, open and decided, in the order in which they were submitted first, and their evidence."""
+    submissions = _grouped(rows.submissions, _submission)
+    decisions = _grouped(rows.decisions, _decision)
+    waivers = _grouped(rows.waivers, _waiver)
+    return QueueData(
+        candidates=tuple(
+            Candidate(
+                digest=digest,
+                registry=registry,
+                host=host,
+                repository=repository,
+                evidence_hash=hash_,
+                submissions=tuple(submissions[digest]),
+                decisions=tuple(decisions.get(digest, ())),
+                waivers=tuple(waivers.get(digest, ())),
+            )
+            for digest, registry, host, repository, hash_ in rows.candidates
+        ),
+        evidence=rows.evidence,
+        waivable=rows.waivable,
+    )
+
+
+async def decisions_of(reader: Reader, digest: str) -> list[Decision]:
+    """All decisions on a digest, in the order in which they were recorded."""
+    rows = await reader.fetch_all(
+        f"SELECT {_DECISION_COLUMNS} FROM decision WHERE digest = ? ORDER BY seq",  # noqa: S608 - constant columns
+        (digest,),
+    )
+    return [_decision(row) for row in rows]
+
+
+async def waivers_of(reader: Reader, digest: str) -> list[Waiver]:
+    """All waivers granted on a digest, in the order in which they were granted."""
+    rows = await reader.fetch_all(
+        f"SELECT {_WAIVER_COLUMNS} FROM waiver WHERE digest = ? ORDER BY seq",  # noqa: S608 - constant columns
+        (digest,),
+    )
+    return [_waiver(row) for row in rows]
+
+
+async def all_decisions(reader: Reader, digests: Iterable[str] | None = None) -> dict[str, list[Decision]]:
+    """All decisions by digest, each in the order in which they were recorded.
+
+    Args:
+        digests: of these only; None: of all.
+    """
+    if digests is None:
+        rows = await reader.fetch_all(f"SELECT {_DECISION_COLUMNS} FROM decision ORDER BY seq")  # noqa: S608 - constant columns
+    else:
+        rows = await reader.fetch_all(
+            f"SELECT {_DECISION_COLUMNS} FROM decision"  # noqa: S608 - constant columns
+            " WHERE digest IN (SELECT value FROM json_each(?)) ORDER BY seq",
+            (canonical_json(list(digests)).decode(),),
+        )
+    return _grouped(rows, _decision)
+
+
+def _grouped(rows: Iterable[sqlite3.Row], read: Callable[[sqlite3.Row], _Row]) -> dict[str, list[_Row]]:
+    found: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        found[row["digest"]].append(read(row))
+    return found
+
+
+def _submission(row: sqlite3.Row) -> Submission:
+    return Submission(
+        at=instant(row["at"]),
+        by=row["submitted_by"],
+        by_worker=bool(row["by_worker"]),
+        rule=row["rule"],
+        rule_author=row["rule_author"],
+        after=row["after_seq"],
+    )
+
+
+def _decision(row: sqlite3.Row) -> Decision:
+    columns = dict(row)
+    expires = columns.pop("expires_at")
+    return Decision(
+        **{**columns, "verdict": Verdict(columns["verdict"]), "at": instant(columns["at"])},
+        expires_at=instant(expires) if expires else None,
+    )
+
+
+def _waiver(row: sqlite3.Row) -> Waiver:
+    columns = dict(row)
+    return Waiver(**{**columns, "until": instant(columns["until"]), "at": instant(columns["at"])})

@@ -1,0 +1,44 @@
+"""The curated library: what is approved, unexpired and unrevoked, derived from decisions and never set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from backend.core.views import ImageState
+from backend.curation.candidates import Candidate, all_decisions, fetch_queue, read_queue
+from backend.curation.decisions import Decision, is_approved_at, standing
+from backend.evidence.store import Reader
+
+
+async def approved_digests(reader: Reader, at: datetime) -> frozenset[str]:
+    """The digests that were approved at an instant, now or earlier."""
+    return approved_at(await all_decisions(reader), at)
+
+
+def approved_at(decisions: Mapping[str, Sequence[Decision]], at: datetime) -> frozenset[str]:
+    """The digests that were approved at an instant.
+
+    Args:
+        decisions: by digest, each in the order of recording.
+    """
+    return frozenset(digest for digest, made in decisions.items() if is_approved_at(made, at))
+
+
+async def states(reader: Reader, policy_hash: str, now: datetime) -> dict[str, ImageState]:
+    """Where each submitted digest stands now; what is missing was never submitted.
+
+    Raises:
+        StoreError: of its kind.
+    """
+    return states_of(read_queue(await fetch_queue(reader)).candidates, policy_hash, now)
+
+
+def states_of(candidates: Iterable[Candidate], policy_hash: str, now: datetime) -> dict[str, ImageState]:
+    """Where each submitted digest stands now."""
+    return {
+        each.digest: standing(
+            each.decisions, each.submissions, evidence_hash=each.evidence_hash, policy_hash=policy_hash, now=now
+        ).state
+        for each in candidates
+    }

@@ -1,0 +1,222 @@
+"""The queue: candidates as they are shown, in the order in which a person should look at them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from backend.core.actors import Actor
+from backend.core.ports import timestamp
+from backend.core.views import CandidateView, EvidenceView, PolicyCheckView
+from backend.curation import differences, gates
+from backend.curation.candidates import (
+    Candidate,
+    QueueData,
+    approved_before,
+    by_approval,
+    fetch_queue,
+    load,
+    read_queue,
+    waivers_of,
+)
+from backend.curation.decisions import Standing, Verdict, standing, why_not
+from backend.curation.differences import Subject
+from backend.curation.policy import Policy
+from backend.curation.risk import risk
+from backend.curation.waivers import Waiver, in_force, waived_counts
+from backend.evidence import store as evidence_store
+from backend.evidence.facts import ImageFacts
+from backend.evidence.records import EvidenceRecord
+from backend.evidence.store import Reader
+
+_UNKNOWN: Final = "unknown"
+
+
+async def candidates(
+    reader: Reader,
+    facts: Mapping[str, ImageFacts],
+    *,
+    policy: Policy,
+    actor: Actor,
+    now: datetime,
+    everything: bool = False,
+) -> list[CandidateView]:
+    """The queue for an actor: what waits for them first, then by risk, then the oldest first.
+
+    Args:
+        facts: of the library's images, by digest; what is missing is shown as not known.
+        everything: what is decided too, after what is open.
+
+    Returns:
+        views without the changes against the approved image, which `candidate` tells.
+
+    Raises:
+        StoreError: of its kind.
+    """
+    rows = await fetch_queue(reader)
+    # Thousands of candidates take longer than the event loop may be held up.
+    return await asyncio.to_thread(
+        lambda: build(read_queue(rows), facts, policy=policy, actor=actor, now=now, everything=everything)
+    )
+
+
+async def candidate(
+    reader: Reader, digest: str, facts: Mapping[str, ImageFacts], *, policy: Policy, actor: Actor, now: datetime
+) -> CandidateView:
+    """One candidate, with what it changes against the last approved image of its repository.
+
+    Args:
+        facts: of its image and of the others of its repository, by digest.
+
+    Raises:
+        NotFoundError: the digest was never submitted.
+        StoreError: of its kind.
+    """
+    record = await load(reader, digest)
+    evidence = await evidence_store.of_digest(reader, digest)
+    waived = waived_counts(evidence, in_force(record.waivers, now))
+    known = facts.get(digest) or record.facts()
+    previous = await approved_before(reader, record)
+    view = _view(
+        record, known, evidence, waived, current=_standing(record, policy, now), previous=previous, policy=policy,
+        actor=actor, now=now,
+    )  # fmt: skip
+    if previous is None:
+        return view
+    old = Subject(
+        facts=facts.get(previous.digest) or previous.facts(),
+        evidence=await evidence_store.of_digest(reader, previous.digest),
+    )
+    return msgspec.structs.replace(
+        view, changes=differences.changes(Subject(facts=known, evidence=evidence), old)
+    )
+
+
+def build(
+    data: QueueData,
+    facts: Mapping[str, ImageFacts],
+    *,
+    policy: Policy,
+    actor: Actor,
+    now: datetime,
+    everything: bool = False,
+) -> list[CandidateView]:
+    """The queue out of what was loaded; see `candidates`."""
+    views: list[tuple[bool, bool, int, datetime, int, CandidateView]] = []
+    approved = by_approval(data.candidates)
+    for record in data.candidates:
+        current = _standing(record, policy, now)
+        if not (everything or current.is_open):
+            continue
+        evidence = evidence_store.read_rows(data.evidence.get(record.digest, ()))
+        waived = _waived(in_force(record.waivers, now), evidence, data) if record.waivers else {}
+        known = facts.get(record.digest) or record.facts()
+        others = approved.get((record.registry, record.repository), ())
+        previous = next((each for each in others if each is not record), None)
+        view = _view(
+            record, known, evidence, waived, current=current, previous=previous, policy=policy, actor=actor, now=now
+        )
+        # The position keeps views themselves from being compared, and equals in the order of their submission.
+        views.append((not view.waits_for_me, not current.is_open, -view.risk, view.submitted_at, len(views), view))
+    return [ordered[-1] for ordered in sorted(views)]
+
+
+async def evidence_on(reader: Reader, digest: str, now: datetime) -> list[EvidenceView]:
+    """The evidence in force on a digest, with each finding's waiver; empty when there is none.
+
+    Raises:
+        StoreError: of its kind.
+    """
+    granted = in_force(await waivers_of(reader, digest), now)
+    waived = {
+        finding: f"until {timestamp(each.until)} by {each.owner}: {each.reason}" for finding, each in granted.items()
+    }
+    return [record.view(waived) for record in await evidence_store.of_digest(reader, digest)]
+
+
+async def check_policy(
+    reader: Reader, facts: ImageFacts, *, policy: Policy, against: Policy | None = None, now: datetime
+) -> PolicyCheckView:
+    """What a policy says of an image, whether or not it was submitted.
+
+    Args:
+        policy: in force.
+        against: a draft to judge by instead; whether the image passes the policy in force is told beside it.
+
+    Raises:
+        StoreError: of its kind.
+    """
+    evidence = await evidence_store.of_digest(reader, facts.digest)
+    waived = waived_counts(evidence, in_force(await waivers_of(reader, facts.digest), now))
+    judged = gates.evaluate(against or policy, facts, evidence, now, waived)
+    before = None
+    if against is not None:
+        before = not any(gate.blocks for gate in gates.evaluate(policy, facts, evidence, now, waived))
+    return PolicyCheckView(
+        reference=facts.reference, passes=not any(gate.blocks for gate in judged), gates=judged, before=before
+    )
+
+
+def _standing(record: Candidate, policy: Policy, now: datetime) -> Standing:
+    return standing(
+        record.decisions, record.submissions, evidence_hash=record.evidence_hash, policy_hash=policy.hash, now=now
+    )
+
+
+def _waived(
+    waivers: Mapping[str, Waiver], evidence: Sequence[EvidenceRecord], data: QueueData
+) -> dict[str, dict[str, int]]:
+    """What `waived_counts` tells, of evidence whose findings are not loaded."""
+    counts: dict[str, Counter[str]] = {}
+    for record in evidence:
+        for finding, severities in data.waivable.get(record.id, {}).items():
+            if finding in waivers:
+                counts.setdefault(record.id, Counter()).update(severities)
+    return {id_: dict(counted) for id_, counted in counts.items()}
+
+
+def _view(
+    record: Candidate,
+    facts: ImageFacts,
+    evidence: Sequence[EvidenceRecord],
+    waived: Mapping[str, Mapping[str, int]],
+    *,
+    current: Standing,
+    previous: Candidate | None,
+    policy: Policy,
+    actor: Actor,
+    now: datetime,
+) -> CandidateView:
+    judged = gates.evaluate(policy, facts, evidence, now, waived)
+    asserted_by = [each.asserted_by for each in evidence if each.asserted_by]
+    not_me = why_not(actor, Verdict.APPROVE, current, record.submissions, asserted_by)
+    return CandidateView(
+        reference=facts.reference,
+        registry=facts.registry,
+        repository=facts.repository,
+        digest=record.digest,
+        name=facts.name,
+        tags=facts.tags,
+        kind=facts.kind or _UNKNOWN,
+        type=facts.type or _UNKNOWN,
+        framework=facts.framework or _UNKNOWN,
+        size=facts.size,
+        state=current.state,
+        submitted_by=record.submitted.by,
+        submitted_at=record.submitted.at,
+        gates=judged,
+        evidence_hash=record.evidence_hash,
+        policy_hash=policy.hash,
+        approvals_needed=policy.approvals,
+        approvals=tuple(decision.view() for decision in current.approvals),
+        decisions=tuple(decision.view() for decision in record.decisions),
+        waits_for_me=current.is_open and not not_me,
+        not_me=not_me,
+        risk=risk(evidence, judged, waived),
+        previous_reference=f"{previous.host}/{previous.repository}@{previous.digest}" if previous else "",
+    )
