@@ -168,7 +168,7 @@ class RegistryClient:
         """
         path, where = self._manifest_path(repository, reference)
         answer = await self._session.send(
-            "HEAD", path, _ACCEPT_MANIFESTS, scope=_pull(repository), limit=0, where=where
+            "HEAD", path, _ACCEPT_MANIFESTS, scope=_pull(repository), limit=LARGEST_MANIFEST, where=where
         )
         headers = answer.headers
         digest = headers.get("docker-content-digest", "")
