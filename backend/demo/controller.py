@@ -1,0 +1,286 @@
+"""The demo's control plane: brings InferenceServices up in seconds, lets some fail as real ones do, answers for pods.
+
+Everything follows from the objects, the seed and the order of the writes. Between transitions nothing runs and nothing
+is written: a watch stays silent while nothing happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from backend.demo.controller_kubelet import Kubelet
+from backend.demo.controller_services import ServiceController
+from backend.demo.controller_world import World
+from backend.demo.exporters import CONTENT_TYPE, collected_at, dcgm_page
+from backend.demo.exporters_engine import engine_page, served_name
+from backend.demo.gpus import GpuBank
+from backend.demo.objects import Object, ObjectStore
+from backend.demo.resources import (
+    CLUSTER_SERVING_RUNTIMES,
+    INFERENCE_SERVICES,
+    NODES,
+    PODS,
+    SERVING_RUNTIMES,
+    Resource,
+)
+from backend.demo.scenario import Scenario, build_scenario
+from backend.demo.scenario_nodes import EXPORTER_PORT, exporter_node, products
+from backend.demo.workloads_images import Images
+from backend.demo.workloads_logs import container_log, port_of
+from backend.demo.workloads_pods import Pod
+
+#: A proxied answer: status, content type, body.
+Answer = tuple[int, str, bytes]
+#: More reconciliations in a row than this without the time moving is a mistake in this program.
+_MAX_ROUNDS = 10_000
+
+
+class Timekeeper(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+
+
+class _WallTime:
+    def now(self) -> float:
+        return time.time()
+
+
+class DemoCluster:
+    """Controllers, scheduler, kubelets and exporters over an object store; the pods' side of the API server.
+
+    Args:
+        store: the cluster's objects.
+        seed: names, GPUs and load follow from it.
+        images: what the demo's registry serves.
+        registry_host: its `host:port`, as images are named.
+        speed: phases and back-offs take this many times less.
+        timekeeper: where the time comes from; the machine's clock unless given.
+        seeded: whether to begin with the scenario's services, or with nodes and namespaces alone.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        seed: int,
+        images: Images,
+        registry_host: str,
+        speed: float = 1.0,
+        timekeeper: Timekeeper | None = None,
+        seeded: bool = True,
+    ) -> None:
+        self._store = store
+        self._seed = seed
+        self._speed = speed
+        self._time = timekeeper or _WallTime()
+        self._seeded = seeded
+        now = self._time.now()
+        self._world = World(
+            store, images=images, registry_host=registry_host, seed=seed, now=now, keep_after=now - 3600.0
+        )
+        self._services = ServiceController(self._world)
+        self._gpus = GpuBank(seed, self._world.gpu_uuid, now - 30 * 86400.0)
+        self._kubelet = Kubelet(self._world, self._gpus, self._services.pod_changed)
+        self._services.kubelet = self._kubelet
+        self._seen: dict[tuple[str, str], object] = {}
+        self._live = False
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Put the scenario in place, in the state in which it has settled, and follow the store from then on."""
+        self.prepare()
+        self._task = asyncio.create_task(self._run(), name="demo cluster")
+
+    async def close(self) -> None:
+        """Stop following the store. May be called twice."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def prepare(self) -> None:
+        """What `start` does before the loop: the same machinery runs through the scenario's past at once."""
+        world, now = self._world, self._time.now()
+        scenario = build_scenario(self._seed, world.images, world.registry_host, now)
+        self._place_nodes(scenario)
+        self._unsubscribe = self._store.listen(
+            lambda change: self._changed(change.type, change.resource, change.current.content)
+        )
+        if self._seeded:
+            world.now = min((write.at for write in scenario.writes), default=now)
+            for write in sorted(scenario.writes, key=lambda write: write.at):
+                self._run_until(write.at)
+                self._store.put(write.resource, write.obj, manager=write.manager)
+                self._settle()
+            for event in scenario.events:
+                self._store.put(event.resource, event.obj, manager=event.manager)
+        self._run_until(now)
+        world.speed, self._live = self._speed, True
+
+    def run_due(self) -> float | None:
+        """Do all that is due by now. Gives the seconds until the next transition, None when none is to come."""
+        self._run_until(self._time.now())
+        due = self._world.next_due()
+        return None if due is None else max(0.0, due - self._time.now())
+
+    def logs(
+        self, namespace: str, pod: str, container: str | None, previous: bool, tail_lines: int | None
+    ) -> list[str] | None:
+        """The log lines of a container, oldest first; None when there is no such log.
+
+        Args:
+            container: its name, None for the one that serves.
+            previous: of the process before the current one.
+            tail_lines: at most so many of the last lines.
+        """
+        found = self._world.pods.get((namespace, pod))
+        if found is None:
+            return self._exporter_log(namespace, pod) if not previous else None
+        lines = container_log(
+            found,
+            container,
+            previous,
+            seed=self._seed,
+            gpu_memory=self._world.gpu_memory(found.node),
+            now=self._time.now(),
+        )
+        if lines is None or tail_lines is None:
+            return lines
+        return lines[-tail_lines:] if tail_lines > 0 else []
+
+    def proxy(self, namespace: str, pod: str, port: int, path: str) -> Answer:
+        """What a pod answers to GET `path` on `port`, or what the API server says of it.
+
+        Returns:
+            Status, content type, body; 404 when there is no such pod, 503 when nothing listens there.
+        """
+        if self._store.stored(PODS, namespace, pod) is None:
+            return _failure(404, "NotFound", f'pods "{pod}" not found')
+        path = "/" + path.partition("?")[0].lstrip("/")
+        node = exporter_node(self._store, namespace, pod)
+        if node is not None and port == EXPORTER_PORT:
+            if path != "/metrics":
+                return (200, "text/plain", b"KO\n") if path == "/health" else (404, "text/plain", b"404 not found\n")
+            page = dcgm_page(self._gpus.samples(node, collected_at(self._time.now())))
+            return 200, CONTENT_TYPE, page.encode()
+        found = self._world.pods.get((namespace, pod))
+        if found is None or not found.is_ready or port != port_of(found):
+            address = f"{found.address if found else '10.244.0.2'}:{port}"
+            text = f"error trying to reach service: dial tcp {address}: connect: connection refused"
+            return _failure(503, "ServiceUnavailable", text)
+        return self._server(found, path)
+
+    def _server(self, pod: Pod, path: str) -> Answer:
+        metrics = "/v1/metrics" if pod.engine == "nim" else "/metrics"
+        if path == metrics:
+            return 200, CONTENT_TYPE, engine_page(pod, self._seed, self._time.now()).encode()
+        if path in ("/health", "/v1/health/ready", "/v1/health/live", "/v2/health/ready", "/v2/health/live"):
+            return 200, "application/json", b""
+        if path == "/v1/models":
+            models = {"object": "list", "data": [{"id": served_name(pod), "object": "model", "owned_by": "vllm"}]}
+            return 200, "application/json", json.dumps(models).encode()
+        return 404, "application/json", b'{"detail":"Not Found"}'
+
+    def _exporter_log(self, namespace: str, pod: str) -> list[str] | None:
+        node = exporter_node(self._store, namespace, pod)
+        if node is None:
+            return None
+        return [
+            'time=2026-11-20T08:00:01.214Z level=INFO msg="Starting dcgm-exporter" Version=4.4.1-4.6.0',
+            'time=2026-11-20T08:00:02.871Z level=INFO msg="DCGM successfully initialized!"',
+            f'time=2026-11-20T08:00:03.406Z level=INFO msg="Kubernetes metrics collection enabled!" node={node}',
+            'time=2026-11-20T08:00:03.552Z level=INFO msg="Starting webserver" address=[::]:9400',
+        ]
+
+    def _place_nodes(self, scenario: Scenario) -> None:
+        for write in scenario.ground:
+            self._store.put(write.resource, write.obj, manager=write.manager)
+        for node, (product, count) in products().items():
+            self._gpus.add_node(node, product, count)
+        for node, index, xid in scenario.faults if self._seeded else ():
+            self._gpus.add_fault(node, index, xid)
+
+    def _changed(self, change: str, resource: Resource, obj: Object) -> None:
+        """React to a write of whomever; our own writes of pods and statuses change nothing that is watched here."""
+        metadata = obj["metadata"]
+        key = (metadata.get("namespace", ""), metadata["name"])
+        if resource == INFERENCE_SERVICES:
+            wanted = (metadata["uid"], metadata.get("generation"), metadata.get("annotations"), metadata.get("labels"))
+            if change != "DELETED" and self._seen.get(key) == wanted:
+                return
+            self._seen[key] = wanted
+            if change == "DELETED":
+                del self._seen[key]
+            self._catch_up()
+            self._world.dirty[key] = None
+        elif resource in (SERVING_RUNTIMES, CLUSTER_SERVING_RUNTIMES):
+            self._catch_up()
+            for user in self._services.users_of(key[1]):
+                self._world.dirty[user] = None
+        elif resource == PODS and change == "DELETED" and key in self._world.pods:
+            self._catch_up()
+            lost = self._kubelet.forget(*key)
+            if lost is not None:
+                self._services.pod_lost(lost)
+        elif resource == NODES:
+            self._catch_up()
+            self._kubelet.retry_waiting()
+        else:
+            return
+        self._wake.set()
+
+    def _catch_up(self) -> None:
+        """Somebody changed something just now, not when the last transition was."""
+        if self._live:
+            self._world.now = max(self._world.now, self._time.now())
+
+    def _run_until(self, now: float) -> None:
+        """Do all that is due by `now`, each at its own time and in order, then what changed since."""
+        while (action := self._world.take_due(now)) is not None:
+            action()
+            self._settle()
+        self._world.now = max(self._world.now, now)
+        self._settle()
+
+    def _settle(self) -> None:
+        rounds = 0
+        while self._world.dirty:
+            key = next(iter(self._world.dirty))
+            del self._world.dirty[key]
+            self._services.reconcile(key)
+            rounds += 1
+            if rounds > _MAX_ROUNDS:
+                raise RuntimeError(f"the demo's controller does not come to rest over {key}")
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            wait = self.run_due()
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                continue
+
+
+def _failure(code: int, reason: str, message: str) -> Answer:
+    status = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+    return code, "application/json", json.dumps(status).encode()

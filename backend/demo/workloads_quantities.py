@@ -1,0 +1,49 @@
+"""Kubernetes quantities and what a pod asks for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+#: GPUs as the device plugin of NVIDIA names them.
+GPU = "nvidia.com/gpu"
+
+_SUFFIXES = {
+    "": 1.0,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+    "Pi": 2.0**50,
+}
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)")
+
+
+def quantity(value: Any) -> float:
+    """The number that a quantity stands for: `48Gi` in bytes, `500m` in units. What is no quantity counts as 0."""
+    match = _QUANTITY.fullmatch(str(value).strip())
+    if match is None or match[2] not in _SUFFIXES:
+        return 0.0
+    return float(match[1]) * _SUFFIXES[match[2]]
+
+
+def requests_of(pod_spec: dict[str, Any]) -> dict[str, float]:
+    """What the containers of a pod ask for together, by resource; a limit without a request counts as the request."""
+    total: dict[str, float] = {}
+    for container in pod_spec.get("containers") or []:
+        resources = container.get("resources") or {}
+        wanted = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+        for name, value in wanted.items():
+            total[name] = total.get(name, 0.0) + quantity(value)
+    return total
+
+
+def gpus_of(pod_spec: dict[str, Any]) -> int:
+    """How many whole GPUs a pod asks for."""
+    return int(requests_of(pod_spec).get(GPU, 0))
