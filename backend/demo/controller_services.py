@@ -41,7 +41,7 @@ class Workload:
 
     Attributes:
         ordinals: how many pods each ReplicaSet has had; revisions: template hashes in the order of their rollouts.
-        templates: by hash, as long as pods of it may exist.
+        templates: by hash. counted: what each ReplicaSet was last written with.
     """
 
     namespace: str
@@ -55,6 +55,7 @@ class Workload:
     pods: list[Pod] = field(default_factory=list)
     deployment: str = ""
     replica_sets: dict[str, str] = field(default_factory=dict)
+    counted: dict[str, tuple[int, ...]] = field(default_factory=dict)
     watched_progress: float = -1.0
     was_ready: bool = False
 
@@ -149,8 +150,10 @@ class ServiceController:
         template = workload.template
         if template is None:
             return
-        self._write_objects(workload, template)
-        self._write_replica_set(workload, template.hash)
+        if self._world.store.stored(DEPLOYMENTS, workload.namespace, workload.deployment) is None:
+            self._write_objects(workload, template)
+        if template.hash not in workload.replica_sets:
+            self._write_replica_set(workload, template.hash)
         for _ in range(4):
             step = next_step(workload.pods, template.hash, template.replicas, template.strategy)
             if not step.create and not step.remove:
@@ -159,8 +162,15 @@ class ServiceController:
                 self._remove(workload, pod)
             for _ in range(step.create):
                 self._create(workload, template)
-        for template_hash in list(workload.replica_sets):
-            self._write_replica_set(workload, template_hash)
+        counted = {template_hash: [0, 0] for template_hash in workload.replica_sets}
+        for pod in workload.pods:
+            counted[pod.hash][0] += 1
+            counted[pod.hash][1] += pod.is_ready
+        for template_hash, counts in counted.items():
+            seen = (*counts, template.replicas, workload.revisions.index(template_hash))
+            if workload.counted.get(template_hash) != seen:
+                workload.counted[template_hash] = seen
+                self._write_replica_set(workload, template_hash)
         self._watch_progress(workload)
         self._write_objects(workload, template)
         self._write_service_status(workload, template)
@@ -295,6 +305,7 @@ class ServiceController:
         for template_hash in workload.replica_sets:
             self._delete(REPLICA_SETS, workload, f"{workload.deployment}-{template_hash}")
         workload.replica_sets.clear()
+        workload.counted.clear()
         if workload.deployment:
             self._delete(DEPLOYMENTS, workload, workload.deployment)
             self._delete(SERVICES, workload, f"{workload.name}-predictor")
