@@ -33,6 +33,7 @@ _PASSING_STATUSES: Final = frozenset({502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
 _MOST_PAUSES: Final = 5
+_LARGEST_ERROR: Final = 1 << 20
 #: Seconds that a run waits because a registry asks it to; who is told to wait longer is told so instead.
 _LONGEST_PAUSE: Final = 90.0
 _ATTEMPTS_AFTER_FAILURE: Final = 2
@@ -239,6 +240,9 @@ class Transport:
             raise MalformedDataError(
                 where, "the registry compressed its answer unasked", "tell the registry's operator"
             )
+        if not response.is_success:
+            # What goes wrong is told in a body that has nothing to do with the size of what was asked for.
+            limit = max(limit, _LARGEST_ERROR)
         if response.is_stream_consumed:
             # Not from the network: the answer was made whole.
             self.bytes_received += len(response.content)
