@@ -30,6 +30,7 @@ from backend.demo.objects import ObjectStore
 from backend.demo.resources import TRAITS
 
 __all__ = [
+    "ANONYMOUS",
     "DemoUser",
     "FollowingBackend",
     "PodBackend",
@@ -48,6 +49,7 @@ def cluster_app(
     *,
     users: Mapping[str, DemoUser] | None = None,
     pods: PodBackend | None = None,
+    anonymous: DemoUser = ANONYMOUS,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> web.Application:
     """The API server as an application to run.
@@ -60,12 +62,14 @@ def cluster_app(
         store: the cluster's objects; what others write to it, watches see.
         users: the accounts by bearer token; those of `default_users` when left out.
         pods: answers for logs and pod proxy; without it, as if no kubelet could be reached.
+        anonymous: who a request without a token comes from. `kubectl` sends no token over plain HTTP, so that whoever
+            wants to use it here names a user, as the insecure port of old API servers did.
         now: the time, in UTC, that ages are counted to.
 
     Returns:
         An application that is to run on the store's event loop. Stopping it ends its open watches.
     """
-    server = _Server(store, default_users() if users is None else users, pods, now)
+    server = _Server(store, default_users() if users is None else users, pods, anonymous, now)
     app = web.Application(client_max_size=BODY_LIMIT)
     app.router.add_route("*", "/{path:.*}", server.handle)
 
@@ -82,10 +86,12 @@ class _Server:
         store: ObjectStore,
         users: Mapping[str, DemoUser],
         pods: PodBackend | None,
+        anonymous: DemoUser,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._users = users
+        self._anonymous = anonymous
         self._now = now
         self._pods = Pods(store, pods)
         self._writer = Writer(store)
@@ -105,7 +111,7 @@ class _Server:
     def _user(self, http: web.Request) -> DemoUser:
         header = http.headers.get("Authorization")
         if header is None:
-            return ANONYMOUS
+            return self._anonymous
         scheme, _, token = header.partition(" ")
         user = self._users.get(token.strip()) if scheme.lower() == "bearer" else None
         if user is None or user.expired:

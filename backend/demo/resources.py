@@ -79,6 +79,32 @@ CLUSTER_STORAGE_CONTAINERS = Resource(
     KSERVE_GROUP, "v1alpha1", "clusterstoragecontainers", "ClusterStorageContainer", False
 )
 
+#: Kinds that clients find on any cluster and the demo leaves empty.
+_FURTHER = (
+    Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", False),
+    Resource("events.k8s.io", "v1", "events", "Event", True),
+    Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True),
+    Resource("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True),
+    Resource("batch", "v1", "jobs", "Job", True),
+    Resource("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", False),
+    Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True),
+    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True),
+    Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False),
+    Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False),
+    Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False),
+    Resource("coordination.k8s.io", "v1", "leases", "Lease", True),
+    Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False),
+    Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", True),
+    Resource("flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema", False),
+    Resource(
+        "admissionregistration.k8s.io",
+        "v1",
+        "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicy",
+        False,
+    ),
+)
+
 #: Every served kind, in the order in which discovery names its group.
 TRAITS: dict[Resource, Traits] = {
     NAMESPACES: Traits(("ns",), has_status=True),
@@ -102,6 +128,7 @@ TRAITS: dict[Resource, Traits] = {
     INFERENCE_GRAPHS: Traits(("ig",), custom=True, has_status=True, counts_generation=True),
     TRAINED_MODELS: Traits(("tm",), custom=True, has_status=True, counts_generation=True),
     CLUSTER_STORAGE_CONTAINERS: Traits(custom=True, counts_generation=True),
+    **dict.fromkeys(_FURTHER, Traits(counts_generation=True)),
 }
 
 RESOURCES: tuple[Resource, ...] = tuple(TRAITS)

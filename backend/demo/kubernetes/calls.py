@@ -18,6 +18,7 @@ from backend.demo.kubernetes.answers import (
     not_served,
     unsupported_media_type,
 )
+from backend.demo.kubernetes.protobuf import PROTOBUF, REVIEWS, review_from_protobuf
 from backend.demo.kubernetes.users import DemoUser
 from backend.demo.objects import Object
 from backend.demo.resources import NAMESPACES, Resource, find
@@ -202,6 +203,8 @@ async def body_of(call: Call, *, accepted: tuple[str, ...] = ()) -> Any:
     if accepted and call.media_type not in accepted:
         raise unsupported_media_type([name for name in accepted if "json" in name or "yaml" in name])
     data = await raw_body(call.http)
+    if call.media_type == PROTOBUF and call.address.plural in REVIEWS:
+        return review_from_protobuf(data, call.address.plural)
     if "protobuf" in call.media_type or "cbor" in call.media_type:
         raise unsupported_media_type(("application/json", "application/yaml"))
     is_yaml = "yaml" in call.media_type

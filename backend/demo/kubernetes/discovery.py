@@ -18,7 +18,7 @@ _REVIEWS = (
     ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
     ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
 )
-#: The groups of a real server in its order, preferred versions first. Most have no kinds here.
+#: The groups in the order in which a real server names them, preferred versions first.
 _GROUPS: dict[str, tuple[str, ...]] = {
     "apiregistration.k8s.io": ("v1",),
     "apps": ("v1",),
