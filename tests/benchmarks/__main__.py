@@ -1,0 +1,47 @@
+"""`python -m tests.benchmarks [--only NAME] [-o json]`: a line a benchmark, exit 1 when one falls short."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from tests.benchmarks import screen, services
+from tests.benchmarks.harness import Benchmark, SkippedError
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "first-paint": screen.first_paint,
+    "services-5k": services.services_5k,
+    "memory": screen.memory,
+}
+
+
+def main() -> int:
+    """Run them and print what they found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("--only", choices=sorted(BENCHMARKS))
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    chosen = parser.parse_args()
+    found: list[dict[str, object]] = []
+    short = False
+    for name, benchmark in BENCHMARKS.items():
+        if chosen.only not in (None, name):
+            continue
+        try:
+            figure = benchmark()
+        except SkippedError as error:
+            found.append({"name": name, "state": "skipped", "why": str(error)})
+            line = f"{name:16} skipped: {error}"
+        else:
+            short |= figure.state == "short"
+            found.append(figure.as_data())
+            line = figure.line()
+        if chosen.output == "table":
+            print(line, flush=True)
+    if chosen.output == "json":
+        print(json.dumps(found, indent=2))
+    return int(short)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
