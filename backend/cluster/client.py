@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,7 +14,7 @@ from backend.cluster.objects import KubeObject, ObjectMeta
 from backend.cluster.reader import ClusterReader
 from backend.cluster.resources import Resource, resource_of
 from backend.cluster.status import FieldConflict, field_conflicts, read_status
-from backend.core.errors import ConflictError
+from backend.core.errors import ConflictError, ModelyardError, PartialFailureError
 from backend.core.permits import Permit
 from backend.core.ports import Clock
 
@@ -24,11 +24,32 @@ Item = TypeVar("Item", bound=KubeObject)
 FIELD_MANAGER: Final = "modelyard"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
+#: How often an apply is tried while nothing but the object's status moves under it.
+_APPLY_ATTEMPTS: Final = 5
 
 #: The mutations that each changing call serves, by their names in the gate's table.
 APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback")
 PATCH_MUTATIONS: Final = ("deploy.scale", "deploy.stop", "deploy.start")
 DELETE_MUTATIONS: Final = ("deploy.delete",)
+
+
+class Application(msgspec.Struct, frozen=True, kw_only=True):
+    """One object to apply, and under which conditions.
+
+    Attributes:
+        resource_version: that the object must still have; None: whatever it is.
+        absent: the object must not exist.
+        forced: fields that may be taken from their managers (`.spec.predictor.maxReplicas`); a conflict over any other
+            refuses the apply. Fields that our own patches wrote are taken in any case.
+        while_true: tells of the object as it is now whether a changed resourceVersion does not matter, such as when
+            its status alone moved; the apply is then tried again with the new one.
+    """
+
+    manifest: Mapping[str, Any]
+    resource_version: str | None = None
+    absent: bool = False
+    forced: tuple[str, ...] = ()
+    while_true: Callable[[Mapping[str, Any]], bool] | None = None
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,30 +89,52 @@ class ClusterClient(ClusterReader):
         """
         return await self._apply(manifest, resource_version, forced, dry_run=True)
 
-    async def apply(
-        self, permit: Permit, manifest: Mapping[str, Any], *, resource_version: str | None = None,
-        absent: bool = False, forced: Sequence[str] = (),
-    ) -> Applied:
-        """Server-side apply of one object under our field manager, with strict field validation.
-
-        Args:
-            resource_version: that the object must still have; None: whatever it is.
-            absent: the object must not exist.
-            forced: fields that may be taken from their managers (`.spec.predictor.maxReplicas`); a conflict over any
-                other refuses the apply. Fields that our own patches wrote are taken in any case.
+    async def apply(self, permit: Permit, applications: Sequence[Application]) -> tuple[Applied, ...]:
+        """Server-side apply of objects in their order, under our field manager, with strict field validation.
 
         Raises:
-            ConflictError: the precondition does not hold, or somebody else manages a field.
+            ConflictError: a precondition does not hold, or somebody else manages a field.
             AdmissionError: schema, webhook or policy refuse. AccessDeniedError: RBAC does.
+            PartialFailureError: some were applied before one was refused.
         """
         permit.spend(*APPLY_MUTATIONS)
+        done: list[Applied] = []
+        for application in applications:
+            try:
+                done.append(await self._apply_one(application))
+            except ModelyardError as error:
+                if not done:
+                    raise
+                raise _partial(done, error) from error
+        return tuple(done)
+
+    async def _apply_one(self, application: Application) -> Applied:
+        manifest = application.manifest
         resource, namespace, name = _target(manifest)
-        if absent and await self.find(resource, namespace, name) is not None:
+        if application.absent and await self.find(resource, namespace, name) is not None:
             raise _appeared(resource, namespace, name)
-        applied = await self._apply(manifest, resource_version, forced, dry_run=False)
-        if absent and not applied.created:
+        applied = await self._apply_while_true(application, resource, namespace, name)
+        if application.absent and not applied.created:
             raise _appeared(resource, namespace, name)
         return applied
+
+    async def _apply_while_true(
+        self, application: Application, resource: Resource[Any], namespace: str | None, name: str
+    ) -> Applied:
+        version, holds = application.resource_version, application.while_true
+        for _ in range(_APPLY_ATTEMPTS):
+            try:
+                return await self._apply(application.manifest, version, application.forced, dry_run=False)
+            except ConflictError:
+                live = await self.find(resource, namespace, name) if holds and version else None
+                current = str((live or {}).get("metadata", {}).get("resourceVersion") or "")
+                if live is None or holds is None or current == version or not holds(live):
+                    raise
+                version = current
+        raise ConflictError(
+            f"apply of {resource.kind} {placed(namespace, name)}", "its status changes faster than it can be applied",
+            "try again in a moment",
+        )
 
     async def merge_patch(
         self, permit: Permit, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any], *,
@@ -192,6 +235,13 @@ def _target(manifest: Mapping[str, Any]) -> tuple[Resource[Any], str | None, str
     resource = resource_of(manifest)
     metadata = manifest.get("metadata") or {}
     return resource, metadata.get("namespace") if resource.namespaced else None, str(metadata.get("name") or "")
+
+
+def _partial(done: Sequence[Applied], error: ModelyardError) -> PartialFailureError:
+    told = ", ".join(f"{one.object.get('kind')} {one.metadata.name}" for one in done)
+    return PartialFailureError(
+        error.what, f"{told} was applied, then: {error.why}", "correct the cause and apply again; what is done stays"
+    )
 
 
 def _appeared(resource: Resource[Any], namespace: str | None, name: str) -> ConflictError:

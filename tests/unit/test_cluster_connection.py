@@ -196,7 +196,7 @@ async def test_an_untrusted_certificate_is_told(tmp_path: Path, clock: FixedCloc
         path = write_kubeconfig(tmp_path / "config", address, {"me": {"token": "t"}})
         connection = await ClusterConnection.open(None, path, clock=clock)
         try:
-            with pytest.raises(UnreachableError, match="certificate of .* is not trusted"):
+            with pytest.raises(UnreachableError, match=r"certificate of .* is not trusted"):
                 await connection.request("GET", "/version")
         finally:
             await connection.close()
@@ -237,9 +237,8 @@ async def test_inline_keys_leave_no_file_behind(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    path = write_kubeconfig(
-        tmp_path / "config", "https://127.0.0.1:1", {"me": {"client-key-data": "YQ==", "client-certificate-data": "YQ=="}}
-    )
+    user = {"client-key-data": "YQ==", "client-certificate-data": "YQ=="}
+    path = write_kubeconfig(tmp_path / "config", "https://127.0.0.1:1", {"me": user})
     with pytest.raises(ConfigurationError):
         await ClusterConnection.open(None, path, clock=clock)
     assert list(temporary.iterdir()) == []

@@ -197,7 +197,8 @@ async def test_a_silent_watch_counts_as_lost(tmp_path: Path, clock: FixedClock) 
     async with _watched(tmp_path, clock, silence=0.2) as watched:
         for_ever = asyncio.Event()
         watched.server.then(
-            says(listing([], "5")), streams([], for_ever.wait), streams([{"type": "ADDED", "object": service("a", "6")}])
+            says(listing([], "5")), streams([], for_ever.wait),
+            streams([{"type": "ADDED", "object": service("a", "6")}]),
         )
         try:
             _, lost, regained, added = await watched.take(4)
@@ -209,7 +210,9 @@ async def test_a_silent_watch_counts_as_lost(tmp_path: Path, clock: FixedClock) 
 
 
 async def test_nonsense_in_a_watch_is_told_and_the_list_read_anew(watched: Watched) -> None:
-    watched.server.then(says(listing([], "5")), streams([b"{not json"]), says(listing([service("a", "9")], "9")), streams([]))
+    watched.server.then(
+        says(listing([], "5")), streams([b"{not json"]), says(listing([service("a", "9")], "9")), streams([])
+    )
     _, lost, regained, listed = await watched.take(4)
     assert isinstance(lost.error, MalformedDataError)
     assert isinstance(regained, Regained)

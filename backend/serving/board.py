@@ -1,0 +1,285 @@
+"""The services of one cluster as rows, kept up by its watches: what changed is judged again, and nothing else.
+
+Pure but for the caller's clock: feed it what the watches yield, then ask `refresh` for the rows that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from backend.cluster.kserve_objects import Component, InferenceService
+from backend.cluster.objects import Deployment, Event, KubeObject, Pod, parsed_time
+from backend.core.views import ServiceView
+from backend.serving.cautions import owner_of
+from backend.serving.digests import named_images, running_digests
+from backend.serving.pods import gpus_in, gpus_of
+from backend.serving.verdict import Case, Judgement, judge_case
+
+Key: TypeAlias = tuple[str, str]
+_Owned = TypeVar("_Owned", bound=KubeObject)
+
+SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
+#: Events that are kept for each pod.
+_EVENTS: Final = 20
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """Whether what a service names and runs is approved, and why it is not told or not so."""
+
+    approved: bool | None
+    note: str
+
+
+#: Tells of a set of digests whether all are approved.
+Approver: TypeAlias = Callable[[frozenset[str]], Approval]
+
+
+def nobody_asked(digests: frozenset[str]) -> Approval:
+    """The approver where no curation is at hand."""
+    return Approval(None, "not checked")
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What `refresh` found: rows that are new or differ, and keys of rows that are gone."""
+
+    rows: tuple[ServiceView, ...]
+    removed: tuple[Key, ...]
+
+
+class ServiceBoard:
+    """Services with their Deployments, pods and events, and the rows made of them."""
+
+    def __init__(self, context: str, *, approver: Approver = nobody_asked) -> None:
+        self._context = context
+        self._approver = approver
+        self._services: dict[Key, InferenceService] = {}
+        self._deployments: dict[Key, dict[str, Deployment]] = {}
+        self._pods: dict[Key, dict[str, Pod]] = {}
+        self._pod_services: dict[Key, Key] = {}
+        self._events: dict[Key, dict[str, Event]] = {}
+        self._gpu_types: dict[str, str] = {}
+        self._rows: dict[Key, ServiceView] = {}
+        self._dirty: set[Key] = set()
+        self._unsettled: set[Key] = set()
+
+    # ------------------------------------------------------------ what the watches tell
+
+    def reset_services(self, services: Iterable[InferenceService]) -> None:
+        """All services, read anew."""
+        fresh = {service.key: service for service in services}
+        self._dirty.update(self._services)
+        self._dirty.update(fresh)
+        self._services = fresh
+
+    def put_service(self, service: InferenceService) -> None:
+        """A service appeared or changed."""
+        self._services[service.key] = service
+        self._dirty.add(service.key)
+
+    def remove_service(self, key: Key) -> None:
+        """A service is gone."""
+        self._services.pop(key, None)
+        self._dirty.add(key)
+
+    def reset_pods(self, pods: Iterable[Pod]) -> None:
+        """All pods of services, read anew."""
+        listed = list(pods)
+        self._pods = self._sorted_in(self._pods, listed)
+        self._pod_services = {pod.key: service for pod in listed if (service := _service_key(pod)) is not None}
+
+    def put_pod(self, pod: Pod) -> None:
+        """A pod appeared or changed."""
+        self._put(self._pods, pod)
+        service = _service_key(pod)
+        if service is not None:
+            self._pod_services[pod.key] = service
+
+    def remove_pod(self, pod: Pod) -> None:
+        """A pod is gone, and its events matter no more."""
+        self._remove(self._pods, pod)
+        self._pod_services.pop(pod.key, None)
+        self._events.pop(pod.key, None)
+
+    def reset_deployments(self, deployments: Iterable[Deployment]) -> None:
+        """All Deployments of services, read anew."""
+        self._deployments = self._sorted_in(self._deployments, deployments)
+
+    def put_deployment(self, deployment: Deployment) -> None:
+        """A Deployment appeared or changed."""
+        self._put(self._deployments, deployment)
+
+    def remove_deployment(self, deployment: Deployment) -> None:
+        """A Deployment is gone."""
+        self._remove(self._deployments, deployment)
+
+    def reset_events(self, events: Iterable[Event]) -> None:
+        """All events on pods, read anew."""
+        self._events = {}
+        for event in events:
+            self.put_event(event)
+
+    def put_event(self, event: Event) -> None:
+        """An event came, or came again."""
+        about = event.involved_object
+        if about.kind != "Pod":
+            return
+        key = (about.namespace, about.name)
+        kept = self._events.setdefault(key, {})
+        kept.pop(event.metadata.name, None)
+        kept[event.metadata.name] = event
+        if len(kept) > _EVENTS:
+            del kept[next(iter(kept))]
+        if key in self._pod_services:
+            self._dirty.add(self._pod_services[key])
+
+    def set_gpu_types(self, products: dict[str, str]) -> None:
+        """The GPU product of each node."""
+        if products != self._gpu_types:
+            self._gpu_types = products
+            self._dirty.update(self._services)
+
+    def set_approver(self, approver: Approver) -> None:
+        """What is approved changed: every row is made again."""
+        self._approver = approver
+        self._dirty.update(self._services)
+
+    # ------------------------------------------------------------ what they come to
+
+    def refresh(self, now: datetime) -> Changes:
+        """Judge again what changed, and what time alone can change; give the rows that differ."""
+        rows: list[ServiceView] = []
+        removed: list[Key] = []
+        for key in self._dirty | self._unsettled:
+            service = self._services.get(key)
+            if service is None:
+                self._unsettled.discard(key)
+                if self._rows.pop(key, None) is not None:
+                    removed.append(key)
+                continue
+            row = self._row(service, now)
+            if row != self._rows.get(key):
+                self._rows[key] = row
+                rows.append(row)
+        self._dirty.clear()
+        return Changes(rows=tuple(rows), removed=tuple(removed))
+
+    def rows(self) -> tuple[ServiceView, ...]:
+        """All rows as of the last refresh, by namespace and name."""
+        return tuple(self._rows[key] for key in sorted(self._rows))
+
+    def row(self, key: Key) -> ServiceView | None:
+        """One row as of the last refresh."""
+        return self._rows.get(key)
+
+    def case(self, key: Key, now: datetime) -> Case | None:
+        """Everything known of a service, or None when it is not there."""
+        service = self._services.get(key)
+        return None if service is None else self._case(service, now)
+
+    def services(self) -> tuple[InferenceService, ...]:
+        """All services."""
+        return tuple(self._services.values())
+
+    def _case(self, service: InferenceService, now: datetime) -> Case:
+        key = service.key
+        pods = tuple(self._pods.get(key, {}).values())
+        events = {
+            pod.metadata.name: tuple(self._events[pod.key].values()) for pod in pods if pod.key in self._events
+        }
+        deployments = tuple(self._deployments.get(key, {}).values())
+        return Case(service=service, deployments=deployments, pods=pods, events=events, now=now)
+
+    def _row(self, service: InferenceService, now: datetime) -> ServiceView:
+        case = self._case(service, now)
+        judgement = judge_case(case)
+        if judgement.settled:
+            self._unsettled.discard(service.key)
+        else:
+            self._unsettled.add(service.key)
+        digests = running_digests(service, case.pods)
+        approval = self._approver(digests.known) if digests.known else Approval(None, "it names no digest")
+        if digests.unpinned and approval.approved:
+            approval = Approval(False, f"{digests.unpinned[0]} is not named by its digest")
+        nodes = {pod.spec.node_name for pod in case.pods if pod.spec.node_name}
+        products = sorted({self._gpu_types[node] for node in nodes if node in self._gpu_types})
+        return service_view(
+            self._context, case, judgement, approval=approval, gpu_type=", ".join(products),
+        )
+
+    def _put(self, held: dict[Key, dict[str, _Owned]], item: _Owned) -> None:
+        service = _service_key(item)
+        if service is not None:
+            held.setdefault(service, {})[item.metadata.name] = item
+            self._dirty.add(service)
+
+    def _remove(self, held: dict[Key, dict[str, _Owned]], item: _Owned) -> None:
+        service = _service_key(item)
+        if service is not None and service in held:
+            held[service].pop(item.metadata.name, None)
+            if not held[service]:
+                del held[service]
+            self._dirty.add(service)
+
+    def _sorted_in(
+        self, before: dict[Key, dict[str, _Owned]], items: Iterable[_Owned]
+    ) -> dict[Key, dict[str, _Owned]]:
+        self._dirty.update(before)
+        held: dict[Key, dict[str, _Owned]] = {}
+        for item in items:
+            self._put(held, item)
+        return held
+
+
+def service_view(
+    context: str, case: Case, judgement: Judgement, *, approval: Approval, gpu_type: str = ""
+) -> ServiceView:
+    """The row of one service."""
+    service = case.service
+    predictor = service.spec.predictor
+    status = service.status
+    metadata = service.metadata
+    return ServiceView(
+        context=context, namespace=metadata.namespace, name=metadata.name, verdict=judgement.verdict,
+        reason=judgement.reason, next_step=judgement.next_step, since=judgement.since,
+        ready_replicas=judgement.ready, wanted_replicas=judgement.wanted, gpus=_gpus(case), gpu_type=gpu_type,
+        images=named_images(service), model=_model(predictor),
+        runtime=(predictor.model.runtime or "") if predictor.model else "",
+        mode=(status.deployment_mode if status else "") or metadata.annotation("serving.kserve.io/deploymentMode"),
+        approved=approval.approved, approval_note="" if approval.approved else approval.note,
+        url=status.url if status else "", owner=owner_of(metadata),
+        created_at=parsed_time(metadata.creation_timestamp), generation=metadata.generation,
+        resource_version=metadata.resource_version,
+    )
+
+
+def _gpus(case: Case) -> int:
+    if case.pods:
+        return sum(gpus_of(pod) for pod in case.pods if pod.status.phase not in {"Failed", "Succeeded"})
+    predictor = case.service.spec.predictor
+    each = gpus_in(predictor.model) + sum(gpus_in(container) for container in predictor.containers or ())
+    return each * case.wanted
+
+
+def _model(predictor: Component) -> str:
+    model = predictor.model
+    if model is not None and model.storage_uri:
+        return model.storage_uri
+    arguments = [*(model.args or () if model else ())]
+    for container in predictor.containers or ():
+        arguments += container.args or ()
+    for name in ("--served-model-name", "--model"):
+        for position, argument in enumerate(arguments):
+            if argument.startswith(f"{name}="):
+                return argument.partition("=")[2]
+            if argument == name and position + 1 < len(arguments):
+                return arguments[position + 1]
+    return model.model_format.name if model is not None and model.model_format else ""
+
+
+def _service_key(item: KubeObject) -> Key | None:
+    name = item.metadata.label(SERVICE_LABEL)
+    return (item.metadata.namespace, name) if name else None

@@ -1,0 +1,223 @@
+"""What KServe v0.20's webhook and controller refuse of an InferenceService, told before anything is sent.
+
+Works on manifests as they are, not on deployment files alone: a snapshot that is returned to, and an object that
+somebody else wrote, are held to the same rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from backend.serving.deployment import MAX_NAME, MAX_NAME_AND_NAMESPACE
+from backend.serving.manifests import AUTOSCALER, CONTAINER, MODE
+
+_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
+_STANDARD: Final = frozenset({"Standard", "RawDeployment"})
+_KNATIVE: Final = frozenset({"Knative", "Serverless"})
+_CLASSES: Final = ("hpa", "external", "keda", "none")
+_FRAMEWORKS: Final = (
+    "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
+    "model",
+)
+_COMPONENTS: Final = ("predictor", "transformer", "explainer")
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """A field that KServe would refuse, and why."""
+
+    field: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.why}"
+
+
+def check(manifest: Mapping[str, Any], live: Mapping[str, Any] | None = None) -> tuple[Violation, ...]:
+    """Everything that KServe would refuse of an InferenceService; empty when nothing.
+
+    Args:
+        manifest: as it would be applied.
+        live: as it is in the cluster, or None when it is not there.
+    """
+    return (
+        *_names(manifest), *_mode(manifest, live), *_components(manifest), *_scaling(manifest), *_canary(manifest),
+        *_images(manifest), *_changes(manifest, live),
+    )
+
+
+def mode_of(manifest: Mapping[str, Any]) -> str:
+    """`Standard` or `Knative` by annotation or status, whatever its older name; empty when nothing tells."""
+    told = _table(_table(manifest, "metadata"), "annotations").get(MODE) or _table(manifest, "status").get(
+        "deploymentMode"
+    )
+    if told in _STANDARD:
+        return "Standard"
+    return "Knative" if told in _KNATIVE else str(told or "")
+
+
+def containers_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every container of the manifest with the path of its field."""
+    spec = _table(manifest, "spec")
+    parts = [(f"spec.{name}", _table(spec, name)) for name in _COMPONENTS if name in spec]
+    for position, entry in enumerate(_items(spec, "canary")):
+        parts.append((f"spec.canary[{position}].predictor", _table(entry, "predictor")))
+    for path, component in parts:
+        for name in _FRAMEWORKS:
+            if isinstance(component.get(name), Mapping):
+                yield f"{path}.{name}", component[name]
+        for key in ("containers", "initContainers"):
+            for position, container in enumerate(_items(component, key)):
+                yield f"{path}.{key}[{position}]", container
+        worker = _table(component, "workerSpec")
+        for position, container in enumerate(_items(worker, "containers")):
+            yield f"{path}.workerSpec.containers[{position}]", container
+
+
+def _names(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    metadata = _table(manifest, "metadata")
+    name, namespace = str(metadata.get("name") or ""), str(metadata.get("namespace") or "")
+    if not _NAME.match(name):
+        yield Violation(
+            "metadata.name", "KServe takes lower-case letters, digits and dashes, a letter first and no dash last"
+        )
+    if len(name) > MAX_NAME:
+        yield Violation("metadata.name", f"KServe takes at most {MAX_NAME} characters, this has {len(name)}")
+    together = len(name) + len(namespace)
+    if mode_of(manifest) != "Knative" and together > MAX_NAME_AND_NAMESPACE:
+        yield Violation(
+            "metadata.name",
+            f"name and namespace have {together} characters together; in Standard mode KServe's controller fails above"
+            f" {MAX_NAME_AND_NAMESPACE}, after the object was admitted",
+        )
+
+
+def _mode(manifest: Mapping[str, Any], live: Mapping[str, Any] | None) -> Iterator[Violation]:
+    mode = mode_of(manifest)
+    field = f"metadata.annotations[{MODE}]"
+    if not mode:
+        yield Violation(field, "it is not set, and the default differs by how KServe was installed")
+    elif mode not in {"Standard", "Knative"}:
+        yield Violation(field, f"{mode!r} is neither Standard nor Knative")
+    before = mode_of(live) if live is not None else ""
+    if before and mode and before != mode:
+        yield Violation(field, f"KServe refuses to change the mode from {before} to {mode}: delete the service first")
+
+
+def _components(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    spec = _table(manifest, "spec")
+    predictor = _table(spec, "predictor")
+    found = [name for name in _FRAMEWORKS if predictor.get(name) is not None]
+    if any(container.get("name") == CONTAINER for container in _items(predictor, "containers")):
+        found.append("containers")
+    if len(found) != 1:
+        told = f"it has {' and '.join(found)}" if found else f"it has neither a model nor a container {CONTAINER}"
+        yield Violation("spec.predictor", f"KServe takes exactly one implementation, {told}")
+    if "containers" in found and _items(predictor, "containers")[0].get("name") != CONTAINER:
+        yield Violation("spec.predictor.containers", f"{CONTAINER} must be the first container")
+    for path, container in containers_of(manifest):
+        for variable in _items(container, "env"):
+            if variable.get("name") == "PYTHONPATH":
+                yield Violation(f"{path}.env", "KServe refuses PYTHONPATH")
+    if mode_of(manifest) == "Knative":
+        for name in _COMPONENTS:
+            if _table(spec, name).get("deploymentStrategy") is not None:
+                yield Violation(f"spec.{name}.deploymentStrategy", "KServe refuses it outside Standard mode")
+
+
+def _scaling(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    annotations = _table(_table(manifest, "metadata"), "annotations")
+    chosen = annotations.get(AUTOSCALER)
+    if chosen is not None and chosen not in _CLASSES:
+        yield Violation(f"metadata.annotations[{AUTOSCALER}]", f"{chosen!r} is none of {', '.join(_CLASSES)}")
+    for name in _COMPONENTS:
+        component = _table(_table(manifest, "spec"), name)
+        if component:
+            yield from _replicas(f"spec.{name}", component)
+            if mode_of(manifest) == "Knative":
+                yield from _knative_metric(f"spec.{name}", component)
+            elif chosen == "keda":
+                yield from _keda(f"spec.{name}", component)
+            elif (chosen or "hpa") == "hpa":
+                yield from _hpa(f"spec.{name}", component)
+
+
+def _replicas(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
+    least, most = component.get("minReplicas"), component.get("maxReplicas")
+    for key, value in (("minReplicas", least), ("maxReplicas", most)):
+        if isinstance(value, int) and value < 0:
+            yield Violation(f"{path}.{key}", "it is negative")
+    if isinstance(least, int) and isinstance(most, int) and 0 < most < least:
+        yield Violation(f"{path}.minReplicas", f"{least} is greater than maxReplicas {most}")
+
+
+def _knative_metric(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
+    metric = component.get("scaleMetric")
+    if metric is not None and metric not in {"concurrency", "rps"}:
+        yield Violation(f"{path}.scaleMetric", f"Knative scales by concurrency or rps, not {metric!r}")
+
+
+def _hpa(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
+    metric, target = component.get("scaleMetric"), component.get("scaleTarget")
+    if metric is not None and metric not in {"cpu", "memory"}:
+        yield Violation(f"{path}.scaleMetric", f"a HorizontalPodAutoscaler scales by cpu or memory, not {metric!r}")
+    if isinstance(target, int) and not 1 <= target <= 100:
+        yield Violation(f"{path}.scaleTarget", f"{target} percent is not between 1 and 100")
+
+
+def _keda(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
+    if component.get("scaleMetric") is not None:
+        yield Violation(f"{path}.scaleMetric", "KEDA takes autoScaling.metrics, not scaleMetric")
+    for position, metric in enumerate(_items(_table(component, "autoScaling"), "metrics")):
+        external = _table(metric, "external")
+        if metric.get("type") == "External" and not (
+            _table(external, "metric").get("query") and _table(external, "target").get("value") is not None
+        ):
+            yield Violation(f"{path}.autoScaling.metrics[{position}].external", "it needs a query and a target value")
+
+
+def _canary(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    canaries = _items(_table(manifest, "spec"), "canary")
+    total = sum(_number(entry.get("trafficPercent")) for entry in canaries)
+    if total > 100:
+        yield Violation("spec.canary", f"the canaries take {total} percent of the traffic together")
+    for position, entry in enumerate(canaries):
+        for key in ("maxReplicas", "autoScaling"):
+            if _table(entry, "predictor").get(key) is not None:
+                yield Violation(f"spec.canary[{position}].predictor.{key}", "KServe refuses it for a canary")
+
+
+def _images(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    for path, container in containers_of(manifest):
+        image = container.get("image")
+        if image is not None and "@sha256:" not in str(image):
+            yield Violation(f"{path}.image", "it is not named by its digest, and KServe's controller rewrites tags")
+
+
+def _changes(manifest: Mapping[str, Any], live: Mapping[str, Any] | None) -> Iterator[Violation]:
+    if live is None:
+        return
+    before, after = (_table(_table(object_, "spec"), "predictor") for object_ in (live, manifest))
+    if before.get("name") != after.get("name") and _uri(before) == _uri(after):
+        yield Violation("spec.predictor.name", "KServe refuses to change it unless storageUri changes too")
+
+
+def _uri(predictor: Mapping[str, Any]) -> Any:
+    return next((predictor[name].get("storageUri") for name in _FRAMEWORKS if _table(predictor, name)), None)
+
+
+def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _items(value: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
+    found = value.get(key)
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

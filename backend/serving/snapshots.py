@@ -1,0 +1,222 @@
+"""What was applied, kept so that it can be returned to; and applies that were cut off, found again on return.
+
+KServe's Standard mode keeps no revisions, and its controller reverts `kubectl rollout undo`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from backend.cluster.client import FIELD_MANAGER
+from backend.cluster.objects import parsed_time
+from backend.core.canonical import canonical_json, hash_of
+from backend.core.errors import NotFoundError, UsageError
+from backend.core.ports import instant, timestamp
+from backend.core.views import SnapshotView
+from backend.store.connection import Database, Transaction
+
+_SHORTEST_PREFIX: Final = 6
+#: How far the API server's clock and ours may differ.
+_CLOCK_SKEW: Final = timedelta(minutes=5)
+_COLUMNS: Final = (
+    "id, context, cluster_id, namespace, name, image, plan, manifests, deployment, note, actor, started_at"
+)
+
+
+class Outcome(StrEnum):
+    """What became of an apply."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    OVERWRITTEN = "overwritten"
+    REFUSED = "refused"
+    FAILED = "failed"
+    NOT_APPLIED = "not applied"
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """An apply that somebody decided on.
+
+    Attributes:
+        id: also the snapshot's, when it comes about.
+        cluster_id: UID of the cluster's `kube-system`, or empty when it may not be read.
+        plan: id of the plan. deployment: the file that it was made from, YAML; empty for a foreign manifest.
+    """
+
+    id: str
+    context: str
+    cluster_id: str
+    namespace: str
+    name: str
+    image: str
+    plan: str
+    manifests: tuple[dict[str, Any], ...]
+    deployment: str
+    note: str
+    actor: str
+    started_at: datetime
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An apply that came about, and when."""
+
+    intent: Intent
+    at: datetime
+
+    @property
+    def id(self) -> str:
+        """The snapshot's id."""
+        return self.intent.id
+
+
+async def begin(transaction: Transaction, intent: Intent) -> None:
+    """Record that an apply is about to be sent. Commit before sending it."""
+    await transaction.execute(
+        f"INSERT INTO apply_intent ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+        (
+            intent.id, intent.context, intent.cluster_id, intent.namespace, intent.name, intent.image, intent.plan,
+            canonical_json(list(intent.manifests)).decode(), intent.deployment, intent.note, intent.actor,
+            timestamp(intent.started_at),
+        ),
+    )
+
+
+async def complete(
+    transaction: Transaction, intent: Intent, outcome: Outcome, *, at: datetime, detail: str = ""
+) -> str:
+    """Record what became of an apply.
+
+    Returns:
+        id of the snapshot that can be returned to: this one, or the last one where nothing changed since; empty when
+        the apply did not come about.
+    """
+    await transaction.execute(
+        "UPDATE apply_intent SET ended_at = ?, outcome = ?, detail = ? WHERE id = ? AND ended_at IS NULL",
+        (timestamp(at), outcome.value, detail, intent.id),
+    )
+    if outcome not in {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.OVERWRITTEN}:
+        return ""
+    manifest_hash = hash_of(list(intent.manifests))
+    last = await transaction.fetch_one(
+        "SELECT id, manifest_hash FROM snapshot WHERE context = ? AND namespace = ? AND name = ?"
+        " ORDER BY position DESC LIMIT 1",
+        (intent.context, intent.namespace, intent.name),
+    )
+    if last is not None and last["manifest_hash"] == manifest_hash:
+        return str(last["id"])
+    await transaction.execute(
+        "INSERT INTO snapshot (id, context, namespace, name, manifest_hash, at) VALUES (?, ?, ?, ?, ?, ?)",
+        (intent.id, intent.context, intent.namespace, intent.name, manifest_hash, timestamp(at)),
+    )
+    return intent.id
+
+
+async def open_intents(database: Database, *, before: datetime | None = None) -> tuple[Intent, ...]:
+    """Applies of which it is not recorded what became of them, oldest first.
+
+    Args:
+        before: only those begun before this instant, so that one under way elsewhere is left alone; None: all.
+    """
+    rows = await database.fetch_all(
+        f"SELECT {_COLUMNS} FROM apply_intent WHERE ended_at IS NULL AND started_at < ? ORDER BY started_at",  # noqa: S608 - constant
+        ("9999" if before is None else timestamp(before),),
+    )
+    return tuple(_intent(row) for row in rows)
+
+
+async def snapshots(database: Database, context: str, namespace: str, name: str) -> tuple[Snapshot, ...]:
+    """What a service can be returned to, newest first."""
+    columns = ", ".join(f"apply_intent.{column}" for column in _COLUMNS.split(", "))
+    rows = await database.fetch_all(
+        f"SELECT {columns}, snapshot.at AS at FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"  # noqa: S608 - constant
+        " WHERE snapshot.context = ? AND snapshot.namespace = ? AND snapshot.name = ? ORDER BY snapshot.position DESC",
+        (context, namespace, name),
+    )
+    return tuple(Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows)
+
+
+def choose(held: Sequence[Snapshot], wanted: str | None, service: str) -> Snapshot:
+    """The snapshot to return to.
+
+    Args:
+        held: newest first.
+        wanted: an id or six or more of its first characters; None: the one before the newest.
+        service: for errors.
+
+    Raises:
+        NotFoundError: there is none such.
+        UsageError: the characters fit several, or are too few.
+    """
+    what = f"rollback of {service}"
+    if wanted is None:
+        if len(held) < 2:
+            told = "nothing was applied here yet" if not held else "there is no snapshot before the newest"
+            raise NotFoundError(what, told, "apply a deployment file instead")
+        return held[1]
+    if len(wanted) < _SHORTEST_PREFIX:
+        raise UsageError(what, f"{wanted!r} is too short for a snapshot", f"give {_SHORTEST_PREFIX} or more characters")
+    found = [snapshot for snapshot in held if snapshot.id.startswith(wanted)]
+    if not found:
+        known = ", ".join(snapshot.id[:12] for snapshot in held[:5]) or "none"
+        raise NotFoundError(what, f"there is no snapshot {wanted!r}", f"known: {known}")
+    if len(found) > 1:
+        raise UsageError(what, f"{wanted!r} fits {len(found)} snapshots", "give more characters")
+    return found[0]
+
+
+def snapshot_view(snapshot: Snapshot, *, still_approved: bool) -> SnapshotView:
+    """The snapshot as it is shown."""
+    intent = snapshot.intent
+    return SnapshotView(
+        id=snapshot.id, context=intent.context, namespace=intent.namespace, name=intent.name, image=intent.image,
+        actor=intent.actor, at=snapshot.at, note=intent.note, still_approved=still_approved,
+    )
+
+
+def became(intent: Intent, live: Sequence[Mapping[str, Any] | None]) -> Outcome:
+    """What became of an apply that was cut off, from the objects as the cluster has them now.
+
+    Args:
+        live: in the order of the intent's manifests; None: there is no such object.
+    """
+    pairs = list(zip(intent.manifests, live, strict=True))
+    if all(object_ is not None and _holds(object_, manifest) for manifest, object_ in pairs):
+        return Outcome.APPLIED
+    if all(object_ is not None and _we_wrote_since(object_, intent.started_at) for _, object_ in pairs):
+        return Outcome.OVERWRITTEN
+    return Outcome.NOT_APPLIED
+
+
+def _holds(live: Any, wanted: Any) -> bool:
+    """Whether everything that was wanted is so."""
+    if isinstance(wanted, Mapping):
+        return isinstance(live, Mapping) and all(key in live and _holds(live[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return (
+            isinstance(live, list) and len(live) == len(wanted)
+            and all(_holds(one, other) for one, other in zip(live, wanted, strict=True))
+        )
+    return bool(live == wanted)
+
+
+def _we_wrote_since(live: Mapping[str, Any], began: datetime) -> bool:
+    for entry in (live.get("metadata") or {}).get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
+            at = parsed_time(entry.get("time"))
+            return at is not None and at >= began - _CLOCK_SKEW
+    return False
+
+
+def _intent(row: sqlite3.Row) -> Intent:
+    return Intent(
+        id=row["id"], context=row["context"], cluster_id=row["cluster_id"], namespace=row["namespace"],
+        name=row["name"], image=row["image"], plan=row["plan"], manifests=tuple(json.loads(row["manifests"])),
+        deployment=row["deployment"], note=row["note"], actor=row["actor"], started_at=instant(row["started_at"]),
+    )
