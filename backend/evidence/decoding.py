@@ -61,14 +61,17 @@ def read_file(path: Path, what: str, limit: int = REPORT_LIMIT) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(what, f"it cannot be read: {reason}", "check the path and who may read it") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise UsageError(what, "it is not a regular file", "give the path of a report")
         if status.st_size > limit:
             raise too_large(what, status.st_size, limit)
-        # A file that grows while it is read is caught by reading one byte more than is taken.
-        data = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            # A file that grows while it is read is caught by reading one byte more than is taken.
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise too_large(what, len(data), limit)
     return data

@@ -70,8 +70,9 @@ def read_licence(text: str) -> Licence | None:
         return plain
     try:
         parsed = _spdx().parse(kept)
-    except (ExpressionError, RecursionError):
-        # Text that is no expression is still a licence's name.
+    except (ExpressionError, RecursionError, AssertionError, AttributeError, IndexError, TypeError):
+        # Text that is no expression is still a licence's name. On unbalanced text the parser stumbles over its own
+        # stack instead of saying so.
         return plain
     if parsed is None:
         return plain

@@ -16,7 +16,7 @@ CREATE TABLE evidence (
     recorded_at   TEXT NOT NULL,
     collected_at  TEXT NOT NULL,
     database_at   TEXT,
-    payload       TEXT NOT NULL CHECK (json_valid(payload)),
+    payload       TEXT NOT NULL,
     content_hash  TEXT NOT NULL,
     superseded_at TEXT
 ) STRICT;
