@@ -11,68 +11,122 @@ import asyncio
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
-from typing import Final
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from backend.demo.servers import Servers
+if TYPE_CHECKING:
+    from backend.demo.servers import Servers
 
 #: linux/prctl.h
 _PR_SET_PDEATHSIG: Final = 1
 _ENDING_LIMIT: Final = 1.0
+#: Others that wrote to the folder end at the same moment as we do, and may write once more.
+_REMOVAL_LIMIT: Final = 5.0
+
+
+class _Parent:
+    """The process that started this one.
+
+    Args:
+        pid: its process id.
+        folder: what to remove after its death; None: nothing.
+    """
+
+    def __init__(self, pid: int, folder: Path | None) -> None:
+        self._pid = pid
+        self._folder = folder
+
+    def bind(self) -> None:
+        """Ask Linux for SIGTERM when the parent dies, should somebody else hold our input open then."""
+        if sys.platform == "linux":
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it died: an orphan falls to another process."""
+        return os.getppid() != self._pid
+
+    def clear_up(self) -> None:
+        """Remove the folder that a dead parent left."""
+        deadline = time.monotonic() + _REMOVAL_LIMIT
+        while self._folder is not None and self.is_gone and time.monotonic() < deadline:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not self._folder.exists():
+                return
+            time.sleep(0.1)
 
 
 def main() -> int:
     """Run the servers; gives the exit status."""
     parser = argparse.ArgumentParser(prog="python -m backend.demo", description="The servers of the demo yard.")
     parser.add_argument("--seed", type=int, default=0, help="what everything in the demo follows from")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of who started this")
+    parser.add_argument("--remove-on-death", type=Path, help="folder to remove should the parent die")
     arguments = parser.parse_args()
-    _die_with_parent()
-    asyncio.run(_serve(arguments.seed))
+    parent = _Parent(arguments.parent, arguments.remove_on_death)
+    try:
+        asyncio.run(_serve(arguments.seed, parent))
+    finally:
+        parent.clear_up()
     return 0
 
 
-async def _serve(seed: int) -> None:
+async def _serve(seed: int, parent: _Parent) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
+    parent.bind()
     threading.Thread(target=_watch_input, args=(loop, stop), daemon=True).start()
-    servers = Servers()
+    servers = _servers()
     try:
         await servers.start(seed)
-        sys.stdout.write(json.dumps(servers.announcement) + "\n")
-        sys.stdout.flush()
-        await stop.wait()
+        if not parent.is_gone:
+            sys.stdout.write(json.dumps(servers.announcement) + "\n")
+            sys.stdout.flush()
+            await stop.wait()
     finally:
-        _end_at_the_latest()
+        timer = _end_at_the_latest(parent)
         await servers.close()
+        timer.cancel()
+
+
+def _servers() -> Servers:
+    # aiohttp reads the system's certificates when it is imported, a tenth of the whole start; nothing here speaks TLS.
+    os.environ |= {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
+    from backend.demo.servers import Servers
+
+    return Servers()
 
 
 def _watch_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """Set `stop` once standard input is at its end; a thread, since not every kind of input can be polled."""
-    try:
+    # An error is the end as well: the input was closed before, or is a terminal that was hung up.
+    with suppress(OSError):
         while os.read(0, 4096):
             pass
-    except OSError:
-        # Closed or gone, such as a terminal that was hung up: the end as well.
-        pass
-    finally:
+    # The loop may be closed already where something else ended us first.
+    with suppress(RuntimeError):
         loop.call_soon_threadsafe(stop.set)
 
 
-def _die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies, should somebody else hold our input open then."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _end_at_the_latest(parent: _Parent) -> threading.Timer:
+    """End the process even if closing hangs; cancel what is returned once it did not."""
 
+    def end() -> None:
+        parent.clear_up()
+        os._exit(1)
 
-def _end_at_the_latest() -> None:
-    """End the process even if closing hangs."""
-    timer = threading.Timer(_ENDING_LIMIT, os._exit, (1,))
+    timer = threading.Timer(_ENDING_LIMIT, end)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 if __name__ == "__main__":

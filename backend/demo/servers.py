@@ -10,7 +10,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from backend.demo.controller import DemoCluster
 from backend.demo.images import DemoImages, build_images
+from backend.demo.kubernetes_api import cluster_app, default_users, tokens_by_name
+from backend.demo.objects import ObjectStore
 from backend.demo.registry import registry_app, storage_app
 from backend.demo.registry_blobs import BlobStorage
 
@@ -38,7 +41,9 @@ class Servers:
             OSError: no port is to be had on the loopback interface.
         """
         images = build_images(seed)
-        self.announcement["registry"] = await self._start_registry(images, seed)
+        registry = await self._start_registry(images, seed)
+        cluster = await self._start_cluster(images, seed, registry["host"])
+        self.announcement |= {"registry": registry, "cluster": cluster}
 
     async def close(self) -> None:
         """Close every port, the one opened last first."""
@@ -61,6 +66,15 @@ class Servers:
             "blob_host": blob_host,
             "public_key": images.public_key_pem,
         }
+
+    async def _start_cluster(self, images: DemoImages, seed: int, registry_host: str) -> dict[str, Any]:
+        store = ObjectStore(seed=seed)
+        plane = DemoCluster(store, seed=seed, images=images, registry_host=registry_host)
+        self._open.push_async_callback(plane.close)
+        await plane.start()
+        users = default_users(seed)
+        host = await self.serve(cluster_app(store, users=users, pods=plane), _listen())
+        return {"url": f"http://{host}", "tokens": tokens_by_name(users)}
 
     async def serve(self, app: web.Application, listener: socket.socket) -> str:
         """Serve an application on an open socket; gives its `host:port`."""

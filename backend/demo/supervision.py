@@ -1,35 +1,38 @@
-"""The parent's side of the demo's servers: starts them as a child process, reads where they are, and ends them.
+"""The parent's side of the demo's child processes: starts them, reads where the servers are, and ends them.
 
-The child ends when its standard input closes. The operating system closes it with this process, however that ends, so
+A child ends when its standard input closes. The operating system closes it with this process, however that ends, so
 nothing is left behind even when nobody could call `close`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import select
 import signal
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
+import threading
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import IO, Any, Final, cast
 
 START_LIMIT: Final = 20.0
 _POLITE_LIMIT: Final = 1.2
 _FIRM_LIMIT: Final = 0.4
 _TAIL_LINES: Final = 12
 _PIECE: Final = 1 << 16
+_LONGEST_LINE: Final = 1 << 20
 _IMPORT_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-class DemoStartError(Exception):
-    """The demo's servers did not start; the text says why, with the end of what they wrote to standard error."""
+class ServersFailedError(Exception):
+    """A child process of the demo did not start; the text says why, with the end of what it wrote to standard error."""
 
 
 @dataclass(frozen=True)
@@ -62,130 +65,186 @@ class ClusterAddress:
     tokens: Mapping[str, str] = field(repr=False)
 
 
-@dataclass
-class Servers:
-    """The running servers; as an async context manager it closes them at the end.
+class Child:
+    """A child process that ends with its standard input; as a context manager it is closed at the end.
 
-    Attributes:
-        cluster: None: the child serves no cluster.
+    Args:
+        command: the program and its arguments. It imports what this process imports, not what lies in the folder.
+
+    Raises:
+        ServersFailedError: the program cannot be run.
     """
 
-    registry: RegistryAddress
-    cluster: ClusterAddress | None
-    _child: _Child = field(repr=False)
+    def __init__(self, command: Sequence[str]) -> None:
+        paths = [str(_IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+        try:
+            # A session of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
+            self._process = subprocess.Popen(  # noqa: S603 - the command is this program's own
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ServersFailedError(f"{command[0]}: {error.strerror}") from error
+        # Never None: all three pipes were asked for.
+        self._input = cast(IO[bytes], self._process.stdin)
+        self._output = cast(IO[bytes], self._process.stdout)
+        self._errors = cast(IO[bytes], self._process.stderr)
+        self._tail: deque[bytes] = deque(maxlen=_TAIL_LINES)
+        # Read all the time: a full pipe would stop the child at its next line.
+        self._reader = threading.Thread(target=self._read_errors, name="demo errors", daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int:
-        """Process id of the child."""
-        return self._child.process.pid
+        """Process id."""
+        return self._process.pid
 
-    async def wait(self) -> int:
-        """Wait until the child ends by itself or by `close`, and give its exit status (negative: a signal)."""
-        return await self._child.process.wait()
+    @property
+    def status(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
 
-    async def close(self) -> None:
-        """End the servers within two seconds; a second call does nothing."""
-        await self._child.close()
+    @property
+    def complaints(self) -> str:
+        """The last lines that it wrote to standard error."""
+        return b"".join(self._tail).decode(errors="replace").strip()
 
-    async def __aenter__(self) -> Servers:
-        return self
+    def first_line(self, limit: float) -> bytes:
+        """Wait for a line of standard output; empty when it ended before one was whole.
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        Args:
+            limit: seconds.
 
+        Raises:
+            TimeoutError: no line came in time.
+            ValueError: the line is longer than a mebibyte.
+        """
+        deadline = time.monotonic() + limit
+        line = b""
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([self._output], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            piece = os.read(self._output.fileno(), _PIECE)
+            if not piece:
+                return b""
+            line += piece
+            if len(line) > _LONGEST_LINE:
+                raise ValueError("the line is too long")
+        return line
 
-async def start_servers(seed: int, *, limit: float = START_LIMIT, python: str = sys.executable) -> Servers:
-    """Start the demo's servers in a child process and wait until they listen.
+    def wait(self, limit: float) -> int:
+        """Wait until it ended; gives its exit status.
 
-    Args:
-        limit: seconds that the start may take.
-        python: interpreter of the child.
-
-    Raises:
-        DemoStartError: the child could not be started, ended, or did not say in time where it listens.
-    """
-    child = await _Child.spawn(python, ["-P", "-m", "backend.demo", "--seed", str(seed)])
-    try:
-        async with asyncio.timeout(limit):
-            line = await child.output.readline()
-        if not line:
-            raise DemoStartError(await child.fail(f"they ended with status {await child.process.wait()}"))
-        return _read_announcement(line, child)
-    except TimeoutError:
-        raise DemoStartError(await child.fail(f"they did not say where they listen within {limit:g} s")) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DemoStartError(await child.fail("what they said is not understood")) from None
-    except BaseException:
-        # Cancelled, or interrupted: the child must not outlive the attempt.
-        await child.close()
-        raise
-
-
-def _read_announcement(line: bytes, child: _Child) -> Servers:
-    said: dict[str, Any] = json.loads(line)
-    cluster = said.get("cluster")
-    return Servers(RegistryAddress(**said["registry"]), ClusterAddress(**cluster) if cluster else None, child)
-
-
-class _Child:
-    """The child process with its pipes."""
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        # Never None: `spawn` asks for all three pipes.
-        self._input = cast(asyncio.StreamWriter, process.stdin)
-        self.output = cast(asyncio.StreamReader, process.stdout)
-        self._errors = cast(asyncio.StreamReader, process.stderr)
-        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        # Read all the time: a full pipe would stop the child at its next line.
-        self._reader = asyncio.create_task(self._read_errors())
-
-    @classmethod
-    async def spawn(cls, python: str, arguments: list[str]) -> _Child:
-        paths = [str(_IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        Raises:
+            TimeoutError: it still runs after `limit` seconds.
+        """
         try:
-            # A session of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
-            process = await asyncio.create_subprocess_exec(
-                python, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
-            )
-        except OSError as error:
-            raise DemoStartError(f"the demo's servers did not start: {python}: {error.strerror}") from error
-        return cls(process)
+            return self._process.wait(limit)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
 
-    async def fail(self, why: str) -> str:
-        """End the child and say why it failed."""
-        await self.close()
-        tail = "\n".join(self._tail)
-        return f"the demo's servers did not start: {why}" + (f"\n{tail}" if tail else "")
-
-    async def close(self) -> None:
-        self._input.close()
+    def close(self) -> None:
+        """End it within two seconds; a second call does nothing."""
+        with suppress(BrokenPipeError):
+            self._input.close()
         for limit, number in ((_POLITE_LIMIT, signal.SIGTERM), (_FIRM_LIMIT, signal.SIGKILL)):
             try:
-                async with asyncio.timeout(limit):
-                    await self.process.wait()
+                self.wait(limit)
                 break
             except TimeoutError:
                 # The child leads a group of its own, so this reaches whatever it started, too.
                 with suppress(ProcessLookupError):
-                    os.killpg(self.process.pid, number)
-        await self.process.wait()
-        # The pipes are closed once they were read to their end.
-        while await self.output.read(_PIECE):
-            pass
-        await self._reader
+                    os.killpg(self.pid, number)
+        self._process.wait()
+        self._reader.join()
+        self._output.close()
+        self._errors.close()
 
-    async def _read_errors(self) -> None:
-        while line := await _line(self._errors):
-            self._tail.append(line.decode(errors="replace").rstrip())
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_errors(self) -> None:
+        # Bounded reads: a line without an end must not fill the memory.
+        while line := self._errors.readline(_PIECE):
+            self._tail.append(line)
 
 
-async def _line(stream: asyncio.StreamReader) -> bytes:
+@dataclass(frozen=True)
+class Servers:
+    """The running servers; as a context manager they are closed at the end."""
+
+    registry: RegistryAddress
+    cluster: ClusterAddress
+    child: Child = field(repr=False)
+
+    def close(self) -> None:
+        """End the servers within two seconds; a second call does nothing."""
+        self.child.close()
+
+    def __enter__(self) -> Servers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def start_servers(
+    seed: int, *, remove_on_death: Path | None = None, limit: float = START_LIMIT, python: str = sys.executable
+) -> Servers:
+    """Start the demo's servers in a child process and wait until they listen. Blocks; call it before a loop runs.
+
+    Args:
+        remove_on_death: a folder that the child removes should this process die without a chance to do so itself.
+        limit: seconds that the start may take.
+        python: interpreter of the child.
+
+    Raises:
+        ServersFailedError: the child could not be started, ended, or did not say in time where it listens.
+    """
+    command = [python, "-m", "backend.demo", "--seed", str(seed), "--parent", str(os.getpid())]
+    if remove_on_death is not None:
+        command += ["--remove-on-death", str(remove_on_death.absolute())]
+    child = Child(command)
     try:
-        return await stream.readline()
-    except ValueError:
-        # A line longer than the reader's limit; it has been dropped, the next one follows.
-        return b"(a line too long)\n"
+        return _announced(child, limit)
+    except BaseException:
+        # Failed or interrupted: the child must not outlive the attempt.
+        child.close()
+        raise
+
+
+def start_crew(command: Sequence[str]) -> Child:
+    """Start another process that belongs to the demo and ends when its standard input closes.
+
+    Raises:
+        ServersFailedError: the program cannot be run.
+    """
+    return Child(command)
+
+
+def _announced(child: Child, limit: float) -> Servers:
+    try:
+        line = child.first_line(limit)
+        if line:
+            said: dict[str, Any] = json.loads(line)
+            return Servers(RegistryAddress(**said["registry"]), ClusterAddress(**said["cluster"]), child)
+        why = f"ended with status {child.wait(limit)}"
+    except TimeoutError:
+        why = f"did not say where they listen within {limit:g} s"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        why = "said something that is not understood"
+    child.close()
+    raise ServersFailedError(f"they {why}" + (f"\n{child.complaints}" if child.complaints else ""))
