@@ -1,0 +1,139 @@
+"""What there is: the repositories that a rule takes, and their tags, each list read to its end or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from backend.core.errors import AuthenticationError, ModelyardError, NotFoundError, UnreachableError
+from backend.core.views import RuleClauseView
+from backend.library.config import RuleConfig
+from backend.library.records import Known, known_of
+from backend.library.rules import Selection, is_evidence_tag
+from backend.library.sources import Account, RegistrySource, Setting
+from backend.library.tasks import in_turns
+
+# Choosing among more tags than this would hold up the event loop.
+_CHOSEN_ASIDE: Final = 500
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """A repository whose tags were all read.
+
+    Attributes:
+        present: its tags, without those of evidence.
+        chosen: of them, those that the rule takes.
+        known: what the library holds, by tag.
+        at: when the registry was asked.
+    """
+
+    repository: str
+    present: frozenset[str]
+    chosen: tuple[str, ...]
+    known: dict[str, Known]
+    at: datetime
+
+
+class Lister:
+    """Reads the lists that one rule needs."""
+
+    def __init__(self, setting: Setting, rule: RuleConfig, account: Account) -> None:
+        self._setting = setting
+        self._selection = Selection(rule)
+        self._account = account
+        self._unlisted: set[str] = set()
+
+    async def read(self) -> list[Listing]:
+        """Every repository of the rule whose tags could all be read; the others are accounted for."""
+        listings: list[Listing] = []
+
+        async def one(repository: str) -> None:
+            if (listing := await self._list(repository)) is not None:
+                listings.append(listing)
+
+        await in_turns(await self._repositories(), self._setting.concurrency, one)
+        return sorted(listings, key=lambda listing: listing.repository)
+
+    async def _repositories(self) -> list[str]:
+        names = dict.fromkeys(self._selection.named_repositories)
+        if not self._selection.needs_catalogue:
+            return list(names)
+        stored = await self._setting.database.fetch_all(
+            "SELECT name FROM repository WHERE registry = ?", (self._setting.registry,)
+        )
+        known = [row["name"] for row in stored if not self._selection.leaves_out(row["name"])]
+        try:
+            told = await self._setting.source.catalog()
+        except ModelyardError as error:
+            if isinstance(error, UnreachableError) and not isinstance(error, AuthenticationError):
+                self._account.failed("", "", error)
+                return list(names)
+            advice = "; name repositories without wildcards to do without the registry's catalogue"
+            self._account.failed("", "", error, advice)
+            # What earlier runs found can still be asked for.
+            return list(names | dict.fromkeys(known))
+        self._unlisted = set(known) - set(told)
+        taken = dict.fromkeys(name for name in told if not self._selection.leaves_out(name))
+        return list(names | taken | dict.fromkeys(known))
+
+    async def _list(self, repository: str) -> Listing | None:
+        if self._account.dead:
+            self._account.not_tried(repository, 0)
+            return None
+        at = self._setting.clock.now()
+        try:
+            tags = await self._setting.source.tags(repository)
+        except ModelyardError as error:
+            if not (isinstance(error, NotFoundError) and repository in self._unlisted):
+                self._account.failed(repository, "", error)
+                return None
+            # Neither the registry's complete catalogue nor its own address knows it any more.
+            tags = []
+        self._account.answered()
+        aside = len(tags) > _CHOSEN_ASIDE
+        choices = await asyncio.to_thread(self._selection.choose, tags) if aside else self._selection.choose(tags)
+        rows = await self._setting.database.fetch_all(
+            "SELECT tag, digest, changed_at, gone_at, rule FROM tag JOIN repository ON repository.id = tag.repository"
+            " WHERE registry = ? AND name = ?",
+            (self._setting.registry, repository),
+        )
+        return Listing(
+            repository=repository,
+            present=frozenset(tag for tag in tags if not is_evidence_tag(tag)),
+            chosen=tuple(choice.tag for choice in choices if choice.taken),
+            known={row["tag"]: known_of(row) for row in rows},
+            at=at,
+        )
+
+
+async def preview(source: RegistrySource, rule: RuleConfig, concurrency: int) -> list[RuleClauseView]:
+    """What would become of every tag of the repositories that the rule names or matches.
+
+    A repository that the rule matches and excludes is told of once, without its tags. Types are known only after images
+    were looked at, so the clause of a tag that is taken names them as a condition.
+
+    Raises:
+        ModelyardError: the registry does not tell it.
+    """
+    selection = Selection(rule)
+    names = dict.fromkeys(selection.named_repositories)
+    clauses: list[RuleClauseView] = []
+    for repository in sorted(await source.catalog()) if selection.needs_catalogue else ():
+        clause = selection.leaves_out(repository)
+        if not clause:
+            names[repository] = None
+        elif clause.startswith("exclude_repositories"):
+            clauses.append(
+                RuleClauseView(registry=rule.registry, repository=repository, tag="", taken=False, clause=clause)
+            )
+    found: dict[str, list[RuleClauseView]] = {}
+
+    async def look(repository: str) -> None:
+        tags = await source.tags(repository)
+        found[repository] = await asyncio.to_thread(selection.explain, repository, tags)
+
+    await in_turns(names, concurrency, look)
+    return clauses + [clause for repository in names for clause in found[repository]]
