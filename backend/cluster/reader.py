@@ -32,10 +32,12 @@ class ClusterReader:
     """One API server, as one context of the kubeconfig reaches it; nothing here changes anything."""
 
     def __init__(
-        self, connection: ClusterConnection, *, clock: Clock, sleep: Sleep = asyncio.sleep, silence: float = SILENCE
+        self, connection: ClusterConnection, *, clock: Clock, sleep: Sleep = asyncio.sleep, silence: float = SILENCE,
+        page_size: int = PAGE,
     ) -> None:
         """
         Args:
+            page_size: objects that a list asks for at a time.
             sleep: waits between attempts.
             silence: seconds after which a watch that says nothing counts as lost.
         """
@@ -43,6 +45,7 @@ class ClusterReader:
         self._clock = clock
         self._sleep = sleep
         self._silence = silence
+        self._page_size = page_size
 
     @property
     def context(self) -> str:
@@ -84,7 +87,7 @@ class ClusterReader:
             ModelyardError: as the answer says.
         """
         what = f"list of {resource.plural}" + (f" in {namespace}" if namespace else "")
-        params = {**params_of(label_selector, field_selector), "limit": str(PAGE)}
+        params = {**params_of(label_selector, field_selector), "limit": str(self._page_size)}
         while True:
             response = await self.connection.request("GET", resource.path(namespace), params=params)
             require(response, what)
