@@ -100,14 +100,16 @@ class DemoCluster:
         self._task = asyncio.create_task(self._run(), name="demo cluster")
 
     async def close(self) -> None:
-        """Stop following the store. May be called twice."""
+        """Stop following the store. May be called twice. Raises what the loop ended with, if it failed."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            (outcome,) = await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+            if isinstance(outcome, Exception):
+                raise outcome
 
     def prepare(self) -> None:
         """What `start` does before the loop: the same machinery runs through the scenario's past at once."""

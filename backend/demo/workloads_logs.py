@@ -58,13 +58,13 @@ def container_log(
     if pod.stage is Stage.LOADING:
         return [line for at, line in _startup(pod, pod.started, gpu_memory) if at <= now]
     lines = [line for _, line in _startup(pod, pod.started, gpu_memory)]
-    lines += [line for _, line in _ready_lines(pod)]
+    lines += [line for _, line in _ready_lines(pod, gpu_memory)]
     return [*lines, *_stats(pod, seed, now)]
 
 
-def _stamped(at: float, source: str, text: str, level: str = "INFO") -> tuple[float, str]:
+def _stamped(at: float, process: str, source: str, text: str, level: str = "INFO") -> tuple[float, str]:
     clock = datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%S")
-    return at, f"{level} {clock} [{source}] {text}"
+    return at, f"{process} {level} {clock} [{source}] {text}"
 
 
 def _startup(pod: Pod, start: float, gpu_memory: float) -> Iterable[tuple[float, str]]:
@@ -85,56 +85,61 @@ def _startup(pod: Pod, start: float, gpu_memory: float) -> Iterable[tuple[float,
         ]
     length = model.max_length or 131072
     said = [
-        (0.4, "api_server.py:1977", f"{_SERVER} vLLM API server version 0.27.1"),
+        (0.4, _SERVER, "api_server.py:1977", f"vLLM API server version 0.27.1"),
         (
             0.5,
+            _SERVER,
             "utils.py:233",
-            f"{_SERVER} non-default args: {{'model': '{model.name}', 'max_model_len': {length}, "
+            f"non-default args: {{'model': '{model.name}', 'max_model_len': {length}, "
             f"'tensor_parallel_size': {model.gpus}}}",
         ),
-        (0.8, "model.py:1510", f"{_SERVER} Using max model len {length}"),
+        (0.8, _SERVER, "model.py:1510", f"Using max model len {length}"),
         (
             1.0,
+            _ENGINE,
             "core.py:94",
-            f"{_ENGINE} Initializing a V1 LLM engine (v0.27.1) with config: model='{model.name}', "
+            f"Initializing a V1 LLM engine (v0.27.1) with config: model='{model.name}', "
             f"dtype=torch.bfloat16, max_seq_len={length}, tensor_parallel_size={model.gpus}",
         ),
         (
             1.2,
+            _ENGINE,
             "parallel_state.py:1208",
-            f"{_ENGINE} rank 0 in world size {model.gpus} is assigned as DP rank 0, PP rank 0, TP rank 0, EP rank 0",
+            f"rank 0 in world size {model.gpus} is assigned as DP rank 0, PP rank 0, TP rank 0, EP rank 0",
         ),
-        (1.4, "gpu_model_runner.py:2653", f"{_ENGINE} Starting to load model {model.name}..."),
-        (2.2, "default_loader.py:267", f"{_ENGINE} Loading weights took 0.71 seconds"),
+        (1.4, _ENGINE, "gpu_model_runner.py:2653", f"Starting to load model {model.name}..."),
+        (2.2, _ENGINE, "default_loader.py:267", f"Loading weights took 0.71 seconds"),
         (
             2.3,
+            _ENGINE,
             "gpu_model_runner.py:2684",
-            f"{_ENGINE} Model loading took {model.weights:.4f} GiB memory and 0.934211 seconds",
+            f"Model loading took {model.weights:.4f} GiB memory and 0.934211 seconds",
         ),
         (
             2.6,
+            _ENGINE,
             "gpu_worker.py:298",
-            f"{_ENGINE} Available KV cache memory: {max(0.0, cache_available(container, model, gpu_memory)):.2f} GiB",
+            f"Available KV cache memory: {max(0.0, cache_available(container, model, gpu_memory)):.2f} GiB",
         ),
     ]
-    return lines + [_stamped(start + after, source, text) for after, source, text in said]
+    return lines + [_stamped(start + after, process, source, text) for after, process, source, text in said]
 
 
-def _ready_lines(pod: Pod) -> Iterable[tuple[float, str]]:
+def _ready_lines(pod: Pod, gpu_memory: float) -> Iterable[tuple[float, str]]:
     at, model = pod.ready or pod.since, model_of(pod.spec)
-    tokens = int(max(1.0, 71.6 - model.weights - 2.9) / model.cache_per_token) // 16 * 16
+    free = max(1.0, cache_available(main_container(pod.spec), model, gpu_memory))
+    tokens = int(free / model.cache_per_token) // 16 * 16
     length = model.max_length or 131072
     return [
-        _stamped(at - 0.3, "kv_cache_utils.py:1087", f"{_ENGINE} GPU KV cache size: {tokens:,} tokens"),
+        _stamped(at - 0.3, _ENGINE, "kv_cache_utils.py:1087", f"GPU KV cache size: {tokens:,} tokens"),
         _stamped(
             at - 0.3,
+            _ENGINE,
             "kv_cache_utils.py:1091",
-            f"{_ENGINE} Maximum concurrency for {length:,} tokens per request: {tokens / length:.2f}x",
+            f"Maximum concurrency for {length:,} tokens per request: {tokens / length:.2f}x",
         ),
-        _stamped(
-            at - 0.1, "core.py:218", f"{_ENGINE} init engine (profile, create kv cache, warmup model) took 0.52 s"
-        ),
-        _stamped(at, "api_server.py:2052", f"{_SERVER} Starting vLLM API server 0 on http://0.0.0.0:{port_of(pod)}"),
+        _stamped(at - 0.1, _ENGINE, "core.py:218", f"init engine (profile, create kv cache, warmup model) took 0.52 s"),
+        _stamped(at, _SERVER, "api_server.py:2052", f"Starting vLLM API server 0 on http://0.0.0.0:{port_of(pod)}"),
         (at, f"{_SERVER} INFO:     Started server process [1]"),
         (at, f"{_SERVER} INFO:     Waiting for application startup."),
         (at, f"{_SERVER} INFO:     Application startup complete."),
@@ -155,11 +160,11 @@ def _stats(pod: Pod, seed: int, now: float) -> list[str]:
         prompt = (state.prompted - before.prompted) / _STATS_EVERY
         generated = (state.generated - before.generated) / _STATS_EVERY
         text = (
-            f"{_SERVER} Engine 000: Avg prompt throughput: {prompt:.1f} tokens/s, Avg generation throughput: "
+            f"Engine 000: Avg prompt throughput: {prompt:.1f} tokens/s, Avg generation throughput: "
             f"{generated:.1f} tokens/s, Running: {state.running} reqs, Waiting: {state.waiting} reqs, "
             f"GPU KV cache usage: {100 * state.cache:.1f}%, Prefix cache hit rate: 37.0%"
         )
-        lines.append(_stamped(at, "loggers.py:181", text)[1])
+        lines.append(_stamped(at, _SERVER, "loggers.py:181", text)[1])
     return lines
 
 
@@ -171,7 +176,7 @@ def _failed_log(pod: Pod, end: End, gpu_memory: float) -> list[str]:
     if end.failure.kind == "missing-model":
         lines = lines[:2]
     trace = _trace(end.failure, model)
-    lines += [_stamped(end.finished, "core.py:842", f"{_ENGINE} {line}", "ERROR")[1] for line in trace]
+    lines += [_stamped(end.finished, _ENGINE, "core.py:842", f"{line}", "ERROR")[1] for line in trace]
     lines.append(
         f"{_SERVER} RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{}}"
     )

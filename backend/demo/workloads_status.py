@@ -16,6 +16,8 @@ from backend.demo.workloads_pods import Pod, Stage, stamp
 #: The address under which the demo's gateway would publish services.
 INGRESS_DOMAIN = "models.example.com"
 PROGRESS_DEADLINE = 600.0
+#: Namespace and name together; what is longer passes admission, but never gets its routes.
+_LONGEST_NAMES = 52
 
 
 @dataclass
@@ -145,7 +147,7 @@ def service_status(
     by_type = {condition["type"]: condition for condition in deployment["conditions"]}
     available, progressing = by_type["Available"], by_type["Progressing"]
     ready = available["status"] == "True" and progressing["status"] == "True"
-    if ready:
+    if ready and len(namespace) + len(name) <= _LONGEST_NAMES:
         facts.exposed = True
     because = progressing if available["status"] == "True" else available
     predictor = ("True", "", "") if ready else ("False", because["reason"], because["message"])

@@ -191,7 +191,7 @@ def _pod_spec(service: Object, predictor: Object, model: Object | None, runtime:
         _add_initializer(spec, main, model)
     name = service["metadata"]["name"]
     for field in ("args", "command"):
-        if field in main:
+        if main.get(field):
             main[field] = [str(item).replace("{{.Name}}", name) for item in main[field]]
     spec["containers"] = [_with_defaults(item) for item in containers]
     if requests_of(spec).get(GPU):
@@ -210,8 +210,8 @@ def _pod_spec(service: Object, predictor: Object, model: Object | None, runtime:
 def _merge_model(container: Object, model: Object) -> None:
     """Lay the model's fields over the runtime's container as KServe does: arguments are concatenated."""
     if model.get("args"):
-        container["args"] = [*container.get("args", []), *model["args"]]
-    named = {item["name"]: item for item in container.get("env", [])}
+        container["args"] = [*(container.get("args") or []), *model["args"]]
+    named = {item["name"]: item for item in container.get("env") or []}
     named.update({item["name"]: copied(item) for item in model.get("env") or []})
     if named:
         container["env"] = list(named.values())

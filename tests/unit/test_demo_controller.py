@@ -397,3 +397,13 @@ async def test_the_loop_brings_a_service_up_by_itself_and_leaves_nothing_behind(
     await demo.close()
     end()
     assert asyncio.all_tasks() == before
+
+
+def test_names_that_are_too_long_together_never_get_an_address() -> None:
+    cluster = Cluster()
+    name = "a" * 46
+    cluster.apply(service(name))
+    cluster.advance(10)
+    conditions = cluster.conditions(name)
+    assert (conditions["PredictorReady"], conditions["IngressReady"], conditions["Ready"]) == ("True", "False", "False")
+    assert "url" not in cluster.service(name)["status"]

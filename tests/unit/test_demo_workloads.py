@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.demo.gpus import Wave
@@ -14,6 +14,7 @@ from backend.demo.workloads_nodes import Node, place
 from backend.demo.workloads_pods import Pod, Stage, back_off_seconds
 from backend.demo.workloads_quantities import quantity, requests_of
 from backend.demo.workloads_rollout import limits, next_step
+from tests.fakes.demo_controller import Cluster, reference, service
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,51 @@ def test_the_integral_of_the_load_grows_by_its_value(
     assert wave.integral(start, start + seconds) == pytest.approx(summed, rel=1e-3, abs=1e-3)
     assert wave.integral(start, start + seconds) >= 0
     assert wave.integral(start + 1, start) == 0
+
+
+_TEXT = st.text(alphabet="abc-=:/@{}.9", max_size=8)
+_CONTAINER = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["kserve-container", "other"]),
+        "image": st.one_of(_TEXT, st.sampled_from([reference(), "registry.demo:5000/vllm/vllm-openai"])),
+        "args": st.one_of(st.none(), st.lists(st.one_of(_TEXT, st.sampled_from(["--model", "--max-model-len=x"])))),
+        "command": st.one_of(st.none(), st.lists(_TEXT, max_size=2), st.just(["vllm", "serve"])),
+        "env": st.one_of(st.none(), st.lists(st.fixed_dictionaries({"name": _TEXT}))),
+        "ports": st.one_of(st.none(), st.just([]), st.just([{"containerPort": 8000}])),
+        "resources": st.one_of(
+            st.none(),
+            st.dictionaries(
+                st.sampled_from(["limits", "requests"]),
+                st.dictionaries(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]), _TEXT | st.integers(-1, 9)),
+            ),
+        ),
+    },
+)
+_PREDICTOR = st.fixed_dictionaries(
+    {},
+    optional={
+        "containers": st.lists(_CONTAINER, max_size=2),
+        "model": st.fixed_dictionaries({}, optional={"runtime": _TEXT, "args": st.none(), "storageUri": _TEXT}),
+        "minReplicas": st.one_of(st.none(), st.integers(-1, 3)),
+        "deploymentStrategy": st.one_of(st.none(), st.just({}), st.just({"type": "Recreate"})),
+        "nodeSelector": st.one_of(st.none(), st.just({"a": "b"})),
+        "tolerations": st.one_of(st.none(), st.just([{"operator": "Exists"}])),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_PREDICTOR, min_size=1, max_size=3))
+def test_whatever_a_client_writes_the_control_plane_goes_on(predictors: list[Object]) -> None:
+    cluster = Cluster()
+    for predictor in predictors:
+        cluster.apply({"metadata": {"name": "odd", "namespace": "llm-prod"}, "spec": {"predictor": predictor}})
+        cluster.advance(20)
+        for pod in cluster.pods("odd"):
+            name = pod["metadata"]["name"]
+            cluster.demo.logs("llm-prod", name, None, False, 5)
+            cluster.demo.proxy("llm-prod", name, 8000, "/metrics")
+    cluster.apply(service())
+    cluster.advance(10)
+    assert cluster.ready("chat") == 1 or cluster.events("FailedScheduling")
