@@ -204,7 +204,7 @@ async def facts_of(database: Database, image: ImageView) -> ImageFacts:
     """
     manifest = await manifest_of(database, image.digest)
     description = await description_of(database, manifest)
-    rules = await database.fetch_all(
+    rows = await database.fetch_all(
         "SELECT rule FROM image_seen JOIN repository ON repository.id = image_seen.repository"
         " WHERE registry = ? AND name = ? AND digest = ? ORDER BY image_seen.first_seen_at, rule",
         (image.registry, image.repository, image.digest),
@@ -248,7 +248,7 @@ async def _events(
     database: Database, condition: str, parameters: Sequence[SqlValue], limit: int | None
 ) -> list[TagEventView]:
     rows = await database.fetch_all(
-        "SELECT registry, name, tag, change, digest, previous_digest, at, run FROM tag_event"
+        "SELECT registry, name, tag, change, digest, previous_digest, at, run FROM tag_event"  # noqa: S608 - fixed texts
         " JOIN repository ON repository.id = tag_event.repository"
         f" WHERE {condition} ORDER BY tag_event.id DESC LIMIT ?",
         (*parameters, -1 if limit is None else limit),
@@ -289,7 +289,8 @@ async def _unnamed(database: Database, reference: ImageReference | DigestPrefix)
     else:
         return []
     return await database.fetch_all(
-        "SELECT repository.registry, repository.host, repository.name AS repository, event.tag, seen.digest,"
+        "SELECT repository.registry, repository.host, repository.name AS repository,"  # noqa: S608 - fixed texts
+        " event.tag, seen.digest,"
         " image.kind, image.type, image.framework, image.size, image.platforms, image.created_at, seen.first_seen_at,"
         " event.at AS changed_at, event.at AS gone_at, NULL AS previous_digest, seen.rule"
         " FROM image_seen AS seen JOIN repository ON repository.id = seen.repository"
