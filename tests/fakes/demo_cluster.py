@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 from aiohttp import web
 
-from backend.demo.kubernetes_api import PodBackend, cluster_app, default_users, tokens_by_name
+from backend.demo.kubernetes_api import ANONYMOUS, PodBackend, cluster_app, default_users, tokens_by_name
 from backend.demo.objects import ObjectStore
 from backend.demo.resources import NAMESPACES
 
@@ -47,6 +47,13 @@ class Cluster(NamedTuple):
         return await self.admin.patch(path, json=patch, params=params, headers={"Content-Type": MERGE})
 
 
+def client(url: str, token: str = "") -> httpx.AsyncClient:
+    """A client of the cluster with this token, or without one."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # There is no TLS on loopback, and loading certificates takes longer than the tests.
+    return httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20, verify=False)
+
+
 def namespace(name: str) -> dict[str, Any]:
     """A namespace."""
     return {"metadata": {"name": name}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
@@ -54,28 +61,29 @@ def namespace(name: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running_cluster(
-    store: ObjectStore | None = None, *, pods: PodBackend | None = None
+    store: ObjectStore | None = None, *, pods: PodBackend | None = None, anonymous: str = ""
 ) -> AsyncIterator[Cluster]:
-    """Run the demo's cluster with its default users and the namespaces `default` and `llm-prod`."""
+    """Run the demo's cluster with its default users and the namespaces `default` and `llm-prod`.
+
+    `anonymous` names the user that requests without a token come from.
+    """
     store = store or ObjectStore(seed=1)
     for name in ("default", NAMESPACE):
         store.put(NAMESPACES, namespace(name))
     users = default_users(1)
     tokens = tokens_by_name(users)
-    runner = web.AppRunner(cluster_app(store, users=users, pods=pods), shutdown_timeout=1)
+    app = cluster_app(store, users=users, pods=pods, anonymous=users.get(tokens.get(anonymous, ""), ANONYMOUS))
+    runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    clients = {
-        name: httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=20)
-        for name, token in tokens.items()
-    }
+    clients = {name: client(url, token) for name, token in tokens.items()}
     try:
         yield Cluster(url, store, tokens, clients)
     finally:
-        for client in clients.values():
-            await client.aclose()
+        for each in clients.values():
+            await each.aclose()
         await runner.cleanup()
 
 

@@ -99,6 +99,10 @@ class Column(msgspec.Struct, frozen=True, rename={"path": "jsonPath"}):
     priority: int = 0
 
 
+#: How long an object has existed.
+AGE_COLUMN = Column("Age", "date", ".metadata.creationTimestamp")
+
+
 class _Kind(msgspec.Struct, frozen=True):
     schema: int
     columns: tuple[Column, ...] = ()
@@ -119,8 +123,8 @@ def custom_schema(resource: Resource) -> Node:
 
 
 def custom_columns(resource: Resource) -> tuple[Column, ...]:
-    """The columns of one of KServe's kinds after its name, its age among them."""
-    return _data().kinds[_name(resource)].columns
+    """The columns of one of KServe's kinds after its name; its age alone when the CRD gives none."""
+    return _data().kinds[_name(resource)].columns or (AGE_COLUMN,)
 
 
 def _name(resource: Resource) -> str:

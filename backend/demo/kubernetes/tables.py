@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from backend.demo.kubernetes.schemas import Column, custom_columns
+from backend.demo.kubernetes.schemas import AGE_COLUMN, Column, custom_columns
 from backend.demo.objects import Object, Stored
 from backend.demo.resources import (
     DEPLOYMENTS,
@@ -24,7 +25,6 @@ from backend.demo.resources import (
 
 _ENCODER = msgspec.json.Encoder()
 _META = "meta.k8s.io/v1"
-_AGE = Column("Age", "date", ".metadata.creationTimestamp")
 _NAME_NOTE = "Name must be unique within a namespace."
 
 
@@ -186,17 +186,26 @@ _STEP = re.compile(
 )
 
 
+@cache
+def _steps(path: str) -> tuple[tuple[str, str, Any], ...]:
+    """The steps of a path: a field's name, or the key and value that pick elements of a list, each empty for all."""
+    words = {"true": True, "false": False}
+    return tuple(
+        (step["name"] or "", step["key"] or "", words.get(step["value"], (step["value"] or "").strip("'")))
+        for step in _STEP.finditer(path)
+    )
+
+
 def find_path(content: Any, path: str) -> Any:
     """The first value at a JSONPath of the simple sort that CRD columns use; None when there is none."""
     found = [content]
-    for step in _STEP.finditer(path):
-        if step["name"]:
-            found = [item[step["name"]] for item in found if isinstance(item, dict) and step["name"] in item]
+    for name, key, wanted in _steps(path):
+        if name:
+            found = [item[name] for item in found if isinstance(item, dict) and name in item]
             continue
         found = [element for item in found if isinstance(item, list) for element in item]
-        if step["key"]:
-            wanted = {"true": True, "false": False}.get(step["value"], step["value"].strip("'"))
-            found = [item for item in found if isinstance(item, dict) and item.get(step["key"]) == wanted]
+        if key:
+            found = [item for item in found if isinstance(item, dict) and item.get(key) == wanted]
     return found[0] if found else None
 
 
@@ -275,7 +284,7 @@ def _deployment_ready(deployment: Object) -> str:
     return f"{deployment.get('status', {}).get('readyReplicas', 0)}/{wanted}"
 
 
-_AGE_CELL = Cell(_AGE, _at(_AGE.path))
+_AGE_CELL = Cell(AGE_COLUMN, _at(AGE_COLUMN.path))
 _BUILT_IN: dict[Resource, Sequence[Cell]] = {
     PODS: [
         _text("Ready", _pod_ready),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aiohttp import web
@@ -209,7 +210,7 @@ class Writer:
             content = copied(content)
             fill_in(resource, content, self._node_labels)
         content["metadata"]["managedFields"] = owners.entries()
-        headers = {"Warning": ", ".join(f'299 - "{text}"' for text in warnings)} if warnings else None
+        headers = {"Warning": ", ".join(f"299 - {json.dumps(text)}" for text in warnings)} if warnings else None
         code = 201 if live is None else 200
         if call.dry_run:
             return json_response(self._store.prepare(resource, content, live), code, headers)
