@@ -130,6 +130,8 @@ class ObjectStore:
         self._history: deque[Change] = deque(maxlen=history)
         self._forgotten = _FIRST_VERSION
         self._listeners: list[Callable[[Change], None]] = []
+        self._untold: deque[Change] = deque()
+        self._is_telling = False
 
     @property
     def version(self) -> int:
@@ -194,6 +196,8 @@ class ObjectStore:
 
     def subscribe(self, callback: Callable[[str, Resource, Object], None]) -> Callable[[], None]:
         """Call `callback(type, resource, object)` synchronously after each change, with a copy of the object.
+
+        Changes come in order: one that a callback makes is told once all have heard of the one before.
 
         Args:
             callback: gets "ADDED", "MODIFIED" or "DELETED". It may write to the store; it must not raise.
@@ -322,8 +326,18 @@ class ObjectStore:
         if len(self._history) == self._history.maxlen:
             self._forgotten = self._history[0].version
         self._history.append(change)
-        for listener in tuple(self._listeners):
-            listener(change)
+        self._untold.append(change)
+        if self._is_telling:
+            return
+        # A listener may write: its change is told after this one, so that all hear all changes in order.
+        self._is_telling = True
+        try:
+            while self._untold:
+                told = self._untold.popleft()
+                for listener in tuple(self._listeners):
+                    listener(told)
+        finally:
+            self._is_telling = False
 
     def _ownership(self, resource: Resource, content: Object, existing: Stored | None, manager: str) -> Objects:
         """The field owners of a system write: the owners there were, or the writer of the whole object."""

@@ -128,6 +128,19 @@ def test_subscribers_hear_each_change_until_they_leave(store: ObjectStore) -> No
     assert seen == [("ADDED", "pods", "pod"), ("MODIFIED", "pods", "pod"), ("DELETED", "pods", "pod")]
 
 
+def test_writes_of_a_subscriber_are_heard_in_order(store: ObjectStore) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def answer(kind: str, resource: Resource, obj: dict[str, Any]) -> None:
+        if kind == "ADDED":
+            store.patch_status(PODS, "llm-prod", "pod", {"phase": "Running"})
+
+    store.subscribe(answer)
+    store.listen(lambda change: heard.append((change.type, change.version)))
+    store.put(PODS, service("pod"))
+    assert heard == [("ADDED", store.version - 1), ("MODIFIED", store.version)]
+
+
 def test_the_last_finalizer_completes_a_deletion(store: ObjectStore) -> None:
     marked = service("chat", finalizers=["inferenceservice.finalizers"], deletionTimestamp="2026-08-01T12:00:00Z")
     store.put(INFERENCE_SERVICES, marked)

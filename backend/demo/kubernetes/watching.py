@@ -145,7 +145,9 @@ class _Watch:
             if lines:
                 await response.write(b"".join(lines))
         if self._bookmarks and not self._stopped:
-            await response.write(self._bookmark())
+            # The bookmark's version must not pass over changes that came while the last lines were sent.
+            lines = [line for change in self._taken() for line in self._lines(change)]
+            await response.write(b"".join((*lines, self._bookmark())))
 
     async def _changes_until(self, moment: float) -> bool:
         """Wait for changes, at most until a moment of the loop's clock. Whether there are any."""
