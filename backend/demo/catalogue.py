@@ -244,11 +244,11 @@ RETRIEVAL: Final = (
     ),
     Product(
         "nim/nvidia/llama-3.2-nv-rerankqa-1b-v2", NIM_RETRIEVER, "Llama 3.2 NV RerankQA 1B v2", "LicenseRef-Llama-3.2",
-        f"{_RETRIEVER} 1.7.0 1.8.0", date(2025, 10, 12), "ranking", _latest("1.8.0"), {"1.8.0": evidence.CLEAN},
+        f"{_RETRIEVER} 1.7.0 1.8.0", date(2025, 10, 12), "reranking", _latest("1.8.0"), {"1.8.0": evidence.CLEAN},
     ),
     Product(
         "nim/nvidia/nv-rerankqa-mistral-4b-v3", NIM_RETRIEVER, "NV RerankQA Mistral 4B v3", _NVIDIA_AI,
-        "1.0.0 1.0.1 1.0.2-beta 1.0.2", date(2025, 2, 4), "ranking", _latest("1.0.2"), {"1.0.2": evidence.UNSIGNED},
+        "1.0.0 1.0.1 1.0.2-beta 1.0.2", date(2025, 2, 4), "reranking", _latest("1.0.2"), {"1.0.2": evidence.UNSIGNED},
     ),
 )
 
@@ -264,15 +264,15 @@ VISION_AND_GUARD: Final = (
     ),
     Product(
         "nim/nvidia/nemoretriever-parse", NIM_VISION, "NeMo Retriever Parse", _NVIDIA_AI, "1.2.0 1.2.1",
-        date(2025, 7, 19), "image", _latest("1.2.1"), {"1.2.1": evidence.BARE_SBOM},
+        date(2025, 7, 19), "ocr", _latest("1.2.1"), {"1.2.1": evidence.BARE_SBOM},
     ),
     Product(
         "nim/nvidia/nemoretriever-page-elements-v2", NIM_VISION, "NeMo Retriever Page Elements v2", _NVIDIA_AI,
-        "1.2.0 1.3.0 1.4.0", date(2025, 9, 1), "image", _latest("1.4.0"), {"1.4.0": evidence.CLEAN_TAGS},
+        "1.2.0 1.3.0 1.4.0", date(2025, 9, 1), "ocr", _latest("1.4.0"), {"1.4.0": evidence.CLEAN_TAGS},
     ),
     Product(
         "nim/baidu/paddleocr", NIM_VISION, "PaddleOCR", "Apache-2.0", "1.0.0 1.2.0 1.3.0 1.4.0", date(2025, 9, 4),
-        "image", _latest("1.4.0"), {"1.4.0": evidence.MANY_HIGH},
+        "ocr", _latest("1.4.0"), {"1.4.0": evidence.MANY_HIGH},
     ),
     Product(
         "nim/nvidia/llama-3.1-nemoguard-8b-content-safety", NIM_LLM, "NemoGuard Content Safety 8B", _LLAMA_31,

@@ -33,8 +33,8 @@ SERVED: Final = (
 )
 UNAPPROVED: Final = SERVED[-1]
 
-#: Chat images that pass every gate of the demo's policy.
-PASSING_CHAT: Final = (
+#: Images that pass every gate of the demo's policy.
+PASSING: Final = (
     ("nim/meta/llama-3.1-8b-instruct", "1.8.4"),
     ("nim/meta/llama-3.1-8b-instruct", "1.8.3"),
     ("nim/meta/llama-3.3-70b-instruct", "1.10.1"),

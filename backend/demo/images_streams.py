@@ -2,7 +2,8 @@
 
 A model image weighs gigabytes. Holding or hashing that at start is out of the question, and declaring sizes that are
 not served would be a lie, so each large blob is a fixed stream: a short head, a repeated block and a short tail. Its
-SHA-256 was computed once and stands in `catalogue_layers.py`; the benchmarks read every stream again and compare.
+SHA-256 was computed once and stands in `catalogue_layers.py`; `tests/benchmarks/test_demo_streams.py`
+hashes every stream again.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.demo.catalogue_layers import LARGE, UBUNTU_2404
-from backend.demo.images import PASSING_CHAT, SERVED, UNAPPROVED, DemoImages, build_images
+from backend.demo.images import PASSING, SERVED, UNAPPROVED, DemoImages, build_images
 from backend.demo.images_artifacts import HOSTILE, LIAR, UNREADABLE_TAGS
 from backend.demo.images_oci import OCI_INDEX, Repository, blob_size, digest_of, read_blob
 from backend.demo.images_signing import BUNDLE, DSSE, SIMPLE_SIGNING
@@ -127,7 +127,7 @@ def test_images_keep_their_digests_from_day_to_day_and_reports_are_dated_anew(im
     for name, repository in images.repositories.items():
         for tag in (tag for tag in repository.tags if not tag.startswith("sha256-")):
             assert later.digest(name, tag) == images.digest(name, tag)
-    name, tag = PASSING_CHAT[0]
+    name, tag = PASSING[0]
     assert later.repositories[name].referrers != images.repositories[name].referrers
 
 
@@ -208,7 +208,7 @@ def test_indexes_tie_their_attestations_to_the_images(images: DemoImages) -> Non
     assert described == [each["digest"] for each in index["manifests"][:2]]
 
 
-@pytest.mark.parametrize(("name", "tag"), PASSING_CHAT)
+@pytest.mark.parametrize(("name", "tag"), PASSING)
 def test_passing_images_are_signed_scanned_lately_and_licensed(images: DemoImages, name: str, tag: str) -> None:
     assert signed(images, name, tag, images.public_key_pem)
     (report,) = reports(images, name, tag)
@@ -234,7 +234,7 @@ def test_bad_evidence_is_as_bad_as_the_catalogue_says(images: DemoImages) -> Non
 
 
 def test_reports_name_the_digest_that_they_are_about(images: DemoImages) -> None:
-    name, tag = PASSING_CHAT[0]
+    name, tag = PASSING[0]
     (report,) = reports(images, name, tag)
     (bound,) = report["scanner"]["result"]["Metadata"]["RepoDigests"]
     assert bound.endswith("@" + images.digest(name, tag))
