@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from backend.demo.controller_kubelet import Kubelet
@@ -37,6 +37,8 @@ from backend.demo.workloads_pods import Pod
 Answer = tuple[int, str, bytes]
 #: More reconciliations in a row than this without the time moving is a mistake in this program.
 _MAX_ROUNDS = 10_000
+#: Seconds between two looks at a log that is followed.
+_FOLLOWING = 1.0
 
 
 class Timekeeper(Protocol):
@@ -160,6 +162,23 @@ class DemoCluster:
         if lines is None or tail_lines is None:
             return lines
         return lines[-tail_lines:] if tail_lines > 0 else []
+
+    async def follow_logs(self, namespace: str, pod: str, container: str | None) -> AsyncIterator[str]:
+        """The lines that a container writes from now on, until its process or its pod ends."""
+        found = self._world.pods.get((namespace, pod))
+        known = self.logs(namespace, pod, container, False, None)
+        process = found.started if found else None
+        while found is not None and known is not None:
+            await asyncio.sleep(_FOLLOWING / self._speed)
+            same = self._world.pods.get((namespace, pod)) is found and found.started == process
+            lines = self.logs(namespace, pod, container, False, None) if same else None
+            if lines is None:
+                return
+            last = known[-1] if known else None
+            start = len(lines) - lines[::-1].index(last) if last in lines else 0
+            for line in lines[start:]:
+                yield line
+            known = lines
 
     def proxy(self, namespace: str, pod: str, port: int, path: str) -> Answer:
         """What a pod answers to GET `path` on `port`, or what the API server says of it.

@@ -94,7 +94,7 @@ def exporter_pod(node: str, at: float, seed: int) -> Object:
     """The pod of the exporter's DaemonSet on a node, running since `at` in seconds since 1970."""
     digest = hashlib.sha256(f"exporter/{seed}/{node}".encode()).hexdigest()
     image = "nvcr.io/nvidia/k8s/dcgm-exporter:4.4.1-4.6.0-ubuntu22.04"
-    container = {
+    container: Object = {
         "name": "nvidia-dcgm-exporter",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
@@ -106,9 +106,6 @@ def exporter_pod(node: str, at: float, seed: int) -> Object:
         "ports": [{"name": "metrics", "containerPort": EXPORTER_PORT, "protocol": "TCP"}],
         "resources": {},
     }
-    times = {"lastProbeTime": None, "lastTransitionTime": stamp(at)}
-    kinds = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-    address = f"10.244.{list(_NODES).index(node)}.2"
     return {
         "metadata": {
             "name": f"nvidia-dcgm-exporter-{digest[:5]}",
@@ -126,26 +123,7 @@ def exporter_pod(node: str, at: float, seed: int) -> Object:
             "serviceAccountName": "nvidia-dcgm-exporter",
             "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
         },
-        "status": {
-            "phase": "Running",
-            "conditions": [{"type": kind, "status": "True", **times} for kind in kinds],
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "startTime": stamp(at),
-            "qosClass": "BestEffort",
-            "containerStatuses": [
-                {
-                    "name": container["name"],
-                    "image": image,
-                    "imageID": "nvcr.io/nvidia/k8s/dcgm-exporter@sha256:" + "d7" * 32,
-                    "ready": True,
-                    "started": True,
-                    "restartCount": 0,
-                    "state": {"running": {"startedAt": stamp(at)}},
-                    "lastState": {},
-                }
-            ],
-        },
+        "status": _exporter_status(node, container["name"], image, at),
     }
 
 
@@ -156,6 +134,31 @@ def exporter_node(store: ObjectStore, namespace: str, pod: str) -> str | None:
         return None
     node = stored.content["spec"].get("nodeName")
     return node if node in _NODES else None
+
+
+def _exporter_status(node: str, container: str, image: str, at: float) -> Object:
+    times = {"lastProbeTime": None, "lastTransitionTime": stamp(at)}
+    kinds = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+    address = f"10.244.{list(_NODES).index(node)}.2"
+    told = {
+        "name": container,
+        "image": image,
+        "imageID": "nvcr.io/nvidia/k8s/dcgm-exporter@sha256:" + "d7" * 32,
+        "ready": True,
+        "started": True,
+        "restartCount": 0,
+        "state": {"running": {"startedAt": stamp(at)}},
+        "lastState": {},
+    }
+    return {
+        "phase": "Running",
+        "conditions": [{"type": kind, "status": "True", **times} for kind in kinds],
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "startTime": stamp(at),
+        "qosClass": "BestEffort",
+        "containerStatuses": [told],
+    }
 
 
 def _conditions(at: float, now: float) -> list[Object]:

@@ -70,22 +70,9 @@ def _stamped(at: float, process: str, source: str, text: str, level: str = "INFO
 def _startup(pod: Pod, start: float, gpu_memory: float) -> Iterable[tuple[float, str]]:
     """The lines until the model is loaded, each with its time."""
     container, model = main_container(pod.spec), model_of(pod.spec)
-    lines: list[tuple[float, str]] = []
-    if pod.engine == "nim":
-        lines += [
-            (start, "==========================================="),
-            (start, f"== NVIDIA Inference Microservice LLM NIM: {model.name} =="),
-            (start, "==========================================="),
-            (start + 0.2, "Detected 1 compatible profile(s)."),
-            (
-                start + 0.3,
-                f"Valid profile: 4f904d571fe60ff24695b5ee2aa42da58cb460787a968f1e8a09f5a7e862728d "
-                f"(vllm-bf16-tp{model.gpus}-pp1)",
-            ),
-        ]
     length = model.max_length or 131072
     said = [
-        (0.4, _SERVER, "api_server.py:1977", f"vLLM API server version 0.27.1"),
+        (0.4, _SERVER, "api_server.py:1977", "vLLM API server version 0.27.1"),
         (
             0.5,
             _SERVER,
@@ -108,7 +95,7 @@ def _startup(pod: Pod, start: float, gpu_memory: float) -> Iterable[tuple[float,
             f"rank 0 in world size {model.gpus} is assigned as DP rank 0, PP rank 0, TP rank 0, EP rank 0",
         ),
         (1.4, _ENGINE, "gpu_model_runner.py:2653", f"Starting to load model {model.name}..."),
-        (2.2, _ENGINE, "default_loader.py:267", f"Loading weights took 0.71 seconds"),
+        (2.2, _ENGINE, "default_loader.py:267", "Loading weights took 0.71 seconds"),
         (
             2.3,
             _ENGINE,
@@ -122,7 +109,23 @@ def _startup(pod: Pod, start: float, gpu_memory: float) -> Iterable[tuple[float,
             f"Available KV cache memory: {max(0.0, cache_available(container, model, gpu_memory)):.2f} GiB",
         ),
     ]
-    return lines + [_stamped(start + after, process, source, text) for after, process, source, text in said]
+    return _banner(pod, start, model) + [
+        _stamped(start + after, process, source, text) for after, process, source, text in said
+    ]
+
+
+def _banner(pod: Pod, start: float, model: Model) -> list[tuple[float, str]]:
+    """What NIM says before the engine that it bundles."""
+    if pod.engine != "nim":
+        return []
+    profile = "4f904d571fe60ff24695b5ee2aa42da58cb460787a968f1e8a09f5a7e862728d"
+    return [
+        (start, "==========================================="),
+        (start, f"== NVIDIA Inference Microservice LLM NIM: {model.name} =="),
+        (start, "==========================================="),
+        (start + 0.2, "Detected 1 compatible profile(s)."),
+        (start + 0.3, f"Valid profile: {profile} (vllm-bf16-tp{model.gpus}-pp1)"),
+    ]
 
 
 def _ready_lines(pod: Pod, gpu_memory: float) -> Iterable[tuple[float, str]]:
@@ -138,7 +141,7 @@ def _ready_lines(pod: Pod, gpu_memory: float) -> Iterable[tuple[float, str]]:
             "kv_cache_utils.py:1091",
             f"Maximum concurrency for {length:,} tokens per request: {tokens / length:.2f}x",
         ),
-        _stamped(at - 0.1, _ENGINE, "core.py:218", f"init engine (profile, create kv cache, warmup model) took 0.52 s"),
+        _stamped(at - 0.1, _ENGINE, "core.py:218", "init engine (profile, create kv cache, warmup model) took 0.52 s"),
         _stamped(at, _SERVER, "api_server.py:2052", f"Starting vLLM API server 0 on http://0.0.0.0:{port_of(pod)}"),
         (at, f"{_SERVER} INFO:     Started server process [1]"),
         (at, f"{_SERVER} INFO:     Waiting for application startup."),

@@ -248,6 +248,7 @@ def _add_initializer(spec: Object, container: Object, model: Object) -> None:
 
 def _with_defaults(container: Object) -> Object:
     defaults = {
+        "name": "sidecar",
         "imagePullPolicy": "IfNotPresent",
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",

@@ -48,11 +48,17 @@ class ManualTime:
 class Cluster:
     """A demo cluster with what tests ask of it; nothing sleeps."""
 
-    def __init__(self, *, seeded: bool = False, seed: int = 7) -> None:
+    def __init__(self, *, seeded: bool = False, seed: int = 7, speed: float = 1.0) -> None:
         self.time = ManualTime()
         self.store = ObjectStore(seed, clock=lambda: datetime.fromtimestamp(self.time.now(), UTC))
         self.demo = DemoCluster(
-            self.store, seed=seed, images=images(), registry_host=HOST, timekeeper=self.time, seeded=seeded
+            self.store,
+            seed=seed,
+            images=images(),
+            registry_host=HOST,
+            speed=speed,
+            timekeeper=self.time,
+            seeded=seeded,
         )
         self.demo.prepare()
 

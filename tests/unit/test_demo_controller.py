@@ -407,3 +407,30 @@ def test_names_that_are_too_long_together_never_get_an_address() -> None:
     conditions = cluster.conditions(name)
     assert (conditions["PredictorReady"], conditions["IngressReady"], conditions["Ready"]) == ("True", "False", "False")
     assert "url" not in cluster.service(name)["status"]
+
+
+async def test_a_followed_log_goes_on_until_the_pod_is_gone() -> None:
+    cluster = Cluster(speed=1000.0)
+    cluster.apply(service())
+    cluster.advance(1)
+    name = cluster.pod("chat")["metadata"]["name"]
+    before = cluster.demo.logs("llm-prod", name, None, False, None)
+    assert before is not None
+
+    followed: list[str] = []
+
+    async def collect() -> None:
+        async for line in cluster.demo.follow_logs("llm-prod", name, None):
+            followed.append(line)
+
+    following = asyncio.create_task(collect())
+    await asyncio.sleep(0)
+    cluster.advance(30)
+    async with asyncio.timeout(20):
+        while len(followed) < 3:
+            await asyncio.sleep(0.001)
+        cluster.delete("chat")
+        await following
+    assert len(followed) == 3
+    assert all("Avg generation throughput" in line for line in followed)
+    assert not set(followed) & set(before)

@@ -151,7 +151,7 @@ _PREDICTOR = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(_PREDICTOR, min_size=1, max_size=3))
 def test_whatever_a_client_writes_the_control_plane_goes_on(predictors: list[Object]) -> None:
     cluster = Cluster()
