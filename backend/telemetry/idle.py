@@ -1,0 +1,70 @@
+"""When a GPU that somebody holds does nothing. Memory says nothing of it: engines allocate theirs beforehand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+#: Percent of the engine below which a GPU does nothing: drivers and monitors touch it now and then.
+QUIET_BELOW: Final = 1.0
+#: A GPU that worked is called idle after this long only, so that a pause between requests does not flicker.
+SETTLES_AFTER: Final = timedelta(seconds=60)
+
+
+class Work(NamedTuple):
+    """What is known of the work on a GPU; None: not measured.
+
+    Attributes:
+        activity: percent of the GPU in use.
+        running, waiting: requests at the model server that holds it.
+        tokens_per_second: that the model server took in and made.
+    """
+
+    activity: float | None
+    running: float | None = None
+    waiting: float | None = None
+    tokens_per_second: float | None = None
+
+
+class Quiet(NamedTuple):
+    """How long a GPU has done nothing under the pod that holds it.
+
+    Attributes:
+        holder: the pod, as `namespace/name`; with another one everything starts anew.
+        since: when it was first seen doing nothing; None: it works, or nothing is known.
+        worked: it was seen working under this pod.
+    """
+
+    holder: str
+    since: datetime | None
+    worked: bool
+
+
+def does_nothing(work: Work) -> bool | None:
+    """Whether a GPU does nothing: no requests, no tokens, and its engine below 1 %. None: it cannot be told."""
+    if any(value is not None and value > 0 for value in (work.running, work.waiting, work.tokens_per_second)):
+        return False
+    return None if work.activity is None else work.activity < QUIET_BELOW
+
+
+def follow(before: Quiet | None, holder: str, nothing: bool | None, now: datetime) -> Quiet:
+    """What is known after one more sample.
+
+    Args:
+        before: what was known; None: this is the first sample.
+        nothing: what `does_nothing` says now.
+    """
+    if before is None or before.holder != holder:
+        before = Quiet(holder, None, False)
+    if nothing is None:
+        return before._replace(since=None)
+    if not nothing:
+        return Quiet(holder, None, True)
+    return before if before.since is not None else before._replace(since=now)
+
+
+def idle_since(quiet: Quiet, now: datetime) -> datetime | None:
+    """Since when the GPU is idle; None: it is not, or only pauses."""
+    if quiet.since is None or (quiet.worked and now - quiet.since < SETTLES_AFTER):
+        return None
+    return quiet.since
