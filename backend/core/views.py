@@ -13,8 +13,11 @@ from typing import Any
 import msgspec
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all views: immutable, comparable, printable."""
+class View(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of all views: immutable, comparable, printable.
+
+    Frozen views cannot form cycles, so the garbage collector need not look at the thousands of them that a list holds.
+    """
 
 
 # ---------------------------------------------------------------- library
