@@ -1,0 +1,45 @@
+"""A synchronisation killed at any statement leaves a whole library and ledger, and the next run completes it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.audit.verification import verify
+from backend.library import catalogue
+from tests.fakes.library_snapshot import snapshot
+from tests.fakes.store import open_database
+
+ROOT = Path(__file__).parents[2]
+NEVER = 0
+
+
+def synchronise(path: Path, at: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.fakes.library_process", str(path), str(at)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 6, 8, 9, 10, 12, 14, 16, 18, 20])
+async def test_killed_at_a_statement(tmp_path: Path, at: int) -> None:
+    clean = synchronise(tmp_path / "clean.db", NEVER)
+    assert clean.returncode == 0, clean.stderr
+    assert at <= int(clean.stdout), "the run is too short to be killed there"
+    async with open_database(tmp_path / "clean.db") as database:
+        expected = await snapshot(database)
+    path = tmp_path / "killed.db"
+    assert synchronise(path, at).returncode == -9
+    async with open_database(path) as database:
+        assert (await verify(database)).intact
+        for image in await catalogue.images(database):
+            await catalogue.detail(database, image)
+        broken = await database.fetch_all("PRAGMA foreign_key_check")
+        assert broken == []
+    assert synchronise(path, NEVER).returncode == 0
+    async with open_database(path) as database:
+        assert await snapshot(database) == expected
+        assert (await verify(database)).intact
