@@ -418,17 +418,19 @@ async def test_a_followed_log_goes_on_until_the_pod_is_gone() -> None:
     assert before is not None
 
     followed: list[str] = []
+    enough = asyncio.Event()
 
     async def collect() -> None:
         async for line in cluster.demo.follow_logs("llm-prod", name, None):
             followed.append(line)
+            if len(followed) == 3:
+                enough.set()
 
     following = asyncio.create_task(collect())
     await asyncio.sleep(0)
     cluster.advance(30)
     async with asyncio.timeout(20):
-        while len(followed) < 3:
-            await asyncio.sleep(0.001)
+        await enough.wait()
         cluster.delete("chat")
         await following
     assert len(followed) == 3

@@ -136,9 +136,9 @@ def test_energy_never_falls_whatever_happens_to_the_pod() -> None:
     cluster = Cluster()
     cluster.apply(service(args=("--model=a/b-8B", "--max-model-len=9000000")))
     last: dict[str, float] = {}
-    for step in range(120):
-        cluster.advance(1)
-        if step == 60:
+    for step in range(30):
+        cluster.advance(2)
+        if step == 15:
             cluster.apply(service())
         for uuid, gpu in _gpus(cluster).items():
             energy = gpu["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION_total"]  # renamed by the parser
