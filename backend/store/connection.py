@@ -262,7 +262,7 @@ async def _connect(path: Path, *, read_only: bool, wait: float) -> aiosqlite.Con
         )
         try:
             connection.row_factory = sqlite3.Row
-            for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
+            for pragma in ("foreign_keys = ON", "synchronous = FULL"):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
         except BaseException:
             await _finish(connection.close())
