@@ -1,0 +1,392 @@
+"""A whole yard for the screen's tests: holds views, records what it is asked, publishes events, fails on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from backend.core.errors import ModelyardError, NotFoundError
+from backend.core.events import (
+    Event,
+    EventHub,
+    LedgerAppended,
+    LibraryChanged,
+    QueueChanged,
+    ServiceChanged,
+    ServiceRemoved,
+    StatusChanged,
+    Subscription,
+    Topic,
+)
+from backend.core.views import (
+    AppliedView,
+    CandidateView,
+    ChangeView,
+    DecisionView,
+    DiffLineView,
+    EvidenceView,
+    GpuSnapshotView,
+    ImageDetailView,
+    ImageState,
+    ImageView,
+    LedgerEntryView,
+    ObjectPlanView,
+    PlanView,
+    RuleClauseView,
+    RuleView,
+    RuntimeView,
+    ServiceDetailView,
+    ServiceView,
+    SnapshotView,
+    SyncEntryView,
+    SyncResultView,
+    TagEventView,
+    Verdict,
+    VerificationView,
+    YardStatusView,
+)
+from tests.fakes import screen_data as data
+
+
+class FakeClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, at: datetime = data.NOW) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def move(self, **parts: float) -> None:
+        """Let time pass."""
+        self.at += timedelta(**parts)
+
+
+class FakeYard:
+    """The yard.
+
+    Args:
+        empty: a first run: nothing configured, nothing known.
+        errors: method name ("services", "approve") to the error that it raises.
+        many: so many services more.
+        images: so many images.
+        status: changes of the status.
+    """
+
+    def __init__(
+        self,
+        *,
+        empty: bool = False,
+        errors: dict[str, ModelyardError] | None = None,
+        many: int = 0,
+        images: int = 60,
+        status: dict[str, object] | None = None,
+    ) -> None:
+        self.hub = EventHub()
+        self.errors = errors or {}
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.closed = False
+        self.started = False
+        nothing = {"name": "modelyard", "context": "", "sources": (), "library_total": 0, "library_approved": 0,
+                   "queue_waiting": 0, "worker": "", "unrestricted": True, "roles": (), "actor": "robin",
+                   "actor_source": "os"}
+        self.status_view = data.status(**{**(nothing if empty else {}), **(status or {})})
+        self.service_views = {} if empty else {view.key: view for view in data.services()}
+        for index in range(many):
+            view = data.service("bulk", f"model-{index:05d}", Verdict.SERVING)
+            self.service_views[view.key] = view
+        self.candidate_views = [] if empty else data.candidates()
+        self.image_views = [] if empty else data.images(images)
+        unseen = "no GPU source: neither NVML on this machine nor a DCGM exporter in the cluster"
+        nothing_seen = GpuSnapshotView(at=data.NOW, gpus=(), servers=(), notes=(unseen,))
+        self.snapshot_view = nothing_seen if empty else data.gpus()
+        self.change_views = [] if empty else data.changes()
+        self.entries_view = [] if empty else data.ledger()
+        self.verification = VerificationView(entries=len(self.entries_view), head="a" * 64, intact=True)
+        self.plan_refusals: tuple[str, ...] = ()
+        self.library = FakeLibrary(self)
+        self.queue = FakeQueue(self)
+        self.deployments = FakeDeployments(self)
+        self.gpus = FakeGpus(self)
+        self.audit = FakeAudit(self)
+
+    def called(self, name: str) -> list[tuple[Any, ...]]:
+        """The arguments of every call of a method."""
+        return [arguments for called, arguments in self.calls if called == name]
+
+    def note(self, name: str, *arguments: Any) -> None:
+        """Remember a call, and fail if that was asked for."""
+        self.calls.append((name, arguments))
+        if error := self.errors.get(name):
+            raise error
+
+    def publish(self, topic: Topic, event: Event) -> None:
+        """Tell subscribers."""
+        self.hub.publish(topic, event)
+
+    def put_service(self, view: ServiceView) -> None:
+        """Make or change a service, as the cluster would."""
+        self.service_views[view.key] = view
+        self.publish(Topic.SERVICES, ServiceChanged(key=view.key, service=view))
+
+    def remove_service(self, key: str) -> None:
+        """Take a service away."""
+        del self.service_views[key]
+        self.publish(Topic.SERVICES, ServiceRemoved(key=key))
+
+    def put_status(self, **changes: object) -> None:
+        """Change what the title bar tells."""
+        self.status_view = msgspec.structs.replace(self.status_view, **changes)
+        self.publish(Topic.STATUS, StatusChanged(status=self.status_view))
+
+    def append(self, entry: LedgerEntryView) -> None:
+        """Let the ledger grow."""
+        self.entries_view.insert(0, entry)
+        self.publish(Topic.LEDGER, LedgerAppended(key=str(entry.seq), entry=entry))
+
+    def status(self) -> YardStatusView:
+        return self.status_view
+
+    def subscribe(self, *topics: Topic) -> Subscription:
+        return self.hub.subscribe(topics)
+
+    async def changes(self, hours: float = 1) -> list[ChangeView]:
+        self.note("changes", hours)
+        return list(self.change_views)
+
+    async def start(self) -> None:
+        self.note("start")
+        self.started = True
+
+    async def close(self) -> None:
+        self.closed = True
+        self.hub.close()
+
+
+class FakeLibrary:
+    """The library."""
+
+    def __init__(self, yard: FakeYard) -> None:
+        self._yard = yard
+
+    async def images(self, query: str = "", approved: bool = False, at: datetime | None = None) -> list[ImageView]:
+        self._yard.note("images", query, approved, at)
+        return list(self._yard.image_views)
+
+    async def image(self, reference: str) -> ImageDetailView:
+        self._yard.note("image", reference)
+        found = next((view for view in self._yard.image_views if view.reference == reference), None)
+        if found is None:
+            raise NotFoundError(f"image {reference}", "the library has no such image", "check the reference")
+        return ImageDetailView(
+            image=found, tags=(found.tag, "latest"), media_type="application/vnd.oci.image.index.v1+json",
+            artifact_type="", labels={"org.opencontainers.image.licenses": "Apache-2.0", "hostile": data.HOSTILE},
+            annotations={}, environment=("NIM_MODEL=llama", f"X={data.HOSTILE}"), entrypoint=("/opt/nim/start.sh",),
+            layers=(("application/vnd.oci.image.layer.v1.tar+gzip", data.digest_of("layer"), 812 * 1024**2),),
+            classifications=(), referrers=(("signature", data.digest_of("signature")),),
+            manifest='{\n  "schemaVersion": 2\n}',
+        )
+
+    async def history(self, reference: str) -> list[TagEventView]:
+        self._yard.note("history", reference)
+        return [TagEventView(registry="ngc", repository="nim/meta/llama", tag="1.3", change="moved",
+                             digest=data.digest_of("new"), previous_digest=data.digest_of("old"),
+                             at=data.ago(minutes=31), run="run1")]
+
+    async def synchronise(self, rule: str | None = None, dry_run: bool = False) -> SyncResultView:
+        self._yard.note("synchronise", rule, dry_run)
+        entry = SyncEntryView(registry="ngc", repository="nim/meta/new", tag="1.0", digest=data.digest_of("new"))
+        self._yard.publish(Topic.LIBRARY, LibraryChanged())
+        return SyncResultView(run="run2", dry_run=dry_run, new=(entry,), moved=(), gone=(), failed=(), unchanged=411,
+                              skipped=0, requests=418, bytes=90_000, seconds=2.4)
+
+    async def rules(self) -> list[RuleView]:
+        return []
+
+    async def preview(self, rule: str | None = None) -> list[RuleClauseView]:
+        return []
+
+
+class FakeQueue:
+    """The queue: two approvals approve."""
+
+    def __init__(self, yard: FakeYard) -> None:
+        self._yard = yard
+
+    async def candidates(self) -> list[CandidateView]:
+        self._yard.note("candidates")
+        return list(self._yard.candidate_views)
+
+    async def candidate(self, reference: str) -> CandidateView:
+        self._yard.note("candidate", reference)
+        found = next((view for view in self._yard.candidate_views if view.reference == reference), None)
+        if found is None:
+            raise NotFoundError(f"candidate {reference}", "the queue has no such candidate", "check the reference")
+        return found
+
+    async def evidence(self, reference: str) -> list[EvidenceView]:
+        self._yard.note("evidence", reference)
+        return data.evidence(reference)
+
+    async def approve(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
+        return await self._decide("approve", reference, reason, evidence_hash)
+
+    async def reject(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
+        return await self._decide("reject", reference, reason, evidence_hash)
+
+    async def revoke(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
+        return await self._decide("revoke", reference, reason, evidence_hash)
+
+    async def _decide(self, verb: str, reference: str, reason: str, evidence_hash: str) -> DecisionView:
+        self._yard.note(verb, reference, reason, evidence_hash)
+        view = await self.candidate(reference)
+        decision = data.decision(view.digest, verb, "opr-7", reason, 0)
+        approvals = (*view.approvals, decision) if verb == "approve" else ()
+        states = {"reject": ImageState.REJECTED, "revoke": ImageState.REVOKED}
+        is_enough = len(approvals) >= view.approvals_needed
+        state = states.get(verb, ImageState.APPROVED if is_enough else ImageState.CANDIDATE)
+        changed = msgspec.structs.replace(view, state=state, approvals=approvals, waits_for_me=False,
+                                          decisions=(*view.decisions, decision), not_me="you decided already")
+        self._yard.candidate_views = [changed if item is view else item for item in self._yard.candidate_views]
+        self._yard.publish(Topic.QUEUE, QueueChanged())
+        return decision
+
+
+class FakeDeployments:
+    """Services: what is asked is done at once."""
+
+    def __init__(self, yard: FakeYard) -> None:
+        self._yard = yard
+
+    async def services(self) -> list[ServiceView]:
+        self._yard.note("services")
+        return list(self._yard.service_views.values())
+
+    async def service(self, namespace: str, name: str) -> ServiceDetailView:
+        self._yard.note("service", namespace, name)
+        return data.detail(self._find(namespace, name))
+
+    async def draft(self, reference: str, name: str, namespace: str) -> str:
+        self._yard.note("draft", reference, name, namespace)
+        return f"name: {name}\nnamespace: {namespace}\nimage: {reference}\nreplicas: {{min: 1, max: 1}}\n"
+
+    async def plan(self, deployment_yaml: str, namespace: str | None = None) -> PlanView:
+        self._yard.note("plan", deployment_yaml, namespace)
+        fields = dict(line.split(": ", 1) for line in deployment_yaml.splitlines() if ": " in line)
+        return self._plan(fields["namespace"], fields["name"], fields["image"], "create", deployment_yaml)
+
+    async def apply(self, plan: PlanView) -> AppliedView:
+        self._yard.note("apply", plan.id)
+        view = data.service(plan.namespace, plan.name, Verdict.STARTING, "pulling the image", ready_replicas=0,
+                            images=(plan.image,), since=data.NOW)
+        self._yard.put_service(view)
+        return AppliedView(context="prod-eu1", namespace=plan.namespace, name=plan.name, changed=True,
+                           objects=("InferenceService",), snapshot="r43", resource_version="50000")
+
+    async def scale(self, namespace: str, name: str, replicas: int) -> AppliedView:
+        return self._change("scale", namespace, name, wanted_replicas=replicas, arguments=(replicas,))
+
+    async def stop(self, namespace: str, name: str) -> AppliedView:
+        return self._change("stop", namespace, name, verdict=Verdict.STOPPED, ready_replicas=0)
+
+    async def start(self, namespace: str, name: str) -> AppliedView:
+        return self._change("start", namespace, name, verdict=Verdict.STARTING)
+
+    async def delete(self, namespace: str, name: str) -> None:
+        self._yard.note("delete", namespace, name)
+        self._yard.remove_service(self._find(namespace, name).key)
+
+    async def snapshots(self, namespace: str, name: str) -> list[SnapshotView]:
+        self._yard.note("snapshots", namespace, name)
+        return data.snapshots(self._find(namespace, name))
+
+    async def rollback_plan(self, namespace: str, name: str, snapshot: str | None = None) -> PlanView:
+        self._yard.note("rollback_plan", namespace, name, snapshot)
+        view = self._find(namespace, name)
+        return self._plan(namespace, name, view.images[0], "update", "name: x\nnamespace: y\nimage: z\n")
+
+    async def runtimes(self) -> list[RuntimeView]:
+        return []
+
+    async def logs(self, namespace: str, pod: str, previous: bool = False, tail: int = 500) -> str:
+        self._yard.note("logs", namespace, pod, previous)
+        lines = [f"INFO 08-14 13:5{index % 10}:00 engine.py:{index} loading shard {index} of 30" for index in range(60)]
+        return "\n".join([*lines, f"WARNING {data.HOSTILE}", "ERROR KV cache needs 52 GiB, 11 GiB are free",
+                          "Traceback (most recent call last):", "ValueError: max_model_len is too large"])
+
+    async def namespaces(self) -> list[str]:
+        return ["llm-dev", "llm-prod", "llm-search"]
+
+    def _find(self, namespace: str, name: str) -> ServiceView:
+        found = self._yard.service_views.get(f"prod-eu1/{namespace}/{name}")
+        if found is None:
+            raise NotFoundError(f"service {namespace}/{name}", "the cluster has no such service", "look at the list")
+        return found
+
+    def _change(
+        self, verb: str, namespace: str, name: str, *, arguments: tuple[Any, ...] = (), **changes: object
+    ) -> AppliedView:
+        self._yard.note(verb, namespace, name, *arguments)
+        self._yard.put_service(msgspec.structs.replace(self._find(namespace, name), **changes))
+        return AppliedView(context="prod-eu1", namespace=namespace, name=name, changed=True, objects=(), snapshot="r43",
+                           resource_version="50001")
+
+    def _plan(self, namespace: str, name: str, image: str, action: str, deployment: str) -> PlanView:
+        diff = [DiffLineView(mark=" ", text="spec:"), DiffLineView(mark=" ", text="  predictor:"),
+                DiffLineView(mark="-", text="      - --max-model-len=131072"),
+                DiffLineView(mark="+", text="      - --max-model-len=8192"),
+                DiffLineView(mark="+", text=f"      image: {image}")]
+        planned = ObjectPlanView(api_version="serving.kserve.io/v1beta1", kind="InferenceService", namespace=namespace,
+                                 name=name, action=action, diff=tuple(diff), resource_version="48211")
+        return PlanView(
+            id=f"plan-{namespace}-{name}", context="prod-eu1", namespace=namespace, name=name, image=image,
+            objects=(planned,), gates=data.candidates()[2].gates, refusals=self._yard.plan_refusals,
+            warnings=("one replica: a node that goes takes the service with it",),
+            outage="1 of 2 replicas missing for about 6 min",
+            not_fixed=("model.revision: the weights behind the profile may change",),
+            kubectl=(f"kubectl -n {namespace} apply --server-side -f {name}.yaml",),
+            manifests=f"apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata:\n  name: {name}\n",
+            deployment=deployment,
+        )
+
+
+class FakeGpus:
+    """GPUs."""
+
+    def __init__(self, yard: FakeYard) -> None:
+        self._yard = yard
+
+    async def snapshot(self) -> GpuSnapshotView:
+        self._yard.note("snapshot")
+        return self._yard.snapshot_view
+
+
+class FakeAudit:
+    """The ledger."""
+
+    def __init__(self, yard: FakeYard) -> None:
+        self._yard = yard
+
+    async def entries(self, limit: int = 200, before: int | None = None) -> list[LedgerEntryView]:
+        self._yard.note("entries", limit, before)
+        return list(self._yard.entries_view)
+
+    async def verify(self, anchor: str | None = None) -> VerificationView:
+        self._yard.note("verify")
+        return self._yard.verification
+
+
+def opener(yard: FakeYard) -> Callable[[], Awaitable[FakeYard]]:
+    """What opens the fake."""
+
+    async def open_yard() -> FakeYard:
+        yard.note("open")
+        return yard
+
+    return open_yard

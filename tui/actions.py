@@ -1,0 +1,159 @@
+"""The one registry of actions: help, menu, footer, keys and the command line are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from backend.core.views import YardStatusView
+
+EVERYWHERE: Final = ("*",)
+LISTS: Final = ("overview", "library", "queue", "deployments", "gpus", "audit")
+PANES: Final = (*LISTS, "image", "card", "service", "plan", "gpu", "entry", "text")
+_SERVICES: Final = ("overview", "deployments", "service")
+_CANDIDATES: Final = ("overview", "queue", "card")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """Something that a person can do.
+
+    Attributes:
+        id: `group.verb`; `[keys]` of the configuration rebinds it by this name.
+        title: for help and menu, an imperative.
+        keys: as a person reads them: `A`, `?`, `ctrl+c`, `enter`.
+        panes: where it works; `*` is everywhere.
+        group: heading in the help.
+        hint: word in the footer; empty: not shown there.
+        mutates: name in the gate's table of mutations, or None when it changes nothing.
+        role: who may do it, or empty.
+        command: word on the command line after `:`, or empty.
+    """
+
+    id: str
+    title: str
+    keys: tuple[str, ...] = ()
+    panes: tuple[str, ...] = EVERYWHERE
+    group: str = "Program"
+    hint: str = ""
+    mutates: str | None = None
+    role: str = ""
+    command: str = ""
+
+    def works_in(self, pane: str) -> bool:
+        """Whether it is offered in a pane."""
+        return self.panes == EVERYWHERE or pane in self.panes
+
+
+def _go(name: str, key: str, title: str) -> Action:
+    return Action(id=f"go.{name}", title=title, keys=(key,), group="Panes", command=name)
+
+
+ACTIONS: Final[tuple[Action, ...]] = (
+    _go("overview", "0", "Go to the overview"),
+    _go("library", "1", "Go to the library"),
+    _go("queue", "2", "Go to the queue"),
+    _go("deployments", "3", "Go to the deployments"),
+    _go("gpus", "4", "Go to the GPUs"),
+    _go("audit", "5", "Go to the audit log"),
+    Action(id="pane.next", title="Next pane or section", keys=("tab",), group="Panes"),
+    Action(id="pane.previous", title="Previous pane or section", keys=("shift+tab",), group="Panes"),
+    Action(id="pane.zoom", title="Give the pane the whole screen", keys=("+",), panes=("overview",), group="Panes"),
+    Action(id="pane.unzoom", title="Show all panes again", keys=("_",), panes=("overview",), group="Panes"),
+    Action(id="move.up", title="Up", keys=("k", "up"), group="Move"),
+    Action(id="move.down", title="Down", keys=("j", "down"), group="Move"),
+    Action(id="move.left", title="Left", keys=("left",), group="Move", panes=("text",)),
+    Action(id="move.right", title="Right", keys=("right",), group="Move", panes=("text",)),
+    Action(id="move.page-up", title="A window up", keys=("pageup", "ctrl+u"), group="Move"),
+    Action(id="move.page-down", title="A window down", keys=("pagedown", "ctrl+d"), group="Move"),
+    Action(id="move.first", title="To the first", keys=("g", "home"), group="Move"),
+    Action(id="move.last", title="To the last", keys=("G", "end"), group="Move"),
+    Action(id="look.open", title="Open what is under the cursor", keys=("enter", "d"), panes=LISTS, group="Look",
+           hint="open"),
+    Action(id="look.filter", title="Filter by a regular expression; ! in front inverts, in text searches", keys=("/",),
+           group="Look", hint="filter"),
+    Action(id="look.next", title="Next match", keys=("n",), group="Look"),
+    Action(id="look.previous", title="Previous match", keys=("N",), group="Look"),
+    Action(id="look.sort", title="Sort by the next column", keys=("s",), group="Look",
+           panes=("library", "queue", "deployments", "gpus", "audit")),
+    Action(id="look.invert", title="Turn the order around", keys=("I",), group="Look",
+           panes=("library", "queue", "deployments", "gpus", "audit")),
+    Action(id="look.copy", title="Send the reference to the terminal's clipboard (OSC 52)", keys=("c",), group="Look",
+           panes=tuple(pane for pane in PANES if pane != "text")),
+    Action(id="look.refresh", title="Read again", keys=("r",), group="Look"),
+    Action(id="look.pause", title="Hold the screen still, or let it go on", keys=("Z",), group="Look"),
+    Action(id="look.manifest", title="Show the manifest", keys=("y",), group="Look", hint="YAML",
+           panes=("overview", "deployments", "service", "library", "image", "plan")),
+    Action(id="look.logs", title="Show the log of a pod", keys=("l",), group="Look", hint="logs", panes=_SERVICES),
+    Action(id="look.previous-logs", title="Show the log of the container before it was restarted", keys=("p",),
+           group="Look", panes=_SERVICES, hint="previous log"),
+    Action(id="look.events", title="Show the events", keys=("e",), group="Look", panes=_SERVICES, hint="events"),
+    Action(id="look.newest", title="Go to the newest line", keys=("f",), group="Look", panes=("text",), hint="newest"),
+    Action(id="library.history", title="Show what the tag named over time", keys=("h",), group="Look",
+           panes=("library", "image"), hint="history"),
+    Action(id="library.approved", title="Approved images only, or all", keys=("o",), group="Look", panes=("library",),
+           hint="approved only", command="approved"),
+    Action(id="library.synchronise", title="Synchronise from the registries", keys=("f",), group="Change",
+           panes=("overview", "library"), hint="sync", mutates="library.synchronise", role="operator", command="sync"),
+    Action(id="queue.approve", title="Approve", keys=("A",), group="Decide", panes=_CANDIDATES, hint="approve",
+           mutates="queue.approve", role="approver"),
+    Action(id="queue.reject", title="Reject", keys=("R",), group="Decide", panes=_CANDIDATES, hint="reject",
+           mutates="queue.reject", role="approver"),
+    Action(id="queue.revoke", title="Revoke an approval", keys=("V",), group="Decide",
+           panes=("queue", "card", "library", "image"), mutates="queue.revoke", role="approver"),
+    Action(id="deploy.form", title="Deploy an approved image", keys=("D",), group="Change",
+           panes=("overview", "library", "image", "queue", "card"), hint="deploy", role="operator", command="deploy"),
+    Action(id="plan.apply", title="Apply the plan", keys=("D",), group="Change", panes=("plan",), hint="apply",
+           mutates="deploy.apply", role="operator"),
+    Action(id="plan.edit", title="Edit the deployment file and plan again", keys=("e",), group="Change",
+           panes=("plan",), hint="edit"),
+    Action(id="plan.older", title="Plan the return to an older snapshot", keys=("[",), group="Change",
+           panes=("plan",)),
+    Action(id="plan.newer", title="Plan the return to a newer snapshot", keys=("]",), group="Change",
+           panes=("plan",)),
+    Action(id="deploy.rollback", title="Roll back to a snapshot", keys=("B",), group="Change", panes=_SERVICES,
+           hint="roll back", mutates="deploy.rollback", role="operator", command="rollback"),
+    Action(id="deploy.stop", title="Stop, or start again", keys=("S",), group="Change",
+           panes=(*_SERVICES, "gpus", "gpu"), hint="stop", mutates="deploy.stop", role="operator"),
+    Action(id="deploy.start", title="Start a stopped service", keys=(), group="Change", panes=_SERVICES,
+           mutates="deploy.start", role="operator", command="start"),
+    Action(id="deploy.scale", title="Set the number of replicas", keys=("=",), group="Change", panes=_SERVICES,
+           mutates="deploy.scale", role="operator", command="scale"),
+    Action(id="deploy.delete", title="Delete the service", keys=("X",), group="Change",
+           panes=("deployments", "service"), mutates="deploy.delete", role="operator"),
+    Action(id="gpus.idle", title="GPUs that are held and do nothing, or all", keys=("i",), group="Look",
+           panes=("overview", "gpus"), hint="idle", command="idle"),
+    Action(id="audit.verify", title="Verify the ledger", keys=("v",), group="Look", panes=("audit", "entry"),
+           hint="verify", command="verify"),
+    Action(id="program.back", title="Back, or clear the filter", keys=("escape", "q"), group="Program"),
+    Action(id="program.command", title="Type a command", keys=(":",), group="Program"),
+    Action(id="program.menu", title="Menu of every action", keys=("m",), group="Program", hint="menu"),
+    Action(id="program.log", title="Log of commands: what was done, as kubectl or modelyard would do it", keys=("@",),
+           group="Program", command="log"),
+    Action(id="program.help", title="What works here", keys=("?",), group="Program", hint="help", command="help"),
+    Action(id="program.quit", title="Leave", keys=("ctrl+c",), group="Program", command="quit"),
+)
+
+BY_ID: Final = {action.id: action for action in ACTIONS}
+
+
+def mutating() -> tuple[Action, ...]:
+    """Every action that changes a cluster, a decision or the library."""
+    return tuple(action for action in ACTIONS if action.mutates is not None)
+
+
+def unavailable(action: Action, status: YardStatusView | None) -> str:
+    """Why the actor may not do this now, in a clause; empty when they may.
+
+    The yard decides again when it is asked; this only spares a person a form that cannot be sent.
+    """
+    if not action.role:
+        return ""
+    if status is None:
+        return "the yard is still opening"
+    if status.writes and action.mutates is not None:
+        return f"writes are off: {status.writes}"
+    if not status.unrestricted and action.role not in status.roles:
+        held = ", ".join(status.roles) or "none"
+        return f"it needs the role {action.role}; {status.actor} has {held}"
+    return ""

@@ -1,0 +1,237 @@
+"""The pump: opens the yard, reads each part, and turns its events into changes of the model.
+
+It belongs to the app and not to a screen, so that nothing stops when a screen goes. Pages hear of changes at most ten
+times a second, however many events there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from backend.core.errors import ModelyardError
+from backend.core.events import (
+    DecisionRecorded,
+    Event,
+    GpusSampled,
+    LedgerAppended,
+    LibraryChanged,
+    QueueChanged,
+    ServiceChanged,
+    ServiceRemoved,
+    ServicesReset,
+    SourceChanged,
+    StatusChanged,
+    Subscription,
+    SyncProgressed,
+    Topic,
+)
+from backend.core.ports import Clock
+from tui.model import Model, PartName, Problem
+from tui.ports import ScreenYard
+
+_LOG = logging.getLogger(__name__)
+_FRAME_SECONDS: Final = 0.1
+_READ_SECONDS: Final = 0.5
+_LEDGER_KEPT: Final = 1000
+_BY_EVENT: Final[dict[type[Event], tuple[PartName, ...]]] = {
+    LibraryChanged: (PartName.LIBRARY, PartName.CHANGES),
+    QueueChanged: (PartName.QUEUE,),
+    DecisionRecorded: (PartName.QUEUE, PartName.LIBRARY, PartName.CHANGES),
+}
+
+
+class Feed:
+    """Keeps a model up to date from a yard.
+
+    Args:
+        open_yard: opens the yard; raises ModelyardError.
+        changed: told which parts changed, on the event loop.
+    """
+
+    def __init__(
+        self,
+        open_yard: Callable[[], Awaitable[ScreenYard]],
+        model: Model,
+        clock: Clock,
+        changed: Callable[[frozenset[PartName]], None],
+    ) -> None:
+        self._open_yard = open_yard
+        self.model = model
+        self.yard: ScreenYard | None = None
+        self._clock = clock
+        self._changed = changed
+        self._dirty: set[PartName] = set()
+        self._flush: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reading: set[PartName] = set()
+        self._again: set[PartName] = set()
+        self._subscription: Subscription | None = None
+        self._wanted: set[PartName] = {PartName.SERVICES, PartName.QUEUE, PartName.GPUS, PartName.CHANGES}
+
+    # ------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Open the yard and follow it, in the background."""
+        self.spawn(self._run(), "opening the yard")
+
+    async def close(self) -> None:
+        """Stop following and close the yard."""
+        if self._flush is not None:
+            self._flush.cancel()
+        if self._subscription is not None:
+            self._subscription.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.yard is not None:
+            yard, self.yard = self.yard, None
+            await yard.close()
+
+    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Do something in the background; a failure that nobody handled is told on the screen."""
+        task = asyncio.create_task(self._guarded(work, what))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        try:
+            await work
+        except Exception as error:
+            _LOG.exception("%s failed", what)
+            self.model.problem = Problem.of(error, what)
+            self.mark(PartName.STATUS)
+
+    async def _run(self) -> None:
+        try:
+            yard = await self._open_yard()
+        except ModelyardError as error:
+            self.model.opening = False
+            self.model.problem = Problem.of(error)
+            self.mark(PartName.STATUS)
+            return
+        self.yard = yard
+        self.model.opening = False
+        self.model.status = yard.status()
+        self._subscription = yard.subscribe(*Topic)
+        self.mark(PartName.STATUS)
+        for part in (PartName.SERVICES, PartName.QUEUE, PartName.GPUS, PartName.CHANGES):
+            await self._read(part)
+        self.want(PartName.LIBRARY)
+        self.spawn(self._start(yard), "connecting")
+        async for event in self._subscription:
+            self._take(event)
+
+    async def _start(self, yard: ScreenYard) -> None:
+        try:
+            await yard.start()
+        except ModelyardError as error:
+            self.model.problem = Problem.of(error)
+            self.mark(PartName.STATUS)
+
+    # ------------------------------------------------------------ reading
+
+    def want(self, part: PartName) -> None:
+        """From now on keep this part read; some are read only once somebody looks at them."""
+        if part not in self._wanted:
+            self._wanted.add(part)
+            self.read(part)
+
+    def read(self, *parts: PartName) -> None:
+        """Read parts again. A part that is being read is read once more when that ends."""
+        for part in parts or tuple(self._wanted):
+            if part not in self._wanted:
+                continue
+            if part in self._reading:
+                self._again.add(part)
+            else:
+                self._reading.add(part)
+                self.spawn(self._read_while_asked(part), f"reading {part}")
+
+    async def _read_while_asked(self, part: PartName) -> None:
+        try:
+            await self._read(part)
+            while part in self._again:
+                self._again.discard(part)
+                await asyncio.sleep(_READ_SECONDS)
+                await self._read(part)
+        finally:
+            self._reading.discard(part)
+
+    async def _read(self, part: PartName) -> None:
+        yard, model = self.yard, self.model
+        if yard is None:
+            return
+        try:
+            if part is PartName.SERVICES:
+                model.services.value = {service.key: service for service in await yard.deployments.services()}
+                target: Any = model.services
+            elif part is PartName.QUEUE:
+                model.queue.value, target = await yard.queue.candidates(), model.queue
+            elif part is PartName.LIBRARY:
+                model.library.value, target = await yard.library.images(), model.library
+            elif part is PartName.GPUS:
+                model.gpus.value, target = await yard.gpus.snapshot(), model.gpus
+            elif part is PartName.LEDGER:
+                model.ledger.value, target = await yard.audit.entries(), model.ledger
+            elif part is PartName.CHANGES:
+                model.changes.value, target = await yard.changes(), model.changes
+            else:
+                model.status = yard.status()
+                self.mark(part)
+                return
+        except ModelyardError as error:
+            getattr(model, part.value).problem = Problem.of(error)
+        else:
+            target.problem = None
+            target.read_at = model.as_of = self._clock.now()
+        self.mark(part)
+
+    # ------------------------------------------------------------ events
+
+    def _take(self, event: Event) -> None:
+        model = self.model
+        model.as_of = self._clock.now()
+        if isinstance(event, ServiceChanged):
+            model.services.value[event.key] = event.service
+        elif isinstance(event, ServiceRemoved):
+            model.services.value.pop(event.key, None)
+        elif isinstance(event, ServicesReset):
+            kept = {key: view for key, view in model.services.value.items() if view.context != event.key}
+            model.services.value = {**kept, **{service.key: service for service in event.services}}
+        if isinstance(event, ServiceChanged | ServiceRemoved | ServicesReset):
+            model.services.read_at, model.services.problem = model.as_of, None
+            self.mark(PartName.SERVICES)
+        elif isinstance(event, GpusSampled):
+            model.gpus.value, model.gpus.read_at, model.gpus.problem = event.snapshot, model.as_of, None
+            self.mark(PartName.GPUS)
+        elif isinstance(event, LedgerAppended):
+            if model.ledger.known:
+                model.ledger.value = [event.entry, *model.ledger.value][:_LEDGER_KEPT]
+                self.mark(PartName.LEDGER)
+            self.read(PartName.CHANGES)
+        elif isinstance(event, SyncProgressed):
+            model.sync[event.progress.run] = event.progress
+            self.mark(PartName.SYNC)
+        elif isinstance(event, StatusChanged):
+            model.status = event.status
+            self.mark(PartName.STATUS)
+        elif isinstance(event, SourceChanged):
+            if self.yard is not None:
+                model.status = self.yard.status()
+            self.mark(PartName.STATUS)
+        for part in _BY_EVENT.get(type(event), ()):
+            self.read(part)
+
+    def mark(self, *parts: PartName) -> None:
+        """Tell of these parts with the next frame."""
+        self._dirty.update(parts)
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(_FRAME_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._flush = None
+        parts, self._dirty = frozenset(self._dirty), set()
+        self._changed(parts)

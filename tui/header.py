@@ -1,0 +1,163 @@
+"""The two bars at the top: who and where, and what must be known at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from backend.core.views import GpuState, SourceState, SourceView, Verdict, YardStatusView
+from tui import format as fmt
+from tui.document import EMPTY, Line, Span, cells, ends, text
+from tui.model import Model
+
+_QUIET_SECONDS = 60
+BROKEN = frozenset({Verdict.FAILED, Verdict.STUCK})
+SLOW = frozenset({Verdict.SLOW_TO_LOAD, Verdict.DEGRADED})
+
+
+class Counts(NamedTuple):
+    """What the summary bar counts; None is not known."""
+
+    broken: int | None
+    slow: int | None
+    mine: int | None
+    oldest_mine: datetime | None
+    idle: int | None
+    gpus: int
+    unapproved: int | None
+    changed: int | None
+
+
+def count(model: Model) -> Counts:
+    """Count what is known."""
+    services = model.services.value.values()
+    known = model.services.known
+    mine = [candidate for candidate in model.queue.value if candidate.waits_for_me]
+    snapshot = model.gpus.value
+    gpus = snapshot.gpus if snapshot is not None else ()
+    return Counts(
+        broken=sum(service.verdict in BROKEN for service in services) if known else None,
+        slow=sum(service.verdict in SLOW for service in services) if known else None,
+        mine=len(mine) if model.queue.known else None,
+        oldest_mine=min((candidate.submitted_at for candidate in mine), default=None),
+        idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,
+        gpus=len(gpus),
+        unapproved=sum(service.approved is False for service in services) if known else None,
+        changed=len(model.changes.value) if model.changes.known else None,
+    )
+
+
+def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) -> Line:
+    """The summary bar: loud where something is wrong, quiet where nothing is."""
+    wide = width >= 100
+    oldest = ""
+    if counts.mine and counts.oldest_mine is not None:
+        oldest = f" ({'oldest ' if wide else ''}{fmt.age(counts.oldest_mine, now)})"
+    idle = None if counts.idle is None else f"{counts.idle}/{counts.gpus}{' GPUs' if wide else ''}"
+    chips = (
+        _chip("BROKEN", counts.broken, "chip-bad"),
+        _chip("SLOW", counts.slow, "chip-warn"),
+        _chip("FOR ME", counts.mine, "chip-mine", oldest),
+        _chip("IDLE", counts.idle, "chip-warn", shown=idle),
+        _chip("UNAPPROVED RUNNING" if wide else "UNAPPROVED", counts.unapproved, "chip-violet"),
+        _chip("CHANGED 1h" if wide else "CHANGED", counts.changed, "", ""),
+    )
+    gap = Span("   " if width >= 130 else " ")
+    line: list[Span] = [Span(" ")]
+    for chip in chips:
+        line.extend((*chip, gap))
+    return ends(tuple(line[:-1]), note, width)
+
+
+def title_line(model: Model, now: datetime, width: int, *, paused: bool) -> Line:
+    """The title bar; what matters less goes first where there is little room."""
+    status = model.status
+    if status is None:
+        state = "opening the yard…" if model.opening else "could not be opened"
+        return (Span(" MODELYARD ", "brand"), Span(f" {state}"))
+    left, right = _title_parts(status, width), _right_parts(model, status, now, paused)
+    highest = max(rank for rank, _ in (*left, *right))
+    for limit in range(highest, 0, -1):
+        shown_left = _assemble([part for rank, part in left if rank <= limit])
+        shown_right = _assemble([part for rank, part in right if rank <= limit])
+        if cells(shown_left) + cells(shown_right) + 3 <= width:
+            return ends(shown_left, (*shown_right, Span(" ")) if shown_right else EMPTY, width)
+    return _assemble([part for rank, part in left if rank == 0])
+
+
+def _title_parts(status: YardStatusView, width: int) -> list[tuple[int, Line]]:
+    """Parts of the title with their rank: the highest go first, 0 always stays."""
+    roles = "unrestricted" if status.unrestricted else " ".join(status.roles) or "no role"
+    writes: Line = (
+        (Span(" READ-ONLY " if "read-only" in status.writes else " WRITES OFF ", "chip-bad"),)
+        if status.writes
+        else (Span(" WRITES ON ", "chip-ok"),)
+    )
+    why = text(status.writes, "bar-muted") if status.writes and width >= 130 else EMPTY
+    enforcement = status.enforcement or "enforcement unknown"
+    enforced = enforcement.lower().startswith("enforced")
+    actor = status.actor + (f" ({status.actor_source})" if width >= 140 else "")
+    return [
+        (7, (Span(" MODELYARD ", "brand"),)),
+        (0, text(status.name, "strong")),
+        (2, text(status.context, "accent") if status.context else text("no cluster", "bar-muted")),
+        (0, text(actor)),
+        (5, text(roles, "warn" if status.unrestricted else "bar-muted")),
+        (0, writes),
+        (5, why),
+        (3, text(enforcement.upper() if enforced else enforcement, "ok" if enforced else "warn")),
+        (9, text(f"worker {status.worker}" if status.worker else "no worker", "bar-muted")),
+    ]
+
+
+def _right_parts(model: Model, status: YardStatusView, now: datetime, paused: bool) -> list[tuple[int, Line]]:
+    """Sources and the time of what is shown, with their rank: what is lost or refused stays longest."""
+    parts: list[tuple[int, Line]] = [(0, (Span(" PAUSED ", "chip-warn"),))] if paused else []
+    ordered = sorted(status.sources, key=lambda source: (_healthy(source), source.kind != "cluster", source.name))
+    for source in ordered:
+        rank = 1 if not _healthy(source) else 4 if source.kind == "cluster" else 6
+        parts.append((rank, source_line(source, now)))
+    if model.as_of is not None:
+        parts.append((8, text(f"as of {fmt.clock_time(model.as_of)} UTC", "bar-muted")))
+    return parts
+
+
+def source_line(source: SourceView, now: datetime) -> Line:
+    """A source and its state: `api live`, `registry 4m`, `prom lost 2m`."""
+    name = "api" if source.kind == "cluster" else source.name
+    aged = source.as_of is not None and (now - source.as_of) > timedelta(seconds=_QUIET_SECONDS)
+    age = f" {fmt.age(source.as_of, now)}" if aged else ""
+    if source.state is SourceState.LIVE:
+        state, role = (age.strip() if age and source.kind != "cluster" else "live"), "ok"
+    elif source.state is SourceState.LOST:
+        state, role = f"lost{age}", "alarm"
+    elif source.state is SourceState.REFUSED:
+        state, role = "refused", "alarm"
+    else:
+        state, role = source.state.value, "bar-muted"
+    return (*text(name, "bar-muted"), Span(" "), Span(state, role))
+
+
+def _healthy(source: SourceView) -> bool:
+    return source.state not in {SourceState.LOST, SourceState.REFUSED}
+
+
+def _assemble(parts: Sequence[Line]) -> Line:
+    line: list[Span] = []
+    for part in parts:
+        if part:
+            if not line:
+                if not part[0].text.startswith(" "):
+                    line.append(Span(" "))
+            else:
+                line.append(Span("  "))
+            line.extend(part)
+    return tuple(line)
+
+
+def _chip(label: str, value: int | None, role: str, note: str = "", shown: str | None = None) -> Line:
+    number = shown if shown is not None else fmt.UNKNOWN if value is None else str(value)
+    if value and role:
+        return (Span(f" {label} {number}{note} ", role),)
+    return (Span(f" {label} ", "muted"), Span(f"{number} ", "strong" if value else "muted"))

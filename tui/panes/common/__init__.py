@@ -1,0 +1,1 @@
+"""What the overview, the lists and their details share: help, menu, text, details."""

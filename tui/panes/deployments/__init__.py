@@ -1,0 +1,1 @@
+"""Deployments: services with their verdicts, plans, rollbacks."""

@@ -1,0 +1,206 @@
+"""What can be done to a service: looks at it, and the dialogs before it is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from backend.core.views import PodView, ServiceDetailView, ServiceView, Verdict
+from tui import format as fmt
+from tui.document import EMPTY, Line, plain, text
+from tui.model import PartName
+from tui.page import Page
+from tui.panes.common.text import TextPage, log_line, yaml_line
+from tui.panes.deployments.detail_model import event_lines, summary
+from tui.ports import ScreenYard
+from tui.widgets.ask import Ask, Field, Values, typed_name
+
+_MOST_REPLICAS = 1000
+
+
+class ServiceActions(Page):
+    """Actions on the service that a page points at."""
+
+    def current_service(self) -> ServiceView | None:
+        """The service that is meant."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ looking
+
+    def act_look_manifest(self) -> None:
+        service = self._service()
+        if service is None:
+            return
+
+        async def read() -> str:
+            return (await self._detail(service)).manifest
+
+        self.room.push_screen(TextPage(f"MANIFEST {service.namespace}/{service.name}", read, yaml_line))
+
+    def act_look_logs(self) -> None:
+        self._logs(previous=False)
+
+    def act_look_previous_logs(self) -> None:
+        self._logs(previous=True)
+
+    def act_look_events(self) -> None:
+        service = self._service()
+        if service is None:
+            return
+
+        async def read() -> str:
+            detail = await self._detail(service)
+            return "\n".join(plain(line) for line in event_lines(detail, self.room.clock.now()))
+
+        self.room.push_screen(TextPage(f"EVENTS {service.namespace}/{service.name}", read, log_line))
+
+    def _logs(self, *, previous: bool) -> None:
+        service = self._service()
+        yard = self.room.feed.yard
+        if service is None or yard is None:
+            return
+
+        async def read() -> str:
+            pod = pod_to_read((await self._detail(service)).pods, previous=previous)
+            if pod is None:
+                return f"{service.namespace}/{service.name} has no pod to read a log of."
+            flag = " --previous" if previous else ""
+            self.room.log_command(f"kubectl -n {service.namespace} logs {pod.name} --tail=500{flag}", "done")
+            told = await yard.deployments.logs(service.namespace, pod.name, previous=previous)
+            return f"# {pod.name} on {pod.node or 'no node'}, {pod.state or pod.phase}\n{told}"
+
+        title = f"{'PREVIOUS LOG' if previous else 'LOG'} {service.namespace}/{service.name}"
+        self.room.push_screen(TextPage(title, read, log_line, at_end=True))
+
+    # ------------------------------------------------------------ changing
+
+    def act_deploy_stop(self) -> None:
+        service = self._service()
+        if service is None:
+            return
+        if service.verdict is Verdict.STOPPED:
+            self.act_deploy_start()
+            return
+        lines = (
+            summary(service),
+            text(f"Its pods end and {fmt.count(service.gpus, 'GPU')} become free; the service itself is kept."),
+            text("S starts it again; that is a cold start.", "muted"),
+        )
+        self._ask("Stop", service, lines, lambda yard: yard.deployments.stop(service.namespace, service.name),
+                  f"kubectl -n {service.namespace} annotate inferenceservice {service.name} "
+                  "serving.kserve.io/stop=true --overwrite")
+
+    def act_deploy_start(self) -> None:
+        service = self._service()
+        if service is None:
+            return
+        lines = (summary(service), text("It starts cold: scheduling, pulling, loading."))
+        self._ask("Start", service, lines, lambda yard: yard.deployments.start(service.namespace, service.name),
+                  f"kubectl -n {service.namespace} annotate inferenceservice {service.name} serving.kserve.io/stop-",
+                  danger=False)
+
+    def act_deploy_delete(self) -> None:
+        service = self._service()
+        if service is None:
+            return
+        lines = (
+            summary(service),
+            text(f"The InferenceService is deleted with its pods; {fmt.count(service.gpus, 'GPU')} become free."),
+            text("Its snapshots stay in the yard: it can be rolled back to them by deploying again.", "muted"),
+            text(f"{service.owner} writes this object too, and may make it again.", "warn") if service.owner else EMPTY,
+        )
+        self._ask("Delete", service, lines, lambda yard: yard.deployments.delete(service.namespace, service.name),
+                  f"kubectl -n {service.namespace} delete inferenceservice {service.name}")
+
+    def act_deploy_scale(self, replicas: str = "") -> None:
+        service = self._service()
+        if service is None:
+            return
+        per_replica = service.gpus // service.wanted_replicas if service.wanted_replicas else service.gpus
+        lines = (summary(service), text(f"Each replica holds {fmt.count(per_replica, 'GPU')}.", "muted"))
+        wanted = Field(id="replicas", label="Replicas", value=replicas or str(service.wanted_replicas),
+                       check=check_replicas)
+        yard = self.room.feed.yard
+
+        async def perform(values: Values) -> object:
+            if yard is None:
+                return None
+            count = int(values["replicas"])
+            command = (f"kubectl -n {service.namespace} patch inferenceservice {service.name} --type=merge "
+                       f"-p '{{\"spec\":{{\"predictor\":{{\"minReplicas\":{count}}}}}}}'")
+            return await self._run(command, yard.deployments.scale(service.namespace, service.name, count))
+
+        fields = [wanted, *self._name_field(service)]
+        self.room.push_screen(Ask(f"Scale {service.namespace}/{service.name}", lines, "Scale", perform, fields=fields),
+                              self._done("scaled"))
+
+    def act_deploy_rollback(self) -> None:
+        from tui.panes.deployments.plan import open_rollback
+
+        service = self._service()
+        if service is not None:
+            self.room.feed.spawn(open_rollback(self.room, service), "rolling back")
+
+    # ------------------------------------------------------------ inside
+
+    def _ask(
+        self,
+        verb: str,
+        service: ServiceView,
+        lines: Sequence[Line],
+        act: Callable[[ScreenYard], Awaitable[object]],
+        command: str,
+        *,
+        danger: bool = True,
+    ) -> None:
+        yard = self.room.feed.yard
+
+        async def perform(_values: Values) -> object:
+            return await self._run(command, act(yard)) if yard is not None else None
+
+        dialog = Ask(f"{verb} {service.namespace}/{service.name}?", lines, verb, perform,
+                     fields=self._name_field(service), danger=danger)
+        self.room.push_screen(dialog, self._done(f"{verb.lower()}: asked the cluster"))
+
+    async def _run(self, command: str, work: Awaitable[object]) -> object:
+        try:
+            result = await work
+        except Exception:
+            self.room.log_command(command, "failed")
+            raise
+        self.room.log_command(command, "done")
+        return result
+
+    def _done(self, told: str) -> Callable[[object], None]:
+        def done(result: object) -> None:
+            if result is not None:
+                self.room.feed.read(PartName.SERVICES, PartName.CHANGES)
+                self.room.flash(f"{told}; the list follows what the cluster does")
+
+        return done
+
+    def _name_field(self, service: ServiceView) -> list[Field]:
+        return [typed_name(service.name)] if self.room.settings.confirm == "type-name" else []
+
+    def _service(self) -> ServiceView | None:
+        service = self.current_service()
+        if service is None:
+            self.room.flash("there is no service under the cursor", bad=True)
+        return service
+
+    async def _detail(self, service: ServiceView) -> ServiceDetailView:
+        yard = self.room.feed.yard
+        assert yard is not None, "pages show services only once the yard is open"  # noqa: S101 - an invariant
+        return await yard.deployments.service(service.namespace, service.name)
+
+
+def check_replicas(value: str) -> str:
+    """Why a text is no number of replicas."""
+    good = value.strip().isascii() and value.strip().isdigit() and int(value) <= _MOST_REPLICAS
+    return "" if good else f"a whole number from 0 to {_MOST_REPLICAS}"
+
+
+def pod_to_read(pods: Sequence[PodView], *, previous: bool) -> PodView | None:
+    """The pod whose log tells most: one that was restarted, or is not ready, before one that is well."""
+    if not pods:
+        return None
+    return max(pods, key=lambda pod: (previous and pod.restarts > 0, not pod.ready, pod.restarts, pod.name))

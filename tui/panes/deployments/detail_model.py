@@ -1,0 +1,226 @@
+"""A service and a plan as sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from backend.core.views import (
+    ConditionView,
+    GpuSnapshotView,
+    ObjectPlanView,
+    PlanView,
+    PodView,
+    ServiceDetailView,
+    ServiceView,
+    StepView,
+    Verdict,
+)
+from tui import format as fmt
+from tui.document import EMPTY, Line, Section, Span, facts, join, pad, text
+from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look
+from tui.panes.gpus.view_model import load_of, short_cell
+from tui.panes.queue.view_model import VALUE_ROLE
+
+_EVENTS_SHOWN: Final = 40
+
+
+def verdict_section(service: ServiceView, now: datetime) -> Section:
+    """Verdict, why and next; the first thing that is read."""
+    _, word, role = look(service)
+    rows = [
+        ("verdict", join((Span(word, "alarm" if role == "bad" else role),),
+                         text(f"for {fmt.age(service.since, now)}" if service.since else "", "muted"))),
+        ("why", text(service.reason)),
+        ("next", text(service.next_step, "accent")),
+        ("approval", text(service.approval_note, "violet") if is_unapproved(service) else EMPTY),
+    ]
+    return Section("Verdict", facts(rows))
+
+
+def facts_section(service: ServiceView, now: datetime) -> Section:
+    """What it is."""
+    rows = [
+        ("replicas", text(f"{service.ready_replicas} of {service.wanted_replicas} ready")),
+        ("GPUs", gpus_cell(service)),
+        ("model", text(service.model)),
+        ("runtime", join(text(service.runtime), text(service.mode, "muted"))),
+        ("image", join(approved_cell(service), text(service.approval_note, "muted"))),
+        *(("", text(image, "muted")) for image in service.images),
+        ("owner", text(f"{service.owner} writes this object too", "warn") if service.owner else EMPTY),
+        ("url", text(service.url, "accent")),
+        ("created", text(f"{fmt.age(service.created_at, now)} ago") if service.created_at else EMPTY),
+    ]
+    return Section("Service", facts(rows), side=True)
+
+
+def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Section | None:
+    """The GPUs that it holds."""
+    held = [gpu for gpu in (snapshot.gpus if snapshot is not None else ())
+            if gpu.service == service.name and gpu.namespace == service.namespace]
+    if not held:
+        return None
+    lines = [
+        (*pad(text(f"{gpu.node}/{gpu.index}", "name"), 14), *short_cell(gpu),
+         *text("%" if load_of(gpu) is not None else "", "muted"),
+         *text(f"  {fmt.size(gpu.memory_used)} of {fmt.size(gpu.memory_total)}", "muted"),
+         *text(f"  {gpu.error}" if gpu.error else "", "bad"))
+        for gpu in held
+    ]
+    return Section("GPUs", tuple(lines), side=True)
+
+
+def service_sections(
+    service: ServiceView, detail: ServiceDetailView | None, snapshot: GpuSnapshotView | None, now: datetime
+) -> list[Section]:
+    """All sections of a service; without its detail, what the list knows."""
+    gpus = gpu_section(service, snapshot)
+    sections = [verdict_section(service, now), facts_section(service, now), *([gpus] if gpus else [])]
+    if detail is None:
+        return [*sections, Section("Details", (text("reading…", "muted"),))]
+    if detail.timeline:
+        sections.append(Section("Start", _timeline(detail), side=True))
+    if detail.endpoints:
+        lines = tuple(
+            (*pad(text(point.scope, "label"), 9), *pad(text(point.protocol, "muted"), 6), *text(point.url, "accent"),
+             *text(f"  {point.note}" if point.note else "", "muted"))
+            for point in detail.endpoints
+        )
+        sections.append(Section("Endpoints", lines))
+    sections.append(Section("Pods", pod_lines(detail.pods, now) or (text("no pods", "muted"),)))
+    sections.append(Section("Conditions", _conditions(detail, now)))
+    sections.append(Section("Events", event_lines(detail, now), note="newest first"))
+    return sections
+
+
+def pod_lines(pods: Sequence[PodView], now: datetime) -> tuple[Line, ...]:
+    """Pods with what they wait for."""
+    lines: list[Line] = []
+    for pod in pods:
+        role = "ok" if pod.ready else "bad" if pod.restarts or pod.phase == "Failed" else "warn"
+        restarts = f"{pod.restarts} restarts" if pod.restarts else ""
+        lines.append(
+            join(
+                (Span("●" if pod.ready else "○", role),), text(pod.name, "name"), text(pod.state or pod.phase, role),
+                text(restarts, "warn"), text(f"on {pod.node}" if pod.node else "on no node", "muted"),
+                text(f"{fmt.count(pod.gpus, 'GPU')}" if pod.gpus else "", "muted"),
+                text(fmt.age(pod.started_at, now) if pod.started_at else "", "faint"), gap="  ",
+            )
+        )
+        if pod.message:
+            lines.append((Span("    "), *text(pod.message, "muted")))
+    return tuple(lines)
+
+
+def event_lines(detail: ServiceDetailView, now: datetime) -> tuple[Line, ...]:
+    """Events, the newest first."""
+    ordered = sorted(detail.events, key=lambda event: event.at.timestamp() if event.at else 0, reverse=True)
+    lines = tuple(
+        join(
+            pad(text(fmt.age(event.at, now), "muted"), 4, right=True),
+            text(event.reason, "warn" if event.type == "Warning" else "label"),
+            text(event.object, "space"), text(event.message),
+            text(f"×{event.count}" if event.count > 1 else "", "muted"), gap="  ",
+        )
+        for event in ordered[:_EVENTS_SHOWN]
+    )
+    return lines or (text("none that the cluster still keeps", "muted"),)
+
+
+def _conditions(detail: ServiceDetailView, now: datetime) -> tuple[Line, ...]:
+    return tuple(_condition_line(condition, now) for condition in detail.conditions) or (text("none yet", "muted"),)
+
+
+def _condition_line(condition: ConditionView, now: datetime) -> Line:
+    # "Stopped" is the one condition that is good when it is false.
+    good = (condition.status == "True") != (condition.type == "Stopped")
+    return join(
+        (Span("✓" if good else "✗" if condition.status in {"True", "False"} else "?", "ok" if good else "warn"),),
+        pad(text(condition.type, "name"), 22), pad(text(condition.status, "muted"), 7),
+        text(fmt.age(condition.since, now) if condition.since else "", "faint"),
+        text(condition.reason, "label"), text(condition.message),
+    )
+
+
+def _timeline(detail: ServiceDetailView) -> tuple[Line, ...]:
+    longest = max((step.seconds or 0 for step in detail.timeline), default=0)
+    return tuple(_step_line(step, longest) for step in detail.timeline)
+
+
+def _step_line(step: StepView, longest: float) -> Line:
+    done = step.at is not None
+    bar = round(12 * (step.seconds or 0) / longest) if longest else 0
+    return (
+        Span("✓ " if done else "· ", "ok" if done else "faint"),
+        *pad(text(step.name, "name" if done else "faint"), 12),
+        *pad(text(fmt.clock_time(step.at), "muted"), 7),
+        *pad(text(fmt.duration(step.seconds) if done else "not yet", "muted"), 9, right=True),
+        Span("  " + "━" * max(bar, 1 if done else 0), "gauge-low"),
+    )
+
+
+# ---------------------------------------------------------------- plans
+
+
+def plan_sections(plan: PlanView) -> list[Section]:
+    """A plan: what stands in the way, what would change, what to know before."""
+    sections: list[Section] = []
+    if plan.refusals:
+        lines = tuple((Span("✗ ", "alarm"), *text(refusal, "bad")) for refusal in plan.refusals)
+        sections.append(Section("May not be applied", lines))
+    sections.extend(
+        Section(_object_title(planned), diff_lines(planned), note=planned.action) for planned in plan.objects
+    )
+    known = [
+        *((Span("! ", "warn"), *text(warning, "warn")) for warning in plan.warnings),
+        *([(Span("outage     ", "label"), *text(plan.outage))] if plan.outage else []),
+        *((Span("not fixed  ", "label"), *text(part, "warn")) for part in plan.not_fixed),
+    ]
+    if known:
+        sections.append(Section("Know before", tuple(known)))
+    if plan.gates:
+        gates = tuple(
+            (*pad(text(gate.kind, "name"), 17), *pad(text(gate.value.value, VALUE_ROLE[gate.value]), 14),
+             *text(gate.sentence, "muted"))
+            for gate in plan.gates
+        )
+        sections.append(Section("Gates", gates))
+    sections.append(Section("The same by kubectl", tuple(text(command, "muted") for command in plan.kubectl)))
+    return sections
+
+
+def diff_lines(planned: ObjectPlanView) -> tuple[Line, ...]:
+    """A diff; `+` and `-` stand in the text, so that it is read without colours too."""
+    roles = {"+": "add", "-": "remove"}
+    if not planned.diff:
+        return (text("nothing changes", "muted"),)
+    return tuple(
+        (Span(f"{line.mark} ", roles.get(line.mark, "faint")), *text(line.text, roles.get(line.mark, "muted")))
+        for line in planned.diff
+    )
+
+
+def plan_tally(plan: PlanView) -> Line:
+    """How many lines come and go."""
+    marks = [line.mark for planned in plan.objects for line in planned.diff]
+    if plan.refusals:
+        return text("refused", "alarm")
+    if not plan.changes:
+        return text("nothing would change", "ok")
+    return join((Span(f"+{marks.count('+')}", "add"),), (Span(f"-{marks.count('-')}", "remove"),),
+                text(fmt.count(len(plan.objects), "object"), "muted"))
+
+
+def _object_title(planned: ObjectPlanView) -> str:
+    where = f"{planned.namespace}/" if planned.namespace else ""
+    return f"{planned.kind} {where}{planned.name}"
+
+
+def summary(service: ServiceView) -> Line:
+    """A service in a line, for dialogs."""
+    _, word, role = look(service)
+    doing = f"{service.ready_replicas} of {service.wanted_replicas} replicas ready"
+    held = f", {fmt.count(service.gpus, 'GPU')}" if service.gpus else ""
+    lost = " serving now" if service.verdict is Verdict.SERVING else ""
+    return (Span(word, role), *text(f"  {doing}{held}{lost}"))

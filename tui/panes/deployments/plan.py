@@ -1,0 +1,187 @@
+"""The plan page: what an apply would change, before anything is applied; and the way into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from backend.core.views import AppliedView, PlanView, ServiceView, SnapshotView
+from tui import format as fmt
+from tui.document import Line, Section, Span, join, text
+from tui.model import PartName
+from tui.panes.common.detail import DetailPage
+from tui.panes.common.text import TextPage, yaml_line
+from tui.panes.deployments.detail_model import plan_sections, plan_tally
+from tui.widgets.ask import Ask, Values, typed_name
+
+if TYPE_CHECKING:
+    from tui.app import ModelyardApp
+
+
+class PlanPage(DetailPage):
+    """A plan as a coloured diff.
+
+    Args:
+        snapshots: of the service, the newest first, where this is a return to one of them.
+        at: which of them.
+        ask: ask for the confirmation at once; the diff stays in sight above it.
+    """
+
+    CSS_PATH = "../common/common.tcss"
+    pane = "plan"
+
+    def __init__(
+        self, plan: PlanView, *, snapshots: Sequence[SnapshotView] = (), at: int = 0, ask: bool = False
+    ) -> None:
+        super().__init__()
+        self.plan = plan
+        self._snapshots = tuple(snapshots)
+        self._at = at
+        self._ask_at_once = ask
+
+    def on_mount(self) -> None:
+        if self._ask_at_once and not self.plan.refusals and self.plan.changes:
+            self.call_after_refresh(self.act_plan_apply)
+
+    def title_parts(self) -> tuple[str, str, Line, Line]:
+        verb = "ROLLBACK" if self._snapshots else "PLAN"
+        right = text("nothing was changed yet", "muted")
+        if self._snapshots:
+            right = text(f"snapshot {self._at + 1} of {len(self._snapshots)}   [ older  ] newer", "muted")
+        return "", f"{verb} {self.plan.namespace}/{self.plan.name}", plan_tally(self.plan), right
+
+    def sections(self) -> Sequence[Section]:
+        plan = self.plan
+        name, _, digest = plan.image.rpartition("@")
+        image = text(f"{name}@{fmt.digest(digest)}" if name else plan.image, "name")
+        head = [(Span("image      ", "label"), *image, *text(f"  on {plan.context}", "accent"))]
+        if self._snapshots:
+            head.append((Span("return to  ", "label"), *snapshot_line(self._snapshots[self._at])))
+        return (Section("", tuple(head)), *plan_sections(plan))
+
+    def reference(self) -> str:
+        return self.plan.image
+
+    # ------------------------------------------------------------ actions
+
+    def act_plan_apply(self) -> None:
+        plan = self.plan
+        if plan.refusals:
+            self.room.flash(f"it may not be applied: {plan.refusals[0]}", bad=True)
+            return
+        if not plan.changes:
+            self.room.flash("nothing would change: there is nothing to apply")
+            return
+        yard = self.room.feed.yard
+        if yard is None:
+            return
+
+        async def perform(_values: Values) -> object:
+            command = "; ".join(plan.kubectl) or f"modelyard deploy apply {plan.namespace}/{plan.name}"
+            try:
+                applied = await yard.deployments.apply(plan)
+            except Exception:
+                self.room.log_command(command, "failed")
+                raise
+            self.room.log_command(command, "done")
+            return applied
+
+        fields = [typed_name(plan.name)] if self.room.settings.confirm == "type-name" else []
+        lines = [
+            join(text(f"{len(plan.objects)} object" + ("s" if len(plan.objects) != 1 else "")), plan_tally(plan),
+                 text(f"on {plan.context}", "accent"), gap="  "),
+            text(plan.outage, "warn"),
+            *((Span("! ", "warn"), *text(warning, "warn")) for warning in plan.warnings[:2]),
+        ]
+        verb = "Roll back" if self._snapshots else "Apply"
+        self.room.push_screen(
+            Ask(f"{verb} {plan.namespace}/{plan.name}?", [line for line in lines if line], verb, perform,
+                fields=fields, danger=bool(self._snapshots), low=True),
+            self._applied,
+        )
+
+    def _applied(self, result: object) -> None:
+        if not isinstance(result, AppliedView):
+            return
+        self.room.feed.read(PartName.SERVICES, PartName.CHANGES)
+        self.room.show_service(result.context, result.namespace, result.name)
+        told = f"applied; snapshot {result.snapshot[:12]} can be returned to" if result.changed else "nothing changed"
+        self.room.flash(told)
+
+    def act_plan_edit(self) -> None:
+        from tui.panes.deployments.editor import EditorPage
+
+        def edited(plan: PlanView | None) -> None:
+            if plan is not None:
+                self.plan = plan
+                self._snapshots = ()
+                self.show()
+
+        self.room.push_screen(EditorPage(self.plan.deployment, self.plan.namespace), edited)
+
+    def act_look_manifest(self) -> None:
+        async def read() -> str:
+            return self.plan.manifests
+
+        self.room.push_screen(TextPage(f"MANIFESTS {self.plan.namespace}/{self.plan.name}", read, yaml_line))
+
+    def act_plan_older(self) -> None:
+        self._choose(1)
+
+    def act_plan_newer(self) -> None:
+        self._choose(-1)
+
+    def _choose(self, by: int) -> None:
+        if not self._snapshots:
+            self.room.flash("this plan returns to no snapshot", bad=True)
+            return
+        at = self._at + by
+        if not 0 <= at < len(self._snapshots):
+            self.room.flash("there is no further snapshot")
+            return
+        self.room.feed.spawn(self._plan_snapshot(at), "planning a rollback")
+
+    async def _plan_snapshot(self, at: int) -> None:
+        yard = self.room.feed.yard
+        if yard is not None:
+            plan = await yard.deployments.rollback_plan(self.plan.namespace, self.plan.name, self._snapshots[at].id)
+            self.plan, self._at = plan, at
+            self.show()
+
+
+def snapshot_line(snapshot: SnapshotView) -> Line:
+    """A snapshot in a line: when, by whom, whether its image may still be returned to."""
+    approval = text("image still approved", "ok") if snapshot.still_approved else text("no longer approved", "bad")
+    return join(text(fmt.moment(snapshot.at)), text(f"by {snapshot.actor}", "muted"), approval,
+                text(snapshot.note, "muted"), gap="  ")
+
+
+def preselected(snapshots: Sequence[SnapshotView]) -> int | None:
+    """The newest snapshot before the one that runs whose image is still approved; else the newest before it."""
+    earlier = range(1, len(snapshots))
+    approved = next((index for index in earlier if snapshots[index].still_approved), None)
+    return approved if approved is not None else next(iter(earlier), None)
+
+
+async def open_rollback(room: ModelyardApp, service: ServiceView) -> None:
+    """Plan the return of a service to its last good snapshot, and ask."""
+    yard = room.feed.yard
+    if yard is None:
+        return
+    snapshots = sorted(
+        await yard.deployments.snapshots(service.namespace, service.name), key=lambda item: item.at, reverse=True
+    )
+    at = preselected(snapshots)
+    if at is None:
+        room.flash(f"{service.name} has no earlier snapshot: it was applied once, or by somebody else", bad=True)
+        return
+    plan = await yard.deployments.rollback_plan(service.namespace, service.name, snapshots[at].id)
+    room.push_screen(PlanPage(plan, snapshots=snapshots, at=at, ask=True))
+
+
+async def open_plan(room: ModelyardApp, deployment: str, namespace: str | None = None) -> None:
+    """Plan a deployment file and show the plan."""
+    if room.feed.yard is not None:
+        room.push_screen(PlanPage(await room.feed.yard.deployments.plan(deployment, namespace)))
+
+

@@ -1,0 +1,1 @@
+"""GPUs: a wall of gauges, and who holds them."""

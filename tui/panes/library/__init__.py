@@ -1,0 +1,1 @@
+"""The library: all that was synchronised."""

@@ -1,0 +1,298 @@
+"""The overview: five panes on one screen, the line that says why, and the one that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from textual import events
+from textual.containers import Container, Vertical
+from textual.types import CSSPathType
+from textual.widget import Widget
+
+from backend.core.views import CandidateView, ChangeView, ServiceView
+from tui.commands import Filter
+from tui.document import EMPTY, Line, Span, ends, fit, join, text
+from tui.format import age
+from tui.model import Part, PartName, Problem
+from tui.panes.common.detail import problem_lines
+from tui.panes.common.listing import first_run
+from tui.panes.deployments import view_model as deployments
+from tui.panes.deployments.actions import ServiceActions
+from tui.panes.gpus import view_model as gpus
+from tui.panes.library import view_model as library
+from tui.panes.library.actions import SyncAction
+from tui.panes.overview import view_model
+from tui.panes.overview.layout import ORDER, share
+from tui.panes.queue import view_model as queue
+from tui.panes.queue.actions import CandidateActions
+from tui.widgets.line_table import LineTable
+from tui.widgets.one_line import OneLine, heading
+
+_TITLES: Final = {
+    "deployments": ("3", "DEPLOYMENTS"), "queue": ("2", "QUEUE"), "gpus": ("4", "GPUS"), "library": ("1", "LIBRARY"),
+    "changed": ("", "CHANGED"),
+}
+_LAST_LINE_FROM = 34
+
+
+class OverviewPage(ServiceActions, CandidateActions, SyncAction):
+    """Is anything broken, does anything wait for me, what is idle, what changed."""
+
+    CSS_PATH: ClassVar[CSSPathType | None] = "overview.tcss"
+    AUTO_FOCUS = "#deployments-table"
+    pane = "overview"
+    parts = frozenset(PartName)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._zoomed = ""
+        self._heights: dict[str, int] = {}
+
+    def body(self) -> Iterable[Widget]:
+        now = self.room.clock.now
+        tables: dict[str, list[LineTable[Any]]] = {
+            "deployments": [LineTable(deployments.service_columns(now, narrow=True), lambda item: item.key,
+                                      headings=False, id="deployments-table")],
+            "queue": [LineTable(queue.candidate_columns(now, narrow=True), lambda item: item.reference,
+                                headings=False, id="queue-table")],
+            "gpus": [LineTable(gpus.node_columns(now), lambda row: row.node, headings=False, id="gpus-table"),
+                     LineTable(gpus.holder_columns(now), lambda row: row.key, headings=False, id="holders-table")],
+            "library": [LineTable(library.news_columns(now), lambda row: row.key, headings=False, id="library-table")],
+            "changed": [LineTable(view_model.change_columns(now, lambda: self.model.services.value.values()),
+                                  lambda change: f"{change.at}{change.what}{change.object}", headings=False,
+                                  id="changed-table")],
+        }
+        with Container(id="panes"):
+            for row in (("deployments", "queue"), ("gpus", "library"), ("changed",)):
+                with Container(classes="row"):
+                    for name in row:
+                        with Vertical(id=f"pane-{name}", classes="pane"):
+                            yield OneLine(id=f"{name}-heading")
+                            yield from tables[name]
+        yield OneLine(id="why")
+        yield OneLine(id="next")
+        yield OneLine(id="last")
+
+    # ------------------------------------------------------------ showing
+
+    def show(self) -> None:
+        model, now = self.model, self.room.clock.now()
+        status = model.status
+        sources = status.sources if status is not None else ()
+        rows: dict[str, Sequence[Any]] = {
+            "deployments": deployments.worst_first(model.services.value.values()),
+            "queue": queue.mine_first(queue.waiting(model.queue.value)),
+            "gpus": gpus.by_node(model.gpus.value),
+            "holders": gpus.by_holder(model.gpus.value),
+            "library": library.news(model.library.value, sources, model.sync.values(), now),
+            "changed": view_model.newest_first(model.changes.value),
+        }
+        is_wide = self._lay_out({name: len(items) for name, items in rows.items()})
+        self._table("gpus").display, self._table("holders").display = is_wide, not is_wide
+        for name, items in rows.items():
+            table = self._table(name)
+            part = self._part("gpus" if name == "holders" else name)
+            table.tell_empty(self._empty_lines(name, part))
+            kept = items
+            if self.filter is not None and name == "deployments":
+                haystacks = [deployments.haystack(item) for item in items]
+                kept = [items[index] for index in self.filter.indices(haystacks)]
+            table.show(kept)
+        self._show_headings()
+        self._show_why()
+
+    def _lay_out(self, rows: dict[str, int]) -> bool:
+        width, height = self.app.size
+        below = 2 if width < 120 else 1
+        below += height >= _LAST_LINE_FROM
+        if height < 20:
+            below = 1
+        room = height - 3 - below
+        shares = share(width, room, {**rows, "gpus": rows["gpus"] if width >= 120 else rows["holders"]})
+        for name in ORDER:
+            lines = shares.lines.get(name, 0)
+            if self._zoomed:
+                lines = room if name == self._zoomed else 0
+            pane = self.query_one(f"#pane-{name}")
+            if pane.display != bool(lines):
+                pane.display = bool(lines)
+            if lines and self._heights.get(name) != lines:
+                self._heights[name] = lines
+                pane.styles.height = lines
+        self.query_one("#panes").set_class(shares.wide and not self._zoomed, "-two")
+        self.query_one("#next").display = width < 120 and height >= 20
+        self.query_one("#last").display = height >= _LAST_LINE_FROM
+        return shares.wide
+
+    def _show_headings(self) -> None:
+        model, now = self.model, self.room.clock.now()
+        status = model.status
+        waiting = queue.waiting(model.queue.value)
+        snapshot = model.gpus.value
+        total = status.library_total if status is not None else 0
+        approved = status.library_approved if status is not None else 0
+        told: dict[str, tuple[Line, Line]] = {
+            "deployments": (
+                join(_number(model.services, len(model.services.value)),
+                     deployments.tally(model.services.value.values()), gap="  "),
+                text("worst first", "muted"),
+            ),
+            "queue": (join(_number(model.queue, len(waiting)), queue.tally(waiting), gap="  "),
+                      text("mine first", "muted")),
+            "gpus": (join(_number(model.gpus, len(snapshot.gpus) if snapshot is not None else 0),
+                          gpus.tally(snapshot), gap="  "), text("% active  i idle  . free  ! fault", "faint")),
+            "library": (join(text(str(total), "strong"), text(f"{approved} approved", "ok" if approved else "muted"),
+                             gap="  "), text("24h", "muted")),
+            "changed": (join(_number(model.changes, len(model.changes.value)), gap="  "), text("last hour", "muted")),
+        }
+        for name, (left, right) in told.items():
+            part = self._part(name)
+            if part.problem is not None and part.read_at is not None:
+                right = text(f"as of {age(part.read_at, now)} ago: {part.problem.why}", "warn")
+            number, title = _TITLES[name]
+            focused = self._focused_pane() == name
+            self.query_one(f"#{name}-heading", OneLine).show(
+                partial(heading, number, title, left, right, focused)
+            )
+
+    def _empty_lines(self, name: str, part: Part[Any]) -> Sequence[Line]:
+        model, status = self.model, self.model.status
+        if model.problem is not None and self.room.feed.yard is None:
+            return problem_lines(model.problem) if name == "deployments" else ()
+        if part.problem is not None:
+            return problem_lines(part.problem)
+        if status is None or (not part.known and name != "library"):
+            return (text("opening the yard…" if status is None else "reading…", "muted"),)
+        if name == "library":
+            if model.library.known and not model.library.value:
+                registries = sum(source.kind == "registry" for source in status.sources)
+                return first_run(True, registries, has_rules=True)
+            return (text("nothing new, nothing moved in 24 hours", "muted"),)
+        quiet = {
+            "deployments": "no InferenceService runs here; deploy an approved image with D",
+            "queue": "nothing waits for a decision",
+            "changed": "nothing was changed in the last hour",
+        }
+        if name in quiet:
+            return (text(quiet[name], "muted"),)
+        notes = model.gpus.value.notes if model.gpus.value is not None else ()
+        return tuple(text(note, "muted") for note in notes) or (text("no GPU is known", "muted"),)
+
+    def _show_why(self) -> None:
+        why, following = self._why_and_next()
+        wide = self.app.size.width >= 120
+
+        def first(width: int) -> Line:
+            if not wide:
+                return fit((Span(" WHY  ", "heading"), *why), width)
+            right = (Span("NEXT  ", "heading"), *following, Span(" ")) if following else EMPTY
+            return ends((Span(" WHY  ", "heading"), *why), right, width)
+
+        self.query_one("#why", OneLine).show(first)
+        self.query_one("#next", OneLine).show(lambda width: fit((Span(" NEXT ", "heading"), *following), width))
+        last = self.model.commands[-1].command if self.model.commands else "nothing was changed from here yet"
+        self.query_one("#last", OneLine).show(lambda _width: (Span(" last: ", "label"), *text(last, "muted")))
+
+    def _why_and_next(self) -> tuple[Line, Line]:
+        pane, item = self._focused_pane(), self._current()
+        if isinstance(item, ServiceView):
+            return deployments.why_and_next(item)
+        if isinstance(item, CandidateView):
+            return queue.why_and_next(item)
+        if isinstance(item, ChangeView):
+            return text(f"{item.actor} {item.what} {item.object}"), text(item.detail)
+        if isinstance(item, gpus.NodeRow):
+            return gpus.node_note(item, self.room.clock.now()), text("Enter opens the GPUs, i shows the idle ones")
+        if isinstance(item, gpus.HolderRow):
+            note = gpus.node_note(gpus.NodeRow(item.node, item.gpus), self.room.clock.now())
+            return join(text(item.node, "name"), note), text("Enter opens the GPUs, i shows the idle ones")
+        if isinstance(item, library.NewsRow):
+            return text(f"{item.what} {item.name} {item.detail}"), text("Enter opens the library")
+        problem: Problem | None = self.model.problem if self.room.feed.yard is None else self._part(pane).problem
+        if problem is not None:
+            return text(problem.why), text(problem.action)
+        return text("nothing is under the cursor", "muted"), EMPTY
+
+    # ------------------------------------------------------------ where the cursor is
+
+    def _table(self, name: str) -> LineTable[Any]:
+        return self.query_one(f"#{name}-table", LineTable)
+
+    def _part(self, name: str) -> Part[Any]:
+        model = self.model
+        parts: dict[str, Part[Any]] = {
+            "deployments": model.services, "queue": model.queue, "gpus": model.gpus, "library": model.library,
+            "changed": model.changes,
+        }
+        return parts[name]
+
+    def _focused_pane(self) -> str:
+        focused = self.focused
+        name = (focused.id or "").removesuffix("-table") if isinstance(focused, LineTable) else "deployments"
+        return "gpus" if name == "holders" else name
+
+    def _current(self) -> object:
+        focused = self.focused
+        return focused.current if isinstance(focused, LineTable) else None
+
+    def current_service(self) -> ServiceView | None:
+        item = self._current()
+        return item if isinstance(item, ServiceView) else None
+
+    def current_candidate(self) -> CandidateView | None:
+        item = self._current()
+        return item if isinstance(item, CandidateView) else None
+
+    def reference(self) -> str:
+        item = self._current()
+        if isinstance(item, ServiceView):
+            return item.images[0] if item.images else item.key
+        return item.reference if isinstance(item, CandidateView) else getattr(item, "name", "")
+
+    def on_line_table_moved(self, event: LineTable.Moved) -> None:
+        self._show_headings()
+        self._show_why()
+
+    def on_resize(self, event: events.Resize) -> None:
+        focused = self.focused
+        if isinstance(focused, LineTable) and focused.id in {"gpus-table", "holders-table"}:
+            self._table("gpus" if event.size.width >= 120 else "holders").focus()
+
+    def find(self, pattern: Filter | None) -> str:
+        self._table("deployments").focus()
+        self.show()
+        return ""
+
+    # ------------------------------------------------------------ actions
+
+    def act_look_open(self) -> None:
+        item = self._current()
+        if isinstance(item, ServiceView):
+            self.room.show_service(item.context, item.namespace, item.name)
+        elif isinstance(item, CandidateView):
+            from tui.panes.queue.card import CardPage
+
+            self.room.push_screen(CardPage(item))
+        else:
+            pane = self._focused_pane()
+            self.room.go("audit" if pane == "changed" else pane)
+
+    def act_pane_zoom(self) -> None:
+        self._zoomed = self._focused_pane()
+        self.show()
+
+    def act_pane_unzoom(self) -> None:
+        self._zoomed = ""
+        self.show()
+
+    def act_gpus_idle(self) -> None:
+        self.room.go("gpus")
+        page = self.room.page()
+        if page is not None and page.pane == "gpus":
+            self.call_after_refresh(getattr(page, "act_gpus_idle"))  # noqa: B009 - the page's class is imported lazily
+
+
+def _number(part: Part[Any], count: int) -> Line:
+    return text(str(count), "strong") if part.known else text("–", "muted")

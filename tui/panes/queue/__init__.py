@@ -1,0 +1,1 @@
+"""The queue: candidates before gates and people."""

@@ -1,0 +1,131 @@
+"""What the screen needs of the yard, and what it is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from backend.core.events import Subscription, Topic
+from backend.core.views import (
+    AppliedView,
+    CandidateView,
+    ChangeView,
+    DecisionView,
+    EvidenceView,
+    GpuSnapshotView,
+    ImageDetailView,
+    ImageView,
+    LedgerEntryView,
+    PlanView,
+    RuleClauseView,
+    RuleView,
+    RuntimeView,
+    ServiceDetailView,
+    ServiceView,
+    SnapshotView,
+    SyncResultView,
+    TagEventView,
+    VerificationView,
+    YardStatusView,
+)
+
+
+class LibraryPort(Protocol):
+    """The library: what was synchronised, and how."""
+
+    async def images(self, query: str = "", approved: bool = False, at: datetime | None = None) -> list[ImageView]: ...
+    async def image(self, reference: str) -> ImageDetailView: ...
+    async def history(self, reference: str) -> list[TagEventView]: ...
+    async def synchronise(self, rule: str | None = None, dry_run: bool = False) -> SyncResultView: ...
+    async def rules(self) -> list[RuleView]: ...
+    async def preview(self, rule: str | None = None) -> list[RuleClauseView]: ...
+
+
+class QueuePort(Protocol):
+    """Candidates before gates and people."""
+
+    async def candidates(self) -> list[CandidateView]: ...
+    async def candidate(self, reference: str) -> CandidateView: ...
+    async def evidence(self, reference: str) -> list[EvidenceView]: ...
+    async def approve(
+        self, reference: str, *, reason: str, evidence_hash: str, ticket: str = ""
+    ) -> DecisionView: ...
+    async def reject(
+        self, reference: str, *, reason: str, evidence_hash: str, ticket: str = ""
+    ) -> DecisionView: ...
+    async def revoke(
+        self, reference: str, *, reason: str, evidence_hash: str, ticket: str = ""
+    ) -> DecisionView: ...
+
+
+class DeploymentsPort(Protocol):
+    """InferenceServices: their verdicts, plans and what can be done to them."""
+
+    async def services(self) -> list[ServiceView]: ...
+    async def service(self, namespace: str, name: str) -> ServiceDetailView: ...
+    async def draft(self, reference: str, name: str, namespace: str) -> str: ...
+    async def plan(self, deployment_yaml: str, namespace: str | None = None) -> PlanView: ...
+    async def apply(self, plan: PlanView) -> AppliedView: ...
+    async def scale(self, namespace: str, name: str, replicas: int) -> AppliedView: ...
+    async def stop(self, namespace: str, name: str) -> AppliedView: ...
+    async def start(self, namespace: str, name: str) -> AppliedView: ...
+    async def delete(self, namespace: str, name: str) -> object: ...
+    async def snapshots(self, namespace: str, name: str) -> list[SnapshotView]: ...
+    async def rollback_plan(self, namespace: str, name: str, snapshot: str | None = None) -> PlanView: ...
+    async def runtimes(self) -> list[RuntimeView]: ...
+    async def logs(self, namespace: str, pod: str, previous: bool = False, tail: int = 500) -> str: ...
+    async def namespaces(self) -> list[str]: ...
+
+
+class GpusPort(Protocol):
+    """GPUs, as last sampled."""
+
+    async def snapshot(self) -> GpuSnapshotView: ...
+
+
+class AuditPort(Protocol):
+    """The ledger."""
+
+    async def entries(self, limit: int = 200, before: int | None = None) -> list[LedgerEntryView]: ...
+    async def verify(self, anchor: str | None = None) -> VerificationView: ...
+
+
+class ScreenYard(Protocol):
+    """The yard as the screen sees it. Everything raises subclasses of ModelyardError only."""
+
+    @property
+    def library(self) -> LibraryPort: ...
+    @property
+    def queue(self) -> QueuePort: ...
+    @property
+    def deployments(self) -> DeploymentsPort: ...
+    @property
+    def gpus(self) -> GpusPort: ...
+    @property
+    def audit(self) -> AuditPort: ...
+
+    def status(self) -> YardStatusView: ...
+    def subscribe(self, *topics: Topic) -> Subscription: ...
+    async def changes(self, hours: float = 1) -> list[ChangeView]: ...
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenSettings:
+    """What the configuration says about the screen.
+
+    Attributes:
+        keys: the `[keys]` table: action id to keys, separated by white space.
+        confirm: `type-name` asks for the name of what a cluster mutation changes; `dialog` only asks.
+        theme: name of a theme, or empty for the one that suits the terminal.
+        theme_folder: where the user keeps theme files; None: nowhere.
+    """
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+    confirm: str = "type-name"
+    theme: str = ""
+    theme_folder: Path | None = None
