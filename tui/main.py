@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from backend.cli.screen import ScreenRequest
+    from backend.yard import ScreenRequest
 
 
 def open_screen(request: ScreenRequest) -> int:

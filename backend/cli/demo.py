@@ -86,7 +86,7 @@ name = "operator"
 users = ["{person}"]
 [[role]]
 name = "approver"
-groups = ["ml-approvers"]
+users = ["{person}", "{colleague}"]
 [[role]]
 name = "viewer"
 users = ["{person}", "{colleague}"]

@@ -24,7 +24,6 @@ from backend.core.errors import (
     RoleError,
     StoreError,
 )
-from backend.core.events import EventHub, LedgerAppended, Topic
 from backend.core.permits import Permit
 from backend.core.ports import Clock
 from backend.core.views import LedgerEntryView
@@ -95,7 +94,6 @@ class Gate:
         *,
         database: Database,
         clock: Clock,
-        hub: EventHub,
         actor: Callable[[], Awaitable[Actor]],
         writes_off: Callable[[], str],
     ) -> None:
@@ -106,7 +104,6 @@ class Gate:
         """
         self._database = database
         self._clock = clock
-        self._hub = hub
         self._actor = actor
         self._writes_off = writes_off
 
@@ -158,14 +155,12 @@ class Gate:
     async def record(
         self, actor: Actor, action: str, object: str, outcome: str, detail: Mapping[str, Json]
     ) -> LedgerEntryView:
-        """Append an entry to the ledger by itself, and tell subscribers."""
+        """Append an entry to the ledger by itself."""
         async with self._database.transaction() as transaction:
-            entry = await ledger.append(
+            return await ledger.append(
                 transaction, at=self._clock.now(), actor=actor, action=action, object=object, outcome=outcome,
                 detail=detail,
             )
-        self._hub.publish(Topic.LEDGER, LedgerAppended(key=str(entry.seq), entry=entry))
-        return entry
 
     async def _admitted(self, mutation: Mutation, object: str, checks: Checks, asked: Mapping[str, Json]) -> Actor:
         actor = await self._actor()

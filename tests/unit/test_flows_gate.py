@@ -20,7 +20,6 @@ from backend.core.errors import (
     RoleError,
     UnreachableError,
 )
-from backend.core.events import EventHub, Topic
 from backend.core.permits import Permit
 from backend.flows.gate import MUTATIONS, Checks, Gate, Reach
 from backend.store import ledger
@@ -42,7 +41,7 @@ def _gate(database: Database, clock: FixedClock, *, actor: Actor = _OPERATOR, wr
     async def who() -> Actor:
         return actor
 
-    return Gate(database=database, clock=clock, hub=EventHub(), actor=who, writes_off=lambda: writes_off)
+    return Gate(database=database, clock=clock, actor=who, writes_off=lambda: writes_off)
 
 
 async def _entries(database: Database) -> list[tuple[str, str, str]]:
@@ -148,23 +147,10 @@ async def test_an_unknown_actor_changes_nothing(database: Database, clock: Fixed
         raise IdentityError("identity", "the cluster is away", "wait")
 
     change = _Change()
-    gate = Gate(database=database, clock=clock, hub=EventHub(), actor=nobody, writes_off=lambda: "")
+    gate = Gate(database=database, clock=clock, actor=nobody, writes_off=lambda: "")
     with pytest.raises(IdentityError):
         await gate.run("deploy.apply", "llm/a", change)
     assert change.done == 0
-
-
-async def test_subscribers_hear_of_ledger_entries(database: Database, clock: FixedClock) -> None:
-    hub = EventHub()
-    subscription = hub.subscribe([Topic.LEDGER])
-
-    async def who() -> Actor:
-        return _OPERATOR
-
-    gate = Gate(database=database, clock=clock, hub=hub, actor=who, writes_off=lambda: "")
-    await gate.run("deploy.stop", "llm/a", _Change())
-    subscription.close()
-    assert len([event async for event in subscription]) == 2
 
 
 def test_a_permit_is_for_one_change_of_one_kind() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import msgspec
 import typer
 
 from backend.cli.output import Column, pairs
@@ -71,7 +70,7 @@ def _export(context: typer.Context) -> None:
     session: Session = context.obj
 
     async def work(yard: Yard) -> None:
-        async for entry in yard.audit.export():
-            sys.stdout.write(msgspec.json.encode(entry).decode("utf-8") + "\n")
+        async for line in yard.audit.export():
+            sys.stdout.write(line + "\n")
 
     session.run(work)

@@ -1,0 +1,110 @@
+"""GPUs as commands and screen know them: sampled on demand for a command, at the configured interval for a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+
+from backend.core.errors import ModelyardError
+from backend.core.events import GpusSampled, Topic
+from backend.core.views import CheckView, GpuSnapshotView
+from backend.flows.approvals import Approvals
+from backend.flows.foundation import Foundation
+from backend.telemetry.collector import Collector
+from backend.telemetry.nvml import NvmlSource
+from backend.telemetry.sources import ClusterSource
+
+_LOG = logging.getLogger(__name__)
+#: While nobody may be told who we are or the cluster is away, it is asked again this often.
+_CONNECT_AGAIN = 15.0
+
+
+class GpusFlow:
+    """Every GPU of the cluster and of this host."""
+
+    def __init__(self, foundation: Foundation, approvals: Approvals) -> None:
+        self._foundation = foundation
+        self._approvals = approvals
+        self._collector: Collector | None = None
+        self._has_cluster = False
+        self._tried_at = float("-inf")
+        self._last: GpuSnapshotView | None = None
+        self._sampling = asyncio.Lock()
+
+    @property
+    def interval(self) -> timedelta:
+        """Between two samples."""
+        return self._foundation.configuration.settings.telemetry.interval
+
+    async def snapshot(self) -> GpuSnapshotView:
+        """All GPUs now, or as last sampled within the interval. What could not be measured is told in its notes."""
+        async with self._sampling:
+            now = self._foundation.clock.now()
+            if self._last is not None and timedelta(0) <= now - self._last.at < self.interval:
+                return self._last
+            collector = await self._ready()
+            self._last = await collector.sample()
+            return self._last
+
+    async def follow(self) -> None:
+        """Sample until cancelled, and tell subscribers."""
+        await self._approvals.refresh()
+        while True:
+            try:
+                snapshot = await self.snapshot()
+                self._foundation.hub.publish(Topic.GPUS, GpusSampled(key="gpus", snapshot=snapshot))
+            except ModelyardError as error:
+                _LOG.warning("GPUs: %s", error)
+            await asyncio.sleep(self.interval.total_seconds())
+
+    async def check(self) -> list[CheckView]:
+        """For `doctor`: what can be measured here."""
+        snapshot = await self.snapshot()
+        measured = [gpu for gpu in snapshot.gpus if gpu.age is not None]
+        detail = f"{len(snapshot.gpus)} GPUs, {len(measured)} measured by {', '.join(_sources(snapshot)) or 'nothing'}"
+        state = "ok" if measured else "absent"
+        notes = [CheckView(name="GPUs", state="warning", detail=text) for text in snapshot.notes]
+        return [CheckView(name="GPUs", state=state, detail=detail), *notes]
+
+    async def close(self) -> None:
+        """Stop what is under way, and let go of the driver."""
+        collector, self._collector = self._collector, None
+        if collector is not None:
+            await collector.close()
+
+    async def _ready(self) -> Collector:
+        """The collector; made anew with the cluster once there is one."""
+        now = self._foundation.clock.monotonic()
+        if self._collector is not None and (self._has_cluster or now - self._tried_at < _CONNECT_AGAIN):
+            return self._collector
+        self._tried_at = now
+        source: ClusterSource | None = None
+        try:
+            client = await self._foundation.cluster.client()
+            source = ClusterSource(client, self._foundation.cluster.namespaces)
+            await self._approvals.refresh()
+        except ModelyardError as error:
+            _LOG.info("GPUs of the cluster: %s", error)
+        if self._collector is not None and source is None:
+            return self._collector
+        await self.close()
+        self._has_cluster = source is not None
+        self._collector = Collector(
+            source, clock=self._foundation.clock, local=NvmlSource(clock=self._foundation.clock, node=_host()),
+            approved=self._approved,
+        )
+        return self._collector
+
+    def _approved(self, digests: Sequence[str]) -> bool | None:
+        return self._approvals.judge(frozenset(digests)).approved if digests else None
+
+
+def _sources(snapshot: GpuSnapshotView) -> list[str]:
+    return sorted({gpu.source for gpu in snapshot.gpus if gpu.age is not None})
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0]

@@ -1,0 +1,141 @@
+"""What must happen once in a yard, done by whoever holds its lease: a worker, or the first screen without one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from backend.core.errors import ModelyardError, StoreUnwritableError
+from backend.core.ports import timestamp
+from backend.flows.foundation import Foundation
+from backend.flows.library import LibraryFlow
+from backend.flows.queue import QueueFlow
+from backend.library.config import RuleConfig
+from backend.library.runs import last_runs
+from backend.store.lease import Lease
+
+_LOG = logging.getLogger(__name__)
+LEASE: Final = "yard"
+_LEASE_LASTS: Final = timedelta(seconds=30)
+_RENEW_EVERY: Final = 8.0
+_LOOK_EVERY: Final = 1.0
+_COLLECT_AGAIN_EVERY: Final = timedelta(minutes=10)
+_RETRY_AFTER: Final = timedelta(minutes=1)
+#: A screen leaves a worker that is just being started the time to come first.
+SCREEN_PATIENCE: Final = 12.0
+
+
+def holder_name(kind: str) -> str:
+    """How the lease's holder is shown: what it is, on which host, in which process."""
+    return f"{kind} {socket.gethostname().partition('.')[0]}:{os.getpid()}"
+
+
+class Schedule:
+    """Runs rules when they are due, and collects evidence on what they bring in."""
+
+    def __init__(self, foundation: Foundation, library: LibraryFlow, queue: QueueFlow, kind: str) -> None:
+        """
+        Args:
+            kind: `worker` or `screen`, for the title bars of others.
+        """
+        self._foundation = foundation
+        self._library = library
+        self._queue = queue
+        self._lease = Lease(foundation.database, foundation.clock, holder_name(kind))
+        self._retry_at: dict[str, datetime] = {}
+        self._collected_at: datetime | None = None
+        self._renewed = float("-inf")
+
+    async def run(self, *, patience: float = 0.0, first: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Work until cancelled.
+
+        Args:
+            patience: seconds to leave the lease to others at the beginning.
+            first: done once, after the first round.
+
+        Raises:
+            StoreUnwritableError: the database may only be read.
+        """
+        if self._foundation.database.read_only:
+            raise StoreUnwritableError(
+                str(self._foundation.database.path), "it may only be read", "run the worker as somebody who may write it"
+            )
+        await asyncio.sleep(patience)
+        try:
+            while True:
+                if await self._hold():
+                    await self._round()
+                    if first is not None:
+                        await first()
+                        first = None
+                await asyncio.sleep(_LOOK_EVERY)
+        finally:
+            await asyncio.shield(self._lease.release(LEASE))
+
+    async def _hold(self) -> bool:
+        """Take the lease, or keep it."""
+        now = self._foundation.clock.monotonic()
+        if now - self._renewed < _RENEW_EVERY:
+            return True
+        try:
+            held = await self._lease.acquire(LEASE, _LEASE_LASTS)
+        except ModelyardError as error:
+            _LOG.warning("lease: %s", error)
+            return False
+        self._renewed = now if held else float("-inf")
+        return held
+
+    async def _round(self) -> None:
+        keeping = asyncio.create_task(self._keep_lease())
+        try:
+            await self._run_due_rules()
+            await self._collect()
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep_lease(self) -> None:
+        """A long run must not lose the lease halfway."""
+        while True:
+            await asyncio.sleep(_RENEW_EVERY)
+            await self._lease.renew(LEASE, _LEASE_LASTS)
+            self._renewed = self._foundation.clock.monotonic()
+
+    async def _run_due_rules(self) -> None:
+        now = self._foundation.clock.now()
+        runs = await last_runs(self._foundation.database)
+        for rule in self._foundation.configuration.settings.rule:
+            last = runs.get(rule.name)
+            if self._is_due(rule, None if last is None else last.at, now):
+                await self._run(rule)
+
+    def _is_due(self, rule: RuleConfig, last: datetime | None, now: datetime) -> bool:
+        if not rule.enabled or rule.every is None:
+            return False
+        if now < self._retry_at.get(rule.name, now):
+            return False
+        # A last run in the future was noted by a clock that went wrong.
+        return last is None or last > now or now - last >= rule.every
+
+    async def _run(self, rule: RuleConfig) -> None:
+        try:
+            await self._library.synchronise_as_worker(rule)
+        except ModelyardError as error:
+            _LOG.warning("rule %s: %s", rule.name, error)
+            self._retry_at[rule.name] = self._foundation.clock.now() + _RETRY_AFTER
+
+    async def _collect(self) -> None:
+        now = self._foundation.clock.now()
+        again = self._collected_at is not None and now - self._collected_at >= _COLLECT_AGAIN_EVERY
+        try:
+            await self._queue.evaluate(again=again)
+        except ModelyardError as error:
+            _LOG.warning("evaluation at %s: %s", timestamp(now), error)
+            return
+        if again or self._collected_at is None:
+            self._collected_at = now

@@ -1,0 +1,262 @@
+"""Services as the cluster has them: read once for a command, or watched for a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+
+from backend.cluster.client import ClusterClient
+from backend.cluster.objects import KubeObject
+from backend.cluster.resources import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, NODES, PODS, Resource
+from backend.cluster.watch import Changed, Listed, Lost, Regained, Removed
+from backend.core.errors import AccessDeniedError, ModelyardError, NotFoundError
+from backend.core.events import ServiceChanged, ServiceRemoved, ServicesReset, Topic
+from backend.core.views import ServiceView
+from backend.flows.approvals import Approvals
+from backend.flows.foundation import Foundation
+from backend.serving.board import SERVICE_LABEL, ServiceBoard
+
+_LOG = logging.getLogger(__name__)
+_Item = TypeVar("_Item", bound=KubeObject)
+_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+#: Changes that come within this time reach the screen together.
+_GATHER: Final = 0.05
+#: How often verdicts that time alone can change (slow to load, stuck) are judged again.
+_JUDGE_AGAIN: Final = 5.0
+
+
+class Services:
+    """The board of one context's services, and the watches that keep it."""
+
+    def __init__(self, foundation: Foundation, approvals: Approvals) -> None:
+        self._foundation = foundation
+        self._approvals = approvals
+        self.board = ServiceBoard(foundation.cluster.context, approver=approvals.judge)
+        self._following = False
+        self._dirty = asyncio.Event()
+        self._was_reset = False
+        self._listed: set[tuple[str, str]] = set()
+        self._products: dict[str, str] = {}
+
+    # ------------------------------------------------------------ once
+
+    async def rows(self) -> list[ServiceView]:
+        """All services: as watched, or else read now.
+
+        Raises:
+            ModelyardError: they cannot be read.
+        """
+        if not self.is_live:
+            await self.read()
+        self.board.refresh(self._foundation.clock.now())
+        return list(self.board.rows())
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the watches have brought everything at least once."""
+        return self._following and {resource for resource, _ in self._listed} >= {
+            INFERENCE_SERVICES.plural, PODS.plural, DEPLOYMENTS.plural,
+        }
+
+    async def read(self) -> None:
+        """Read everything now, what we may not see left out.
+
+        Raises:
+            NotFoundError: KServe is not installed.
+            ModelyardError: the services themselves cannot be read.
+        """
+        client = await self._foundation.cluster.client()
+        await self._approvals.refresh()
+        self.board = ServiceBoard(client.context, approver=self._approvals.judge)
+        try:
+            services = await self._all(client, INFERENCE_SERVICES)
+        except NotFoundError as error:
+            self._foundation.cluster.heard(error)
+            raise await self._explained(client, error) from error
+        except ModelyardError as error:
+            self._foundation.cluster.heard(error)
+            raise
+        self._foundation.cluster.heard(None)
+        self.board.reset_services(services)
+        pods, deployments, events, nodes = await asyncio.gather(
+            self._seen(client, PODS, label_selector=SERVICE_LABEL),
+            self._seen(client, DEPLOYMENTS, label_selector=SERVICE_LABEL),
+            self._seen(client, EVENTS, field_selector="involvedObject.kind=Pod"),
+            self._seen_nodes(client),
+        )
+        self.board.reset_pods(pods)
+        self.board.reset_deployments(deployments)
+        self.board.reset_events(events)
+        self.board.set_gpu_types(nodes)
+
+    async def _all(
+        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
+    ) -> list[_Item]:
+        found: list[_Item] = []
+        for namespace in self._foundation.cluster.namespaces or (None,):
+            items, _ = await client.list(
+                resource, namespace, label_selector=label_selector, field_selector=field_selector
+            )
+            found += items
+        return found
+
+    async def _seen(
+        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
+    ) -> list[_Item]:
+        """Like `_all`, but nothing where we may not look: verdicts then rest on what is left."""
+        try:
+            return await self._all(client, resource, label_selector=label_selector, field_selector=field_selector)
+        except AccessDeniedError as error:
+            _LOG.warning("%s", error)
+            return []
+
+    async def _seen_nodes(self, client: ClusterClient) -> dict[str, str]:
+        try:
+            nodes, _ = await client.list(NODES)
+        except AccessDeniedError as error:
+            _LOG.warning("%s", error)
+            return {}
+        return {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in nodes}
+
+    async def _explained(self, client: ClusterClient, error: NotFoundError) -> NotFoundError:
+        installed = await client.kserve_installed()
+        if installed.installed:
+            return error
+        return NotFoundError("list of services", installed.message, "install KServe, or name another --context")
+
+    # ------------------------------------------------------------ live
+
+    def following(self) -> list[Coroutine[Any, Any, None]]:
+        """The work that keeps the board live; run each as a task, and cancel them to stop."""
+        self._following = True
+        return [self._follow_all(), self._publish(), self._judge_again()]
+
+    async def _follow_all(self) -> None:
+        delay = 1.0
+        while True:
+            try:
+                client = await self._foundation.cluster.client()
+                break
+            except ModelyardError:
+                # The link has told subscribers already; a kubeconfig may yet be written.
+                await asyncio.sleep(delay)
+                delay = min(30.0, delay * 2)
+        self.board = ServiceBoard(client.context, approver=self._approvals.judge)
+        await self._approvals.refresh()
+        board = self.board
+        watches: list[Awaitable[None]] = [
+            self._follow(client.watch(NODES), NODES.plural, "", self._take_nodes),
+        ]
+        for namespace in self._foundation.cluster.namespaces or (None,):
+            where = namespace or ""
+            watches += [
+                self._follow(
+                    client.watch(INFERENCE_SERVICES, namespace), INFERENCE_SERVICES.plural, where,
+                    self._keeper(board.reset_services, board.put_service, lambda one: board.remove_service(one.key)),
+                ),
+                self._follow(
+                    client.watch(PODS, namespace, label_selector=SERVICE_LABEL), PODS.plural, where,
+                    self._keeper(board.reset_pods, board.put_pod, board.remove_pod),
+                ),
+                self._follow(
+                    client.watch(DEPLOYMENTS, namespace, label_selector=SERVICE_LABEL), DEPLOYMENTS.plural, where,
+                    self._keeper(board.reset_deployments, board.put_deployment, board.remove_deployment),
+                ),
+                self._follow(
+                    client.watch(EVENTS, namespace, field_selector="involvedObject.kind=Pod"), EVENTS.plural, where,
+                    self._keeper(board.reset_events, board.put_event, lambda _one: None),
+                ),
+            ]
+        await asyncio.gather(*watches)
+
+    def _keeper(
+        self, reset: Callable[[list[_Item]], None], put: Callable[[_Item], None], remove: Callable[[_Item], None]
+    ) -> Callable[[str, list[_Item] | None, _Item | None, _Item | None], None]:
+        """Feeds the board from a watch; a list of one namespace leaves what other namespaces hold alone."""
+        held: dict[str, dict[tuple[str, str], _Item]] = {}
+
+        def keep(where: str, listed: list[_Item] | None, changed: _Item | None, removed: _Item | None) -> None:
+            kept = held.setdefault(where, {})
+            if listed is not None:
+                held[where] = {item.key: item for item in listed}
+                reset([item for items in held.values() for item in items.values()])
+            if changed is not None:
+                kept[changed.key] = changed
+                put(changed)
+            if removed is not None:
+                kept.pop(removed.key, None)
+                remove(removed)
+
+        return keep
+
+    def _take_nodes(
+        self, _where: str, listed: list[Any] | None, changed: Any | None, removed: Any | None
+    ) -> None:
+        if listed is not None:
+            self._products = {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in listed}
+        if changed is not None:
+            self._products = {**self._products, changed.metadata.name: changed.metadata.label(_PRODUCT_LABEL)}
+        if removed is not None:
+            self._products = {name: it for name, it in self._products.items() if name != removed.metadata.name}
+        self.board.set_gpu_types(self._products)
+
+    async def _follow(
+        self, watch: Any, plural: str, where: str,
+        keep: Callable[[str, list[Any] | None, Any | None, Any | None], None],
+    ) -> None:
+        async with aclosing(watch) as events:
+            async for event in events:
+                match event:
+                    case Listed(objects=objects):
+                        keep(where, list(objects), None, None)
+                        self._listed.add((plural, where))
+                        self._was_reset |= plural == INFERENCE_SERVICES.plural
+                        self._heard(plural, None)
+                    case Changed(object=item):
+                        keep(where, None, item, None)
+                    case Removed(object=item):
+                        keep(where, None, None, item)
+                    case Lost(error=error):
+                        self._heard(plural, error)
+                    case Regained():
+                        self._heard(plural, None)
+                self._dirty.set()
+
+    def _heard(self, plural: str, error: ModelyardError | None) -> None:
+        """The watch of the services speaks for the cluster; the others may be forbidden to us."""
+        if plural == INFERENCE_SERVICES.plural:
+            self._foundation.cluster.heard(error)
+        elif error is not None:
+            _LOG.info("watch of %s: %s", plural, error)
+
+    async def _publish(self) -> None:
+        hub = self._foundation.hub
+        while True:
+            await self._dirty.wait()
+            await asyncio.sleep(_GATHER)
+            self._dirty.clear()
+            changes = self.board.refresh(self._foundation.clock.now())
+            if self._was_reset:
+                self._was_reset = False
+                context = self._foundation.cluster.context
+                hub.publish(Topic.SERVICES, ServicesReset(key=context, services=self.board.rows()))
+                continue
+            for row in changes.rows:
+                hub.publish(Topic.SERVICES, ServiceChanged(key=row.key, service=row))
+            for namespace, name in changes.removed:
+                key = f"{self._foundation.cluster.context}/{namespace}/{name}"
+                hub.publish(Topic.SERVICES, ServiceRemoved(key=key))
+
+    async def _judge_again(self) -> None:
+        while True:
+            await asyncio.sleep(_JUDGE_AGAIN)
+            self._dirty.set()
+
+    async def store_changed(self) -> None:
+        """Decisions changed, perhaps in another process: judge every service's approval again."""
+        if await self._approvals.refresh():
+            self.board.set_approver(self._approvals.judge)
+            self._dirty.set()

@@ -1,0 +1,230 @@
+"""The yard: opens everything, wires it together, and hands out commands and streams of events.
+
+The only place that constructs adapters. Front ends see this facade, the views of `backend.core`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backend.config import LoadedConfiguration
+from backend.core.errors import IdentityError, ModelyardError
+from backend.core.events import EventHub, StatusChanged, Subscription, Topic
+from backend.core.logs import Redactor
+from backend.core.ports import Clock, IdSource, RandomIds, SystemClock
+from backend.core.views import ChangeView, CheckView, YardStatusView
+from backend.curation.policy import load_policy
+from backend.flows.approvals import Approvals
+from backend.flows.audit import AuditFlow
+from backend.flows.cluster_link import ClusterLink
+from backend.flows.deployments import DeploymentsFlow
+from backend.flows.doctor import Doctor
+from backend.flows.foundation import Foundation, Identity
+from backend.flows.gate import Gate
+from backend.flows.gpus import GpusFlow
+from backend.flows.library import LibraryFlow
+from backend.flows.lookup import Lookup
+from backend.flows.plans import Plans
+from backend.flows.queue import QueueFlow
+from backend.flows.recent import recent_changes
+from backend.flows.registries import Registries, learning_credentials
+from backend.flows.schedule import SCREEN_PATIENCE, Schedule
+from backend.flows.services import Services
+from backend.flows.status import StatusBoard
+from backend.flows.watch_store import StoreWatch
+from backend.registry.credentials import Credentials
+from backend.store.connection import Database
+
+_LOG = logging.getLogger(__name__)
+
+
+class YardOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of the yard.
+
+    Attributes:
+        database: instead of the configured one.
+        context: of the kubeconfig, instead of the configured one.
+        read_only: nothing may be changed.
+    """
+
+    database: Path | None = None
+    context: str | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenRequest:
+    """What the screen is started with.
+
+    Attributes:
+        open_yard: opens the yard; called after the first paint.
+        keys: the `[keys]` table of the configuration.
+        confirm: `type-name` or `dialog`.
+        theme: name of a theme, or empty for the one that suits the terminal.
+        theme_folder: where the user keeps theme files.
+    """
+
+    open_yard: Callable[[], Awaitable[Yard]]
+    keys: Mapping[str, str] = field(default_factory=dict)
+    confirm: str = "type-name"
+    theme: str = ""
+    theme_folder: Path | None = None
+
+
+class Yard:
+    """One installation: its configuration, database, registries and cluster."""
+
+    def __init__(self, foundation: Foundation, approvals: Approvals, read_only: str) -> None:
+        """
+        Args:
+            read_only: why nothing may be changed, or empty.
+        """
+        self._foundation = foundation
+        lookup = Lookup(foundation)
+        plans = Plans(foundation, approvals, lookup)
+        self._plans = plans
+        self._services = Services(foundation, approvals)
+        self.queue = QueueFlow(foundation, lookup)
+        self.library = LibraryFlow(foundation, lookup, self.queue.evaluate)
+        self.deployments = DeploymentsFlow(foundation, approvals, self._services, plans)
+        self.gpus = GpusFlow(foundation, approvals)
+        self.audit = AuditFlow(foundation)
+        self._status = StatusBoard(foundation, read_only)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(
+        cls, configuration: LoadedConfiguration, options: YardOptions, *, redactor: Redactor | None = None,
+        clock: Clock | None = None, ids: IdSource | None = None,
+    ) -> Yard:
+        """Open the database; registries and cluster are connected when first needed.
+
+        Raises:
+            StoreError: the database cannot be used. ConfigurationError: policy names a key that cannot be read.
+        """
+        clock = clock or SystemClock()
+        settings = configuration.settings
+        policy = await asyncio.to_thread(load_policy, settings.policy, settings.role, configuration.folder)
+        database = await Database.open(
+            configuration.database_path(options.database), clock=clock, read_only=options.read_only
+        )
+        hub = EventHub()
+        read_only = "opened with --read-only" if options.read_only else ""
+        configured = settings.cluster[0] if settings.cluster else None
+        context = options.context or (configured.context if configured is not None else None)
+        namespaces = configured.namespaces if configured is not None else ()
+        cluster = ClusterLink(context, namespaces, clock=clock, hub=hub, changed=lambda: None)
+        identity = Identity(configuration, cluster)
+        foundation = Foundation(
+            configuration=configuration, database=database, clock=clock, ids=ids or RandomIds(), hub=hub,
+            gate=Gate(database=database, clock=clock, actor=identity.actor, writes_off=lambda: read_only),
+            policy=policy, identity=identity, cluster=cluster,
+            registries=Registries(
+                settings.registry,
+                credentials=learning_credentials(Credentials(configuration.folder), redactor or Redactor()),
+                clock=clock, hub=hub,
+            ),
+        )
+        yard = cls(foundation, Approvals(database, policy, clock), read_only)
+        await yard._status.refresh()
+        return yard
+
+    async def start(self) -> None:
+        """Go live for a screen: follow the cluster, sample GPUs, notice what others write, keep the schedule."""
+        if self._tasks:
+            return
+        work: list[tuple[str, Coroutine[Any, Any, None]]] = [
+            ("services", coroutine) for coroutine in self._services.following()
+        ]
+        work.append(("store", StoreWatch(self._foundation, self._store_changed).run()))
+        work.append(("status", self._introduce()))
+        work.append(("gpus", self.gpus.follow()))
+        if not self._foundation.database.read_only:
+            work.append(("schedule", self._schedule("screen").run(patience=SCREEN_PATIENCE)))
+        self._tasks = [asyncio.create_task(self._guarded(name, one), name=name) for name, one in work]
+
+    async def work(self, *, first: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Keep the schedule, until cancelled.
+
+        Args:
+            first: done once, after the first round.
+        """
+        await self._schedule("worker").run(first=first)
+
+    async def close(self) -> None:
+        """Stop all work and close everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._foundation.hub.close()
+        await self.gpus.close()
+        await self._foundation.registries.close()
+        await self._foundation.cluster.close()
+        await self._foundation.database.close()
+
+    def status(self) -> YardStatusView:
+        """What the title bar tells; as last found out."""
+        return self._status.view()
+
+    def subscribe(self, *topics: Topic) -> Subscription:
+        """Events of the topics, from now on."""
+        return self._foundation.hub.subscribe(topics)
+
+    async def changes(self, hours: float = 1) -> list[ChangeView]:
+        """What changed lately: our decisions and applies, tags, in one list, newest first."""
+        return await recent_changes(self._foundation, timedelta(hours=hours))
+
+    async def doctor(self) -> list[CheckView]:
+        """What works here, what is missing, and what to do about it."""
+        return [*await Doctor(self._foundation).examine(), *await self.gpus.check()]
+
+    # ------------------------------------------------------------ live
+
+    def _schedule(self, kind: str) -> Schedule:
+        return Schedule(self._foundation, self.library, self.queue, kind)
+
+    async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """A failure of one piece of live work is logged and told, and ends no other."""
+        try:
+            await work
+        except ModelyardError as error:
+            _LOG.warning("%s: %s", name, error)
+        except Exception:
+            _LOG.exception("%s stopped unexpectedly", name)
+
+    async def _introduce(self) -> None:
+        """Find out who acts and what became of applies that were cut off; then keep the title bar true."""
+        try:
+            await self._foundation.identity.actor()
+        except IdentityError as error:
+            _LOG.warning("%s", error)
+        try:
+            if not self._foundation.database.read_only:
+                for line in await self._plans.settle(await self._foundation.cluster.client()):
+                    _LOG.warning("%s", line)
+        except ModelyardError as error:
+            _LOG.warning("%s", error)
+        await self._tell_status()
+        sources = self._foundation.hub.subscribe([Topic.SOURCES])
+        async for _ in sources:
+            await self._tell_status()
+
+    async def _store_changed(self) -> None:
+        await self._services.store_changed()
+        await self._tell_status()
+
+    async def _tell_status(self) -> None:
+        before = self._status.view()
+        await self._status.refresh()
+        after = self._status.view()
+        if after != before:
+            self._foundation.hub.publish(Topic.STATUS, StatusChanged(key="yard", status=after))
