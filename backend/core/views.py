@@ -597,7 +597,7 @@ class GpuView(View, frozen=True, kw_only=True):
 
 
 class ModelServerView(View, frozen=True, kw_only=True):
-    """What the model server of one pod says; latencies are seconds over the last scrape interval, None: no traffic."""
+    """What the model server of one pod says; latencies are seconds over the last half minute, None: no traffic."""
 
     namespace: str
     pod: str
