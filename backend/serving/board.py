@@ -15,8 +15,9 @@ from backend.cluster.kserve_objects import Component, InferenceService
 from backend.cluster.objects import Deployment, Event, KubeObject, Pod, parsed_time
 from backend.core.views import ServiceView
 from backend.serving.cautions import owner_of
-from backend.serving.digests import named_images, running_digests
-from backend.serving.pods import gpus_in, gpus_of
+from backend.serving.digests import running_digests
+from backend.serving.engines import NIM, engine_of
+from backend.serving.pods import gpus_in, gpus_of, silent_crash
 from backend.serving.verdict import Case, Judgement, judge_case
 
 Key: TypeAlias = tuple[str, str]
@@ -44,10 +45,20 @@ def nobody_asked(digests: frozenset[str]) -> Approval:
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What `refresh` found: rows that are new or differ, and keys of rows that are gone."""
+    """What `refresh` found: rows that are new or differ, keys of rows that are gone, and whether more are to judge."""
 
     rows: tuple[ServiceView, ...]
     removed: tuple[Key, ...]
+    more: bool = False
+
+
+class SilentCrash(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that crashed without a termination message: its log may tell why."""
+
+    namespace: str
+    pod: str
+    container: str
+    restarts: int
 
 
 class ServiceBoard:
@@ -61,6 +72,7 @@ class ServiceBoard:
         self._pods: dict[Key, dict[str, Pod]] = {}
         self._pod_services: dict[Key, Key] = {}
         self._events: dict[Key, dict[str, Event]] = {}
+        self._words: dict[SilentCrash, str] = {}
         self._gpu_types: dict[str, str] = {}
         self._rows: dict[Key, ServiceView] = {}
         self._dirty: set[Key] = set()
@@ -103,6 +115,8 @@ class ServiceBoard:
         self._remove(self._pods, pod)
         self._pod_services.pop(pod.key, None)
         self._events.pop(pod.key, None)
+        for crash in [one for one in self._words if (one.namespace, one.pod) == pod.key]:
+            del self._words[crash]
 
     def reset_deployments(self, deployments: Iterable[Deployment]) -> None:
         """All Deployments of services, read anew."""
@@ -136,6 +150,23 @@ class ServiceBoard:
         if key in self._pod_services:
             self._dirty.add(self._pod_services[key])
 
+    def silent_crashes(self) -> tuple[SilentCrash, ...]:
+        """Crashes whose last words are not known yet: read the end of the log of the run before, and put it here."""
+        found = (
+            crash for service in self._services for pod in self._pods.get(service, {}).values()
+            if (crash := _silent(pod)) is not None
+        )
+        return tuple(crash for crash in found if crash not in self._words)
+
+    def put_last_words(self, crash: SilentCrash, text: str) -> None:
+        """The end of the log of a crashed container; empty when it cannot be read."""
+        for earlier in [one for one in self._words if (one.namespace, one.pod) == (crash.namespace, crash.pod)]:
+            del self._words[earlier]
+        self._words[crash] = text
+        service = self._pod_services.get((crash.namespace, crash.pod))
+        if service is not None:
+            self._dirty.add(service)
+
     def set_gpu_types(self, products: dict[str, str]) -> None:
         """The GPU product of each node."""
         if products != self._gpu_types:
@@ -149,11 +180,20 @@ class ServiceBoard:
 
     # ------------------------------------------------------------ what they come to
 
-    def refresh(self, now: datetime) -> Changes:
-        """Judge again what changed, and what time alone can change; give the rows that differ."""
+    def refresh(self, now: datetime, *, limit: int | None = None) -> Changes:
+        """Judge again what changed, and what time alone can change; give the rows that differ.
+
+        Args:
+            limit: services that are judged at most, so that a first list does not hold up the event loop; when
+                `more` comes back, refresh again.
+        """
         rows: list[ServiceView] = []
         removed: list[Key] = []
-        for key in self._dirty | self._unsettled:
+        turn = sorted(self._dirty)[:limit] if limit is not None else list(self._dirty)
+        self._dirty.difference_update(turn)
+        if not self._dirty:
+            turn += self._unsettled.difference(turn)
+        for key in turn:
             service = self._services.get(key)
             if service is None:
                 self._unsettled.discard(key)
@@ -164,8 +204,7 @@ class ServiceBoard:
             if row != self._rows.get(key):
                 self._rows[key] = row
                 rows.append(row)
-        self._dirty.clear()
-        return Changes(rows=tuple(rows), removed=tuple(removed))
+        return Changes(rows=tuple(rows), removed=tuple(removed), more=bool(self._dirty))
 
     def rows(self) -> tuple[ServiceView, ...]:
         """All rows as of the last refresh, by namespace and name."""
@@ -191,7 +230,13 @@ class ServiceBoard:
             pod.metadata.name: tuple(self._events[pod.key].values()) for pod in pods if pod.key in self._events
         }
         deployments = tuple(self._deployments.get(key, {}).values())
-        return Case(service=service, deployments=deployments, pods=pods, events=events, now=now)
+        words = {
+            pod.metadata.name: self._words[crash]
+            for pod in pods if (crash := _silent(pod)) is not None and crash in self._words
+        }
+        return Case(
+            service=service, deployments=deployments, pods=pods, events=events, last_words=words, now=now
+        )
 
     def _row(self, service: InferenceService, now: datetime) -> ServiceView:
         case = self._case(service, now)
@@ -207,7 +252,7 @@ class ServiceBoard:
         nodes = {pod.spec.node_name for pod in case.pods if pod.spec.node_name}
         products = sorted({self._gpu_types[node] for node in nodes if node in self._gpu_types})
         return service_view(
-            self._context, case, judgement, approval=approval, gpu_type=", ".join(products),
+            self._context, case, judgement, images=digests.images, approval=approval, gpu_type=", ".join(products),
         )
 
     def _put(self, held: dict[Key, dict[str, _Owned]], item: _Owned) -> None:
@@ -235,7 +280,7 @@ class ServiceBoard:
 
 
 def service_view(
-    context: str, case: Case, judgement: Judgement, *, approval: Approval, gpu_type: str = ""
+    context: str, case: Case, judgement: Judgement, *, images: tuple[str, ...], approval: Approval, gpu_type: str = ""
 ) -> ServiceView:
     """The row of one service."""
     service = case.service
@@ -246,7 +291,7 @@ def service_view(
         context=context, namespace=metadata.namespace, name=metadata.name, verdict=judgement.verdict,
         reason=judgement.reason, next_step=judgement.next_step, since=judgement.since,
         ready_replicas=judgement.ready, wanted_replicas=judgement.wanted, gpus=_gpus(case), gpu_type=gpu_type,
-        images=named_images(service), model=_model(predictor),
+        images=images, model=_model(predictor),
         runtime=(predictor.model.runtime or "") if predictor.model else "",
         mode=(status.deployment_mode if status else "") or metadata.annotation("serving.kserve.io/deploymentMode"),
         approved=approval.approved, approval_note="" if approval.approved else approval.note,
@@ -277,7 +322,20 @@ def _model(predictor: Component) -> str:
                 return argument.partition("=")[2]
             if argument == name and position + 1 < len(arguments):
                 return arguments[position + 1]
+    image = model.image if model is not None else ""
+    if engine_of(image) is NIM:
+        return image.partition("@")[0].rpartition("nim/")[2]
     return model.model_format.name if model is not None and model.model_format else ""
+
+
+def _silent(pod: Pod) -> SilentCrash | None:
+    found = silent_crash(pod)
+    if found is None:
+        return None
+    container, restarts = found
+    return SilentCrash(
+        namespace=pod.metadata.namespace, pod=pod.metadata.name, container=container, restarts=restarts
+    )
 
 
 def _service_key(item: KubeObject) -> Key | None:

@@ -98,7 +98,9 @@ _PULL: Final[tuple[tuple[re.Pattern[str], _Maker], ...]] = tuple(
     )
 )
 
-_UNSCHEDULABLE: Final = re.compile(r"(?P<fit>\d+)/(?P<all>\d+) nodes are available: (?P<reasons>[^.]*)")
+_UNSCHEDULABLE: Final = re.compile(
+    r"(?P<fit>\d+)/(?P<all>\d+) nodes are available: (?P<reasons>.*?)(?:\.(?:\s|\Z)|\Z)", re.S
+)
 _SHORT: Final = re.compile(r"(?P<count>\d+) Insufficient (?P<what>[\w./-]+)")
 
 

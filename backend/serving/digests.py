@@ -15,11 +15,12 @@ class Digests(msgspec.Struct, frozen=True, kw_only=True):
     """Digests of a service's images.
 
     Attributes:
-        named: by the InferenceService itself.
+        images: that the InferenceService names. named: their digests.
         running: by its pods' specs and by what their container runtimes report.
         unpinned: images that are named by tag alone.
     """
 
+    images: tuple[str, ...]
     named: frozenset[str]
     running: frozenset[str]
     unpinned: tuple[str, ...]
@@ -40,9 +41,10 @@ def running_digests(
             runtimes report an image by its index, its platform's manifest or its config.
     """
     known = aliases or {}
-    named = {known.get(digest, digest) for image in named_images(service) if (digest := digest_of(image))}
+    images = named_images(service)
+    named = {known.get(digest, digest) for image in images if (digest := digest_of(image))}
     running: set[str] = set()
-    unpinned = [image for image in named_images(service) if not digest_of(image)]
+    unpinned = [image for image in images if not digest_of(image)]
     for pod in pods:
         statuses = {status.name: status for status in pod.status.container_statuses or ()}
         for container in pod.spec.containers:
@@ -56,7 +58,9 @@ def running_digests(
                 running.add(known.get(reported, reported))
             if not stated and container.image and not _is_sidecar(container):
                 unpinned.append(container.image)
-    return Digests(named=frozenset(named), running=frozenset(running), unpinned=tuple(dict.fromkeys(unpinned)))
+    return Digests(
+        images=images, named=frozenset(named), running=frozenset(running), unpinned=tuple(dict.fromkeys(unpinned)),
+    )
 
 
 def named_images(service: InferenceService) -> tuple[str, ...]:

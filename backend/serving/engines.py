@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 
@@ -40,8 +42,13 @@ _SIGNS = (
 
 def engine_of(image: str, runtime: str = "") -> Engine:
     """The engine that an image or a runtime's name tells of; OTHER when neither does."""
-    for text in (runtime, image.partition("@")[0]):
-        for engine, signs in _SIGNS:
-            if any(sign in text.lower() for sign in signs):
-                return engine
-    return OTHER
+    return _told(runtime) or _told(image.partition("@")[0]) or OTHER
+
+
+@lru_cache(maxsize=4096)
+def _told(text: str) -> Engine | None:
+    lower = text.lower()
+    for engine, signs in _SIGNS:
+        if any(sign in lower for sign in signs):
+            return engine
+    return None

@@ -143,8 +143,8 @@ def storage_uri(deployment: DeploymentFile) -> str:
 
 
 def _process(deployment: DeploymentFile, engine: Engine) -> dict[str, Any]:
-    """Command, arguments and environment."""
-    told: dict[str, Any] = {}
+    """Command, arguments and environment, and that the last log lines of a crash are kept with the pod."""
+    told: dict[str, Any] = {"terminationMessagePolicy": "FallbackToLogsOnError"}
     if deployment.command:
         told["command"] = list(deployment.command)
     arguments = list(deployment.args)

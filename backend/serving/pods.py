@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -47,6 +47,13 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None
 
 
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What others say of a pod."""
+
+    events: tuple[Event, ...]
+    last_words: str
+
+
 def is_ready(pod: Pod) -> bool:
     """Whether the pod takes requests."""
     condition = condition_of(pod.status.conditions, "Ready")
@@ -62,22 +69,32 @@ def newest_first(pods: Iterable[Pod]) -> list[Pod]:
     )
 
 
-def trouble_of(pod: Pod, events: Iterable[Event] = ()) -> Trouble | None:
+def trouble_of(pod: Pod, events: Iterable[Event] = (), last_words: str = "") -> Trouble | None:
     """What ails the pod; None when it serves or is on its way.
 
     Args:
         events: of the cluster on this pod, for what a pod does not tell itself (mounts, probes).
+        last_words: end of the log of its crashed container, for when the pod does not keep a termination message.
     """
     if pod.metadata.deletion_timestamp is not None:
         return None
-    listed = list(events)
+    told = _Told(events=tuple(events), last_words=last_words)
     if pod.status.phase == "Failed":
-        return _ended(pod)
+        return _ended(pod, told)
     for status, initial in _statuses(pod):
-        found = _waiting(pod, status, initial, listed) or _terminated(status, initial, listed)
+        found = _waiting(pod, status, initial, told) or _terminated(status, initial, told)
         if found is not None:
             return found
-    return _unscheduled(pod) or _mounting(pod, listed)
+    return _unscheduled(pod) or _mounting(pod, told.events)
+
+
+def silent_crash(pod: Pod) -> tuple[str, int] | None:
+    """The container that crashed without a termination message, and its restarts; None when none did."""
+    for status in pod.status.container_statuses or ():
+        ended = status.state.terminated or status.last_state.terminated
+        if ended is not None and ended.exit_code != 0 and not status.ready and not ended.message:
+            return (status.name, status.restart_count) if ended.reason != "OOMKilled" else None
+    return None
 
 
 def gpus_of(pod: Pod) -> int:
@@ -126,7 +143,7 @@ def _statuses(pod: Pod) -> Iterator[tuple[ContainerStatus, bool]]:
         yield status, False
 
 
-def _ended(pod: Pod) -> Trouble:
+def _ended(pod: Pod, others: _Told) -> Trouble:
     reason = pod.status.reason
     told = sanitise(pod.status.message, 200)
     steps = {
@@ -137,7 +154,7 @@ def _ended(pod: Pod) -> Trouble:
     since = parsed_time(pod.status.start_time)
     if not reason:
         for status, initial in _statuses(pod):
-            found = _terminated(status, initial, [])
+            found = _terminated(status, initial, others)
             if found is not None:
                 return found
     return Trouble(
@@ -147,37 +164,37 @@ def _ended(pod: Pod) -> Trouble:
     )
 
 
-def _waiting(pod: Pod, status: ContainerStatus, initial: bool, events: list[Event]) -> Trouble | None:
+def _waiting(pod: Pod, status: ContainerStatus, initial: bool, told: _Told) -> Trouble | None:
     waiting = status.state.waiting
     if waiting is None:
         return None
     since = parsed_time(pod.metadata.creation_timestamp)
     if waiting.reason in _PULLING:
-        cause = pull_cause(waiting.message or _message(events, "Failed"))
+        cause = pull_cause(waiting.message or _message(told.events, "Failed"))
         return Trouble(
             verdict=Verdict.FAILED, reason=f"the image cannot be pulled: {cause.reason}", next_step=cause.next_step,
             since=since,
         )
     if waiting.reason in _CONFIGURATION:
-        told = sanitise(waiting.message, 200)
+        said = sanitise(waiting.message, 200)
         return Trouble(
-            verdict=Verdict.STUCK, reason=f"the container cannot be made: {told or waiting.reason}",
+            verdict=Verdict.STUCK, reason=f"the container cannot be made: {said or waiting.reason}",
             next_step="make the secret, config map or key that it names, or correct the name", since=since,
         )
     if waiting.reason == "CrashLoopBackOff":
-        return _crashing(status, initial, events)
+        return _crashing(status, initial, told)
     return None
 
 
-def _terminated(status: ContainerStatus, initial: bool, events: list[Event]) -> Trouble | None:
+def _terminated(status: ContainerStatus, initial: bool, told: _Told) -> Trouble | None:
     ended = status.state.terminated
     if ended is not None and ended.exit_code != 0:
-        return _crashing(status, initial, events)
+        return _crashing(status, initial, told)
     # Running again after a crash and not ready: the crash is what matters, until it serves.
     last = status.last_state.terminated
     if status.restart_count == 0 or status.ready or status.state.running is None or last is None or not last.exit_code:
         return None
-    found = _crashing(status, initial, events)
+    found = _crashing(status, initial, told)
     if found is not None and status.restart_count == 1:
         return msgspec.structs.replace(
             found, verdict=Verdict.STARTING, reason=found.reason.replace(_LOOP, "starting again after a crash", 1)
@@ -185,19 +202,21 @@ def _terminated(status: ContainerStatus, initial: bool, events: list[Event]) -> 
     return found
 
 
-def _crashing(status: ContainerStatus, initial: bool, events: list[Event]) -> Trouble | None:
+def _crashing(status: ContainerStatus, initial: bool, told: _Told) -> Trouble | None:
     ended = status.state.terminated or status.last_state.terminated
     if ended is None:
         return None
-    cause = server_cause(ended.message, ended.exit_code, ended.reason)
-    if ended.exit_code in {137, 143} and ended.reason != "OOMKilled" and _message(events, "Unhealthy", "Liveness"):
+    words = ended.message or told.last_words
+    cause = server_cause(words, ended.exit_code, ended.reason)
+    killed = ended.exit_code in {137, 143} and ended.reason != "OOMKilled"
+    if killed and _message(told.events, "Unhealthy", "Liveness"):
         cause = Cause(
             "killed by its liveness probe",
             "raise the probe's timeout; a busy engine answers slowly (10 s are advisable)",
         )
     if cause is None:
-        told = _last_line(ended.message)
-        reason = f"exit code {ended.exit_code}{': ' if told else ''}{told}"
+        said = _last_line(words)
+        reason = f"exit code {ended.exit_code}{': ' if said else ''}{said}"
         cause = Cause(reason, "look at the log of the run before (logs --previous)")
     if initial:
         head = "loading the weights fails" if status.name == "storage-initializer" else f"{status.name} fails"
@@ -225,7 +244,7 @@ def _unscheduled(pod: Pod) -> Trouble | None:
     return Trouble(verdict=Verdict.STUCK, reason=cause.reason, next_step=cause.next_step, since=since)
 
 
-def _mounting(pod: Pod, events: list[Event]) -> Trouble | None:
+def _mounting(pod: Pod, events: Sequence[Event]) -> Trouble | None:
     if pod.status.phase != "Pending":
         return None
     found = [event for event in events if event.reason in _MOUNTING]
@@ -238,7 +257,7 @@ def _mounting(pod: Pod, events: list[Event]) -> Trouble | None:
     )
 
 
-def _message(events: list[Event], reason: str, contains: str = "") -> str:
+def _message(events: Sequence[Event], reason: str, contains: str = "") -> str:
     found = [event.message for event in events if event.reason == reason and contains in event.message]
     return found[-1] if found else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -42,31 +43,39 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool = True
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is known of one service."""
+class Case(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Everything that is known of one service.
+
+    Attributes:
+        events: on its pods, by the pod's name.
+        last_words: the end of a crashed pod's log, by the pod's name, where the pod itself tells nothing.
+    """
 
     service: InferenceService
     deployments: Sequence[Deployment] = ()
     pods: Sequence[Pod] = ()
     events: Mapping[str, Sequence[Event]] = msgspec.field(default_factory=dict)
+    last_words: Mapping[str, str] = msgspec.field(default_factory=dict)
     now: datetime
 
-    @property
+    @cached_property
     def newest(self) -> list[Pod]:
         """Pods that are to stay, newest first; ended ones lie about after eviction, and count if nothing followed."""
         staying = [pod for pod in newest_first(self.pods) if pod.metadata.deletion_timestamp is None]
         alive = [pod for pod in staying if pod.status.phase not in {"Failed", "Succeeded"}]
         return alive or staying[:1]
 
-    @property
+    @cached_property
     def wanted(self) -> int:
-        """Replicas that shall serve: the Deployment's, since an autoscaler writes there."""
+        """Replicas that shall serve: none when stopped, else the Deployment's, since an autoscaler writes there."""
+        if self.service.metadata.annotation(STOP) == "true":
+            return 0
         if self.deployments:
             return sum(deployment.spec.replicas for deployment in self.deployments)
         least = self.service.spec.predictor.min_replicas
         return 1 if least is None else max(0, least)
 
-    @property
+    @cached_property
     def ready(self) -> int:
         """Replicas that serve: pods, or what the Deployment says where no pod is seen."""
         if self.pods:
@@ -163,7 +172,7 @@ def _pod_trouble(case: Case) -> Judgement | None:
     """Pods tell what KServe hides: pull failures, memory, scheduling and crashes read as Pending, or even Ready."""
     ailing: list[tuple[Pod, Trouble]] = []
     for pod in case.newest:
-        trouble = trouble_of(pod, case.events_of(pod))
+        trouble = trouble_of(pod, case.events_of(pod), case.last_words.get(pod.metadata.name, ""))
         if trouble is not None:
             ailing.append((pod, trouble))
     if not ailing:
@@ -177,7 +186,8 @@ def _pod_trouble(case: Case) -> Judgement | None:
     # A failing rollout stays Ready while old pods serve.
     newest = case.newest[0]
     head = "the new pod" if pod is newest and _replaces(case, newest) else _pods(len(ailing), "ails", "ail")
-    serving = f"{case.ready} of {case.wanted} serve" if case.ready < case.wanted else f"{_pods(case.ready)} serve"
+    short = case.ready < case.wanted
+    serving = f"{case.ready} of {case.wanted} serve" if short else _pods(case.ready, "serves", "serve")
     return _judgement(
         case, Verdict.DEGRADED, f"{serving}; {head}: {trouble.reason}", trouble.next_step, trouble.since
     )
@@ -204,7 +214,7 @@ def _failed_load(case: Case) -> Judgement | None:
     since = parsed_time(info.time) if info else None
     if case.ready:
         return _judgement(
-            case, Verdict.DEGRADED, f"{_pods(case.ready)} serve the version before; {reason}",
+            case, Verdict.DEGRADED, f"{_pods(case.ready, 'serves', 'serve')} the version before; {reason}",
             "look at the new pod's log, or roll back", since,
         )
     return _judgement(case, Verdict.FAILED, reason, "look at the pod's log", since)
