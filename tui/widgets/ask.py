@@ -71,7 +71,7 @@ class Choice(OneLine, can_focus=True):
     def render_line(self, y: int) -> Strip:
         role = ("chip-bad" if self._danger else "chip-mine") if self.has_focus else "bar"
         # The pointing marks tell which button has the focus where there are no colours.
-        label = f"▸ {self.label} ◂" if self.has_focus else f"  {self.label}  "
+        label = f"▸ {self.label} ◂" if self.has_focus else f"[ {self.label} ]"
         return palette_of(self).strip((Span(f" {label} ", role),), self.size.width)
 
     def on_focus(self) -> None:
@@ -112,7 +112,7 @@ class Ask(ModalScreen[object]):
         self._perform = perform
         self._fields = tuple(fields)
         self._danger = danger
-        self._task: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog", classes="-danger" if self._danger else ""):
@@ -181,7 +181,7 @@ class Ask(ModalScreen[object]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if self._task is None:
+        if self._sending is None:
             self._tell(())
 
     # ------------------------------------------------------------ inside
@@ -198,17 +198,17 @@ class Ask(ModalScreen[object]):
             self._entry(wrong[0]).focus()
 
     def _cancel(self) -> None:
-        if self._task is not None:
+        if self._sending is not None:
             self._tell((text("it was sent and cannot be called back; wait for the answer", "warn"),))
             return
         self.dismiss(None)
 
     def _submit(self) -> None:
-        if self._task is not None:
+        if self._sending is not None:
             return
         values = {field.id: self._entry(field).value.strip() for field in self._fields}
         self._tell((text("sent, waiting for the answer…", "info"),))
-        self._task = asyncio.create_task(self._do(values))
+        self._sending = asyncio.create_task(self._do(values))
 
     async def _do(self, values: Values) -> None:
         try:
@@ -223,7 +223,7 @@ class Ask(ModalScreen[object]):
                     (*text("→ ", "accent"), *text(problem.action, "muted")),
                 )
             )
-            self._task = None
+            self._sending = None
         else:
             self.dismiss(result if result is not None else values)
 

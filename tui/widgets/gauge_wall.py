@@ -85,5 +85,5 @@ def bar(load: float | None, width: int) -> Line:
         return (Span("·" * width, "gauge-track"),)
     halves = round(max(0.0, min(100.0, load)) / 100 * width * 2)
     full, half = divmod(halves, 2)
-    filled = "█" * full + ("▌" if half else "")
+    filled = "━" * full + ("╸" if half else "")
     return (Span(filled, gauge_role(load)), Span("·" * (width - len(filled)), "gauge-track"))

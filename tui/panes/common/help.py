@@ -44,7 +44,7 @@ class HelpPage(DetailPage):
             text(":q                              leave"),
         )
         rebind = (
-            text("[keys] in the configuration binds actions by the names that this page shows on wide screens:", "muted"),
+            text("The table [keys] binds actions by the names that this page shows on wide screens.", "muted"),
             text('[keys]  "queue.approve" = "ctrl+y"', "accent"),
         )
         return (

@@ -184,25 +184,23 @@ class ListPage(Page, Generic[Item]):
         self.room.flash(f"sorted by {self._sort.title.lower()}" if self._sort is not None else f"order: {self.order}")
 
 
-def first_run(model_status_known: bool, sources_of_registries: int, has_rules: bool) -> tuple[Line, ...]:
+def first_run(has_registry: bool) -> tuple[Line, ...]:
     """What to do on an empty first run."""
-    if not model_status_known:
-        return (text("opening the yard…", "muted"),)
-    if sources_of_registries == 0:
+    if not has_registry:
         return (
             text("No registry is configured yet.", "strong"),
             EMPTY,
-            (*text("1. "), *text("modelyard init", "accent"), *text("   writes a configuration file to start from")),
-            (*text("2. "), *text("[[registry]]", "accent"), *text("     name one in it, and a "),
+            (*text("1. "), *text("modelyard init", "accent"), *text("    writes a configuration file to start from")),
+            (*text("2. "), *text("[[registry]]", "accent"), *text("      name one in it, and a "),
              *text("[[rule]]", "accent"), *text(" of what to take in")),
-            (*text("3. "), *text("modelyard doctor", "accent"), *text(" checks it; then open this screen again")),
+            (*text("3. "), *text("modelyard doctor", "accent"), *text("  checks it; then open this screen again")),
             EMPTY,
             (*text("Or look around first: "), *text("modelyard demo", "accent"), *text(" needs nothing.")),
         )
-    lines: list[Line] = [text("The library is empty: nothing was synchronised yet.", "strong"), EMPTY]
-    if has_rules:
-        lines.append((Span("f", "key"), *text(" or "), *text(":sync", "accent"), *text(" synchronises now.")))
-    else:
-        lines.append((*text("Write a "), *text("[[rule]]", "accent"), *text(" that says what to take in, then press "),
-                      Span("f", "key"), *text(" or type "), *text(":sync", "accent"), *text(".")))
-    return tuple(lines)
+    return (
+        text("The library is empty: nothing was synchronised yet.", "strong"),
+        EMPTY,
+        (Span("f", "key"), *text(" or "), *text(":sync", "accent"), *text(" takes in what the rules name.")),
+        (*text("A "), *text("[[rule]]", "accent"), *text(" in the configuration says what that is; "),
+         *text("modelyard rules preview", "accent"), *text(" tries it.")),
+    )

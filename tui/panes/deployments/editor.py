@@ -34,7 +34,7 @@ class EditorPage(ModalScreen[PlanView]):
         super().__init__()
         self._deployment = deployment
         self._namespace = namespace
-        self._task: asyncio.Task[None] | None = None
+        self._planning: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="editor"):
@@ -54,11 +54,11 @@ class EditorPage(ModalScreen[PlanView]):
             event.stop()
             event.prevent_default()
             self.dismiss(None)
-        elif event.key == "f2" and self._task is None:
+        elif event.key == "f2" and self._planning is None:
             event.stop()
             yard: ScreenYard | None = getattr(getattr(self.app, "feed", None), "yard", None)
             if yard is not None:
-                self._task = asyncio.create_task(self._plan(yard))
+                self._planning = asyncio.create_task(self._plan(yard))
 
     async def _plan(self, yard: ScreenYard) -> None:
         told = self.query_one("#editor-problem", Lines)
@@ -67,6 +67,6 @@ class EditorPage(ModalScreen[PlanView]):
             plan = await yard.deployments.plan(self.query_one(TextArea).text, self._namespace)
         except ModelyardError as error:
             told.show(problem_lines(Problem.of(error)))
-            self._task = None
+            self._planning = None
         else:
             self.dismiss(plan)

@@ -88,8 +88,7 @@ class PlanPage(DetailPage):
 
         fields = [typed_name(plan.name)] if self.room.settings.confirm == "type-name" else []
         lines = [
-            join(text(f"{len(plan.objects)} object" + ("s" if len(plan.objects) != 1 else "")), plan_tally(plan),
-                 text(f"on {plan.context}", "accent"), gap="  "),
+            join(plan_tally(plan), text(f"on {plan.context}", "accent"), gap="  "),
             text(plan.outage, "warn"),
             *((Span("! ", "warn"), *text(warning, "warn")) for warning in plan.warnings[:2]),
         ]

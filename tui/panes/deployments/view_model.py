@@ -103,7 +103,7 @@ def reason_cell(service: ServiceView) -> Line:
     if is_unapproved(service) and _RANK[service.verdict] > _UNAPPROVED_RANK:
         return text(service.approval_note or "its digest was never approved", "violet")
     if service.verdict is Verdict.SERVING:
-        return join(text(service.model, "muted"), text(service.runtime, "faint"), gap="  ")
+        return text(service.model or service.reason, "muted")
     role = "" if rank(service) < _UNAPPROVED_RANK else "muted"
     return join(text(service.reason, role), text(service.approval_note, "violet") if is_unapproved(service) else EMPTY)
 
@@ -131,6 +131,8 @@ def service_columns(now: Callable[[], datetime], *, narrow: bool = False) -> tup
                    sort=lambda service: str(service.approved)),
             Column(key="mode", title="MODE", cell=lambda service: text(service.mode, "faint"), minimum=8, maximum=10,
                    priority=5, sort=lambda service: service.mode),
+            Column(key="runtime", title="RUNTIME", cell=lambda service: text(service.runtime, "faint"), minimum=8,
+                   maximum=16, priority=7, sort=lambda service: service.runtime),
             Column(key="owner", title="OWNER", cell=lambda service: text(service.owner, "muted"), minimum=7,
                    maximum=12, priority=6, sort=lambda service: service.owner),
         ]
@@ -141,7 +143,7 @@ def approved_cell(service: ServiceView) -> Line:
     """Whether what it runs was approved."""
     if service.approved is None:
         return text("no digest", "warn")
-    return text("approved", "ok") if service.approved else text("unapproved", "violet")
+    return text("approved", "muted") if service.approved else text("unapproved", "violet")
 
 
 def tally(services: Iterable[ServiceView]) -> Line:

@@ -65,8 +65,8 @@ class LibraryPage(ListPage[ImageView], ImageActions, SyncAction):
         if self._approved_only and self.model.library.value:
             return (text("Nothing was approved yet.", "strong"), text("o shows all images; 2 is the queue.", "muted"))
         status = self.model.status
-        registries = sum(source.kind == "registry" for source in status.sources) if status is not None else 0
-        return first_run(status is not None, registries, has_rules=True)
+        sources = status.sources if status is not None else ()
+        return first_run(any(source.kind == "registry" for source in sources))
 
     def preview(self, item: ImageView) -> Sequence[Section]:
         return image_sections(item, None, None, self.room.clock.now())[:1]

@@ -89,12 +89,12 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             "library": library.news(model.library.value, sources, model.sync.values(), now),
             "changed": view_model.newest_first(model.changes.value),
         }
-        is_wide = self._lay_out({name: len(items) for name, items in rows.items()})
+        told = {name: self._empty_lines(name, self._part("gpus" if name == "holders" else name)) for name in rows}
+        is_wide = self._lay_out({name: len(items) or len(told[name]) for name, items in rows.items()})
         self._table("gpus").display, self._table("holders").display = is_wide, not is_wide
         for name, items in rows.items():
             table = self._table(name)
-            part = self._part("gpus" if name == "holders" else name)
-            table.tell_empty(self._empty_lines(name, part))
+            table.tell_empty(told[name])
             kept = items
             if self.filter is not None and name == "deployments":
                 haystacks = [deployments.haystack(item) for item in items]
@@ -165,12 +165,11 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             return problem_lines(part.problem)
         if status is None or (not part.known and name != "library"):
             return (text("opening the yard…" if status is None else "reading…", "muted"),)
-        if name == "library":
-            if model.library.known and not model.library.value:
-                registries = sum(source.kind == "registry" for source in status.sources)
-                return first_run(True, registries, has_rules=True)
-            return (text("nothing new, nothing moved in 24 hours", "muted"),)
+        if name == "deployments" and self._is_first_run():
+            registries = sum(source.kind == "registry" for source in status.sources)
+            return first_run(registries > 0)
         quiet = {
+            "library": "nothing new, nothing moved in 24 hours",
             "deployments": "no InferenceService runs here; deploy an approved image with D",
             "queue": "nothing waits for a decision",
             "changed": "nothing was changed in the last hour",
@@ -179,6 +178,11 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             return (text(quiet[name], "muted"),)
         notes = model.gpus.value.notes if model.gpus.value is not None else ()
         return tuple(text(note, "muted") for note in notes) or (text("no GPU is known", "muted"),)
+
+    def _is_first_run(self) -> bool:
+        model = self.model
+        empty_library = model.library.known and not model.library.value
+        return empty_library and not model.services.value and not model.queue.value
 
     def _show_why(self) -> None:
         why, following = self._why_and_next()
@@ -213,6 +217,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         problem: Problem | None = self.model.problem if self.room.feed.yard is None else self._part(pane).problem
         if problem is not None:
             return text(problem.why), text(problem.action)
+        if self._is_first_run():
+            return text("this yard is new: nothing was synchronised yet"), text("what stands above; ? shows the keys")
         return text("nothing is under the cursor", "muted"), EMPTY
 
     # ------------------------------------------------------------ where the cursor is

@@ -46,8 +46,10 @@ def changes_section(candidate: CandidateView) -> Section:
 
 def _change_line(change: str) -> Line:
     mark = change[:1] if change[:1] in {"+", "-"} else "~"
-    role = {"+": "add", "-": "remove", "~": "warn"}[mark]
-    return (Span(f"{mark} ", role), *text(change.lstrip("+- "), role if mark != "~" else ""))
+    # A vulnerability that came is bad news, one that went is good; of anything else the mark alone is known.
+    is_finding = "CVE-" in change or "GHSA-" in change
+    role = {"+": "bad", "-": "ok"}.get(mark, "") if is_finding else ""
+    return (Span(f"{mark} ", role or "warn"), *text(change.lstrip("+- "), role))
 
 
 def standing_section(candidate: CandidateView, now: datetime) -> Section:

@@ -106,7 +106,7 @@ def candidate_columns(now: Callable[[], datetime], *, narrow: bool = False) -> t
         Column(key="mark", title="", cell=mark_cell, minimum=1, tight=True),
         Column(key="name", title="IMAGE", cell=name_cell if narrow else full_name_cell, minimum=18 if narrow else 28,
                maximum=34 if narrow else 64, flex=1, sort=lambda candidate: candidate.name),
-        Column(key="gates", title="GATES", cell=gates_cell, minimum=24, maximum=34, priority=2,
+        Column(key="gates", title="GATES", cell=gates_cell, minimum=14 if narrow else 24, maximum=34, priority=2,
                sort=lambda candidate: sum(gate.value is not EvidenceValue.PASS for gate in candidate.gates)),
         Column(key="approvals", title="STATE", cell=approvals_cell, minimum=3 if narrow else 8, maximum=9, right=narrow,
                sort=lambda candidate: (candidate.state.value, -len(candidate.approvals))),
