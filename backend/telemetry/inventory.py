@@ -160,9 +160,10 @@ def assign(readings: Sequence[GpuReading], claims: Sequence[Claim]) -> tuple[dic
             if reading.key not in held
             and (claim.resource == resource_of(reading) or (single and claim.resource == WHOLE_GPU))
         ]
-        for reading in fitting[: max(0, left[(claim.holder, claim.container, claim.resource)])]:
+        count = max(0, left[(claim.holder, claim.container, claim.resource)])
+        for reading in fitting[:count]:
             held[reading.key] = claim
-            guessed = True
+        guessed = guessed or 0 < count < len(fitting)
     return held, guessed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
@@ -16,6 +16,8 @@ Buckets: TypeAlias = Mapping[float, float]
 _Histogram: TypeAlias = dict[_Series, dict[float, float]]
 
 _P95: Final = 0.95
+#: Seconds that latencies are taken over: in the two seconds between scrapes a server may finish no request at all.
+WINDOW: Final = 30.0
 
 
 class Quantile(NamedTuple):
@@ -26,11 +28,12 @@ class Quantile(NamedTuple):
 
 
 class ServerMetrics(NamedTuple):
-    """What a model server does; latencies in seconds over the time since the last scrape, None: no traffic.
+    """What a model server does.
 
     Attributes:
         cache: share of the KV cache in use, 0 to 1.
-        prompt_rate, generation_rate: tokens a second; None: not told, or this is the first scrape.
+        ttft_p95, inter_token_p95: seconds, over the last half minute; None: no traffic.
+        prompt_rate, generation_rate: tokens a second since the last scrape; None: not told, or this is the first.
     """
 
     engine: str
@@ -62,30 +65,34 @@ class ModelServer:
     """Follows one pod; make a new one when the pod's UID changes."""
 
     def __init__(self) -> None:
-        self._last: _Scrape | None = None
+        self._scrapes: deque[_Scrape] = deque()
 
     def update(self, families: Families, at: float) -> ServerMetrics | None:
         """What the server does by its latest page; None: it is no page of a known model server.
 
         Args:
-            at: when it was read, in monotonic seconds.
+            at: when it was read, in monotonic seconds; grows from page to page.
         """
         engine = engine_of(families)
         if engine is None:
             return None
-        last, now = self._last, _scrape(engine, families, at)
-        self._last = now
+        scrapes, now = self._scrapes, _scrape(engine, families, at)
+        if scrapes and (scrapes[-1].engine != now.engine or _was_reset(scrapes[-1], now) or at <= scrapes[-1].at):
+            scrapes.clear()
+        while scrapes and scrapes[0].at < at - WINDOW and len(scrapes) > 1:
+            scrapes.popleft()
+        first, last = (scrapes[0], scrapes[-1]) if scrapes else (None, None)
+        scrapes.append(now)
         gauges = gauges_of(engine, families)
-        if last is None or last.engine != now.engine or now.at <= last.at:
+        if first is None or last is None:
             return ServerMetrics(engine.name, *gauges, None, None, None, None)
-        seconds = now.at - last.at
         return ServerMetrics(
             engine.name,
             *gauges,
-            ttft_p95=quantile(_difference(last.ttft, now.ttft), _P95),
-            inter_token_p95=quantile(_difference(last.inter_token, now.inter_token), _P95),
-            prompt_rate=_rate(last.prompt, now.prompt, seconds),
-            generation_rate=_rate(last.generated, now.generated, seconds),
+            ttft_p95=quantile(_difference(first.ttft, now.ttft), _P95),
+            inter_token_p95=quantile(_difference(first.inter_token, now.inter_token), _P95),
+            prompt_rate=_rate(last.prompt, now.prompt, at - last.at),
+            generation_rate=_rate(last.generated, now.generated, at - last.at),
         )
 
 
@@ -118,13 +125,21 @@ def quantile(buckets: Buckets, share: float) -> Quantile | None:
     return None
 
 
-def increase(last: float, now: float) -> float:
-    """By how much a counter grew; one that fell was reset, and grew by what it shows now."""
-    return now - last if now >= last else now
-
-
 def _rate(last: float | None, now: float | None, seconds: float) -> float | None:
-    return None if last is None or now is None else increase(last, now) / seconds
+    return None if last is None or now is None else (now - last) / seconds
+
+
+def _was_reset(last: _Scrape, now: _Scrape) -> bool:
+    """Whether a counter fell: the process started anew, and what it counted before says nothing of it."""
+    counters = ((last.prompt, now.prompt), (last.generated, now.generated))
+    if any(before is not None and after is not None and after < before for before, after in counters):
+        return True
+    return any(
+        count < before.get(series, {}).get(bound, 0.0)
+        for before, after in ((last.ttft, now.ttft), (last.inter_token, now.inter_token))
+        for series, buckets in after.items()
+        for bound, count in buckets.items()
+    )
 
 
 def _difference(last: _Histogram, now: _Histogram) -> dict[float, float]:
@@ -132,12 +147,9 @@ def _difference(last: _Histogram, now: _Histogram) -> dict[float, float]:
     total: dict[float, float] = defaultdict(float)
     for series, buckets in now.items():
         before = last.get(series)
-        if before is None:
-            continue
-        # Buckets are reset together: one that fell is enough.
-        reset = any(count < before.get(bound, 0.0) for bound, count in buckets.items())
-        for bound, count in buckets.items():
-            total[bound] += count if reset else count - before.get(bound, 0.0)
+        if before is not None:
+            for bound, count in buckets.items():
+                total[bound] += count - before.get(bound, 0.0)
     return total
 
 

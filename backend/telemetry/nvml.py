@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import pynvml
 
 from backend.core.ports import Clock
-from backend.telemetry.readings import GpuReading
+from backend.telemetry.readings import GpuReading, LocalGpus
 
 #: Seconds after which a driver that was missing is looked for again.
 _LOOK_AGAIN: Final = 60.0
@@ -42,21 +42,6 @@ _ABSENT: Final = {
 }
 
 _Answer = TypeVar("_Answer")
-
-
-class LocalGpus(NamedTuple):
-    """This machine's GPUs at one time.
-
-    Attributes:
-        at: when they were read, in monotonic seconds; None: never.
-        note: why nothing, or nothing new, was measured; empty: all is well.
-        present: whether there is a driver.
-    """
-
-    readings: tuple[GpuReading, ...]
-    at: float | None
-    note: str
-    present: bool
 
 
 class _Device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -78,6 +78,21 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     def faulty(self) -> bool:
         """Whether it needs attention before it is used again."""
         return bool(self.failure) or self.xid in HARDWARE_XIDS
+
+
+class LocalGpus(NamedTuple):
+    """This machine's GPUs at one time.
+
+    Attributes:
+        at: when they were read, in monotonic seconds; None: never.
+        note: why nothing, or nothing new, was measured; empty: all is well.
+        present: whether there is a driver.
+    """
+
+    readings: tuple[GpuReading, ...]
+    at: float | None
+    note: str
+    present: bool
 
 
 class Freshness:

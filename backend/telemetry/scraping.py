@@ -1,0 +1,160 @@
+"""Reads the pages of exporters and model servers, one object a pod; each remembers what it last learned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from backend.cluster.objects import Pod
+from backend.core.errors import AccessDeniedError, MalformedDataError, ModelyardError, NotFoundError, UnreachableError
+from backend.core.ports import Clock
+from backend.telemetry.dcgm import read_page
+from backend.telemetry.exposition import ExpositionParser, Families
+from backend.telemetry.model_servers import ModelServer, ServerMetrics
+from backend.telemetry.readings import Freshness, GpuReading
+from backend.telemetry.rows import Measured
+from backend.telemetry.sources import EXPORTER_PORT, MetricsCluster
+
+_LARGE_PAGE: Final = 1 << 20
+#: Seconds until a pod without a known page of metrics is asked again.
+_ASK_AGAIN: Final = 60.0
+_ASK_AGAIN_STARTING: Final = 10.0
+#: Where vLLM, SGLang, TGI, NIM 1.x, Triton and trtllm-serve have their metrics, on their own ports or KServe's.
+_ROUTES: Final = (
+    (8000, "/metrics"),
+    (8080, "/metrics"),
+    (8000, "/v1/metrics"),
+    (8002, "/metrics"),
+    (8000, "/prometheus/metrics"),
+    (30000, "/metrics"),
+    (3000, "/metrics"),
+)
+
+
+class ExporterScrape:
+    """One dcgm-exporter.
+
+    Attributes:
+        failure: why its last page could not be read; empty: it could.
+    """
+
+    def __init__(self, pod: Pod) -> None:
+        self.pod = pod
+        self.node = pod.spec.node_name
+        self.failure = ""
+        self._parser = ExpositionParser()
+        self._freshness = Freshness()
+        self._readings: list[tuple[GpuReading, float]] = []
+
+    async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:
+        """Read the exporter's page once. Raises nothing that a user can meet: `failure` tells it."""
+        meta = self.pod.metadata
+        if self.pod.status.phase != "Running":
+            self.failure = f"it is {self.pod.status.phase or 'not running'}"
+            return
+        try:
+            page = await cluster.pod_proxy(meta.namespace, meta.name, EXPORTER_PORT, "/metrics")
+            families = await _parse(self._parser, page, f"exporter {meta.namespace}/{meta.name}")
+        except ModelyardError as error:
+            self.failure = error.why
+            return
+        at = clock.monotonic()
+        self._readings = [
+            (reading, self._freshness.changed_at(reading.key, _sampled(reading), at))
+            for reading in read_page(families, self.node)
+        ]
+        self._freshness.keep(reading.key for reading, _ in self._readings)
+        self.failure = ""
+
+    def measured(self, now: float) -> list[Measured]:
+        """The readings with their age at `now`, in monotonic seconds."""
+        return [Measured(reading, max(0.0, now - changed)) for reading, changed in self._readings]
+
+
+class ServerScrape:
+    """The model server of one pod.
+
+    Attributes:
+        metrics: as last read; None: never.
+        read_at: when that was, in monotonic seconds.
+        failure: why it was not read the last time; empty: it was.
+    """
+
+    def __init__(self, pod: Pod) -> None:
+        self.pod = pod
+        self.metrics: ServerMetrics | None = None
+        self.read_at: float | None = None
+        self.failure = ""
+        self._parser = ExpositionParser()
+        self._server = ModelServer()
+        self._route: tuple[int, str] | None = None
+        self._ask_again_at = float("-inf")
+
+    async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:
+        """Read the server's page once; find out first where it is. Raises nothing that a user can meet."""
+        if clock.monotonic() < self._ask_again_at:
+            return
+        routes = [self._route] if self._route is not None else _routes_of(self.pod)
+        try:
+            for route in routes:
+                if await self._try(cluster, clock, route):
+                    self._route, self.failure = route, ""
+                    return
+        except AccessDeniedError as error:
+            self.failure = f"reading metrics is not allowed: {error.why}"
+            self._ask_again_at = clock.monotonic() + _ASK_AGAIN
+            return
+        if self._route is not None:
+            # It answered before: it restarts, or moves.
+            self.failure, self._route = "its metrics do not answer", None
+            return
+        self.failure = "no metrics found on the ports of the known model servers"
+        starting = not any(c.type == "Ready" and c.status == "True" for c in self.pod.status.conditions or ())
+        self._ask_again_at = clock.monotonic() + (_ASK_AGAIN_STARTING if starting else _ASK_AGAIN)
+
+    async def _try(self, cluster: MetricsCluster, clock: Clock, route: tuple[int, str]) -> bool:
+        meta = self.pod.metadata
+        try:
+            page = await cluster.pod_proxy(meta.namespace, meta.name, *route)
+            families = await _parse(self._parser, page, f"metrics of {meta.namespace}/{meta.name}")
+        except (NotFoundError, UnreachableError, MalformedDataError):
+            # Another port or path may be the right one; `failure` tells when none is.
+            return False
+        at = clock.monotonic()
+        metrics = self._server.update(families, at)
+        if metrics is None:
+            return False
+        self.metrics, self.read_at = metrics, at
+        return True
+
+
+async def _parse(parser: ExpositionParser, page: bytes, where: str) -> Families:
+    if len(page) > _LARGE_PAGE:
+        return await asyncio.to_thread(parser.parse, page, where)
+    return parser.parse(page, where)
+
+
+def _sampled(reading: GpuReading) -> tuple[object, ...]:
+    """What changes when the exporter samples; who holds the GPU it looks up at every scrape."""
+    return msgspec.structs.astuple(msgspec.structs.replace(reading, holders=()))
+
+
+def _routes_of(pod: Pod) -> Sequence[tuple[int, str]]:
+    """Where the pod's metrics may be: where it says so itself, else where engines have them."""
+    annotation: Callable[[str], str] = pod.metadata.annotation
+    told = _port(annotation("prometheus.io/port"))
+    first = [(told, annotation("prometheus.io/path") or "/metrics")] if told else []
+    for container in pod.spec.containers:
+        arguments = list(container.args or ())
+        for index, argument in enumerate(arguments):
+            name, equals, value = argument.partition("=")
+            if name == "--port" and (port := _port(value if equals else "".join(arguments[index + 1 : index + 2]))):
+                first.append((port, "/metrics"))
+    return list(dict.fromkeys([*(route for route in first if route[1].startswith("/")), *_ROUTES]))
+
+
+def _port(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 6 and 0 < int(text) < 65536 else 0

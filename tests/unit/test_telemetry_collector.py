@@ -1,0 +1,315 @@
+"""GPUs joined from all sources, and what happens when one of them does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from backend.core.errors import AccessDeniedError, UnreachableError
+from backend.core.views import GpuSnapshotView, GpuState, GpuView
+from backend.telemetry.collector import Collector
+from backend.telemetry.readings import GpuReading, LocalGpus
+from backend.telemetry.rows import STALE_AFTER
+from tests.fakes.demo_controller import Cluster
+from tests.fakes.ports import FixedClock
+from tests.fakes.telemetry import DemoClock, DemoSource, SmallCluster, dcgm_page, exporter, node, pod
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+DIGEST = "sha256:" + "a" * 64
+BUSY = {"DEV_GPU_UTIL": 90, "PROF_GR_ENGINE_ACTIVE": 0.8, "DEV_TOTAL_ENERGY_CONSUMPTION": 1000}
+QUIET = {"DEV_GPU_UTIL": 0, "PROF_GR_ENGINE_ACTIVE": 0.0, "DEV_TOTAL_ENERGY_CONSUMPTION": 1000}
+LLAMA = {"namespace": "llm-prod", "pod": "llama-0", "container": "kserve-container"}
+VLLM = "vllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:generation_tokens_total %s\n"
+
+
+def page(*gpus: dict[str, Any]) -> bytes:
+    return dcgm_page(*({"gpu": str(n), "UUID": f"GPU-{n}", **gpu} for n, gpu in enumerate(gpus)))
+
+
+def small(*gpus: dict[str, Any], **more: Any) -> SmallCluster:
+    pods = [exporter("gpu-01"), pod("llama-0", gpus=1, service="llama")]
+    return SmallCluster(
+        [node("gpu-01", len(gpus))], pods, {"gpu-operator/dcgm-gpu-01:9400/metrics": page(*gpus), **more}
+    )
+
+
+async def sampled(cluster: SmallCluster | None, **options: Any) -> GpuSnapshotView:
+    collector = Collector(cluster, clock=options.pop("clock", FixedClock(NOON)), **options)
+    try:
+        return await collector.sample()
+    finally:
+        await collector.close()
+
+
+def states(snapshot: GpuSnapshotView) -> list[GpuState]:
+    return [gpu.state for gpu in snapshot.gpus]
+
+
+async def test_a_row_joins_gpu_pod_service_image_and_approval() -> None:
+    cluster = small({**BUSY, **LLAMA}, QUIET)
+    snapshot = await sampled(cluster, approved=lambda digests: digests == (DIGEST,))
+    held, free = snapshot.gpus
+    assert (held.key, held.node, held.state, held.pod, held.service) == (
+        "GPU-0",
+        "gpu-01",
+        GpuState.BUSY,
+        "llama-0",
+        "llama",
+    )
+    assert (held.image_digest, held.approved, held.engine_active, held.age) == (DIGEST, True, 80, 0)
+    assert (free.state, free.pod, free.approved, free.idle_since) == (GpuState.FREE, "", None, None)
+    assert snapshot.notes == ()
+
+
+async def test_idle_is_told_with_its_start_and_tokens_with_their_pod() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**QUIET, **LLAMA})
+    cluster.pages["llm-prod/llama-0:8000/metrics"] = (VLLM % 100).encode()
+    collector = Collector(cluster, clock=clock)
+    await collector.sample()
+    clock.advance(seconds=10)
+    (gpu,) = (await collector.sample()).gpus
+    assert (gpu.state, gpu.idle_since, gpu.tokens_per_second) == (GpuState.IDLE, NOON, 0)
+    clock.advance(seconds=10)
+    cluster.pages["llm-prod/llama-0:8000/metrics"] = (VLLM % 600).encode()
+    snapshot = await collector.sample()
+    (gpu,), (server,) = snapshot.gpus, snapshot.servers
+    assert (gpu.state, gpu.idle_since, gpu.tokens_per_second) == (GpuState.BUSY, None, 50)
+    assert (server.pod, server.service, server.engine, server.age) == ("llama-0", "llama", "vllm", 0)
+    assert server.generation_tokens_per_second == 50
+    await collector.close()
+
+
+async def test_tokens_of_a_pod_are_shared_by_its_gpus() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**BUSY, **LLAMA}, {**BUSY, **LLAMA})
+    cluster.pod_list[1] = pod("llama-0", gpus=2, service="llama")
+    collector = Collector(cluster, clock=clock)
+    for total in (0, 1000):
+        cluster.pages["llm-prod/llama-0:8000/metrics"] = (VLLM % total).encode()
+        snapshot = await collector.sample()
+        clock.advance(seconds=10)
+    assert [gpu.tokens_per_second for gpu in snapshot.gpus] == [50, 50]
+    await collector.close()
+
+
+async def test_hardware_errors_are_faults_and_those_of_programs_are_told() -> None:
+    snapshot = await sampled(small({**BUSY, **LLAMA, "DEV_XID_ERRORS": 79}, {**QUIET, "DEV_XID_ERRORS": 31}))
+    assert [(gpu.state, gpu.error) for gpu in snapshot.gpus] == [
+        (GpuState.FAULT, "XID 79"), (GpuState.FREE, "XID 31 (of the program)"),
+    ]  # fmt: skip
+
+
+async def test_exporters_are_found_by_both_labels_and_each_gpu_counts_once() -> None:
+    cluster = small(BUSY)
+    cluster.pod_list = [exporter("gpu-01"), exporter("gpu-02", current=False)]
+    cluster.pages["gpu-operator/dcgm-gpu-02:9400/metrics"] = dcgm_page(
+        {"gpu": "0", "UUID": "GPU-0", **BUSY}, {"gpu": "0", "UUID": "GPU-9", **QUIET}
+    )
+    snapshot = await sampled(cluster)
+    assert [(gpu.key, gpu.node) for gpu in snapshot.gpus] == [("GPU-0", "gpu-01"), ("GPU-9", "gpu-02")]
+
+
+async def test_without_an_exporter_the_cluster_tells_who_holds_what_and_a_note_what_is_missing() -> None:
+    cluster = SmallCluster([node("gpu-01", 2, capacity=3)], [pod("llama-0", gpus=1, service="llama")])
+    snapshot = await sampled(cluster)
+    assert states(snapshot) == [GpuState.UNKNOWN, GpuState.FREE, GpuState.FAULT]
+    assert snapshot.gpus[0].service == "llama"
+    assert all(gpu.utilisation is None and gpu.age is None for gpu in snapshot.gpus)
+    assert "no dcgm-exporter on gpu-01" in snapshot.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "text"), [("nodes", "it needs `list` on `nodes`"), ("pods", "it needs `list` on `pods`")]
+)
+async def test_a_missing_right_is_named(what: str, text: str) -> None:
+    cluster = small(BUSY)
+    cluster.failing[what] = AccessDeniedError("list", "may not", "ask")
+    snapshot = await sampled(cluster)
+    assert any(text in note for note in snapshot.notes)
+
+
+async def test_a_cluster_that_does_not_answer_is_told_once_and_asked_again_later() -> None:
+    clock = FixedClock(NOON)
+    cluster = small(BUSY)
+    cluster.failing["nodes"] = UnreachableError("api", "connection refused", "look")
+    collector = Collector(cluster, clock=clock, inventory_every=10)
+    assert (await collector.sample()).notes == ("the cluster does not answer: connection refused",)
+    cluster.failing.clear()
+    clock.advance(seconds=5)
+    assert (await collector.sample()).gpus == ()
+    clock.advance(seconds=5)
+    snapshot = await collector.sample()
+    assert (len(snapshot.gpus), snapshot.notes) == (1, ())
+    await collector.close()
+
+
+async def test_an_exporter_that_stops_answering_grows_old_and_holds_up_nobody() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**BUSY, **LLAMA})
+    cluster.pod_list.append(exporter("gpu-02"))
+    cluster.pages["gpu-operator/dcgm-gpu-02:9400/metrics"] = dcgm_page({"gpu": "0", "UUID": "GPU-9", **QUIET})
+    collector = Collector(cluster, clock=clock, patience=0.05)
+    assert states(await collector.sample()) == [GpuState.BUSY, GpuState.FREE]
+    never = asyncio.Event()
+
+    async def hang() -> bytes:
+        await never.wait()
+        return b""
+
+    cluster.pages["gpu-operator/dcgm-gpu-01:9400/metrics"] = hang
+    for second in range(1, 4):
+        clock.advance(seconds=30)
+        cluster.pages["gpu-operator/dcgm-gpu-02:9400/metrics"] = dcgm_page(
+            {"gpu": "0", "UUID": "GPU-9", **QUIET, "DEV_TOTAL_ENERGY_CONSUMPTION": 1000 + second}
+        )
+        held, other = (await collector.sample()).gpus
+        assert (held.age, other.age, held.state) == (30 * second, 0, GpuState.BUSY)
+    clock.advance(seconds=STALE_AFTER)
+    held, _ = (await collector.sample()).gpus
+    assert (held.state, held.utilisation) == (GpuState.UNKNOWN, 90)
+    await collector.close()
+
+
+async def test_an_exporter_that_repeats_itself_grows_old() -> None:
+    clock = FixedClock(NOON)
+    collector = Collector(small({**BUSY, **LLAMA}), clock=clock)
+    await collector.sample()
+    clock.advance(seconds=40)
+    (gpu,) = (await collector.sample()).gpus
+    assert (gpu.age, gpu.state) == (40, GpuState.BUSY)
+    clock.advance(seconds=60)
+    (gpu,) = (await collector.sample()).gpus
+    assert (gpu.age, gpu.state) == (100, GpuState.UNKNOWN)
+    await collector.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (UnreachableError("x", "connection refused", "look"), "connection refused"),
+        (AccessDeniedError("x", "may not get pods/proxy", "ask"), "may not get pods/proxy"),
+        (b"<html></html>", "not a page of metrics"),
+    ],
+)
+async def test_an_exporter_that_fails_is_named_with_its_node(answer: Any, text: str) -> None:
+    cluster = small(BUSY)
+    cluster.pages["gpu-operator/dcgm-gpu-01:9400/metrics"] = answer
+    snapshot = await sampled(cluster)
+    assert any(note.startswith("gpu-01: its dcgm-exporter is not read") and text in note for note in snapshot.notes)
+    assert states(snapshot) == [GpuState.UNKNOWN]
+
+
+async def test_an_exporter_that_is_gone_takes_its_rows_along() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**BUSY, **LLAMA})
+    collector = Collector(cluster, clock=clock, inventory_every=0)
+    assert (await collector.sample()).gpus[0].source == "dcgm"
+    del cluster.pod_list[0]
+    assert (await collector.sample()).gpus[0].source == "cluster"
+    await collector.close()
+
+
+async def test_model_servers_are_asked_at_their_known_places_and_left_alone_for_a_while_when_silent() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**QUIET, **LLAMA})
+    cluster.pod_list += [pod("training", gpus=1), pod("starting", gpus=1, service="x", phase="Pending")]
+    collector = Collector(cluster, clock=clock)
+    (server,) = (await collector.sample()).servers
+    assert (server.engine, server.age) == ("", None)
+    assert "no metrics found" in server.note
+    asked = [address for address in cluster.asked if "llm-prod" in address]
+    assert {address.partition(":")[0] for address in asked} == {"llm-prod/llama-0"}
+    assert "llm-prod/llama-0:8000/v1/metrics" in asked
+    cluster.asked.clear()
+    clock.advance(seconds=10)
+    await collector.sample()
+    assert not [address for address in cluster.asked if "llm-prod" in address]
+    cluster.pages["llm-prod/llama-0:8000/v1/metrics"] = b"num_requests_running 2\n"
+    clock.advance(seconds=60)
+    (server,) = (await collector.sample()).servers
+    assert (server.engine, server.running, server.note) == ("nim", 2, "")
+    cluster.asked.clear()
+    clock.advance(seconds=2)
+    await collector.sample()
+    assert [address for address in cluster.asked if "llm-prod" in address] == ["llm-prod/llama-0:8000/v1/metrics"]
+    await collector.close()
+
+
+async def test_a_pod_that_says_where_its_metrics_are_is_asked_there_first() -> None:
+    cluster = small(QUIET)
+    cluster.pod_list[1] = pod(
+        "llama-0",
+        gpus=1,
+        annotations={"prometheus.io/scrape": "true", "prometheus.io/port": "9001", "prometheus.io/path": "/m"},
+    )
+    cluster.pages["llm-prod/llama-0:9001/m"] = (VLLM % 1).encode()
+    snapshot = await sampled(cluster)
+    assert [server.engine for server in snapshot.servers] == ["vllm"]
+    assert not [address for address in cluster.asked if ":8000" in address]
+
+
+class Local:
+    """This machine, with one GPU or without a driver."""
+
+    def __init__(self, answer: LocalGpus) -> None:
+        self.answer = answer
+        self.closed = False
+
+    async def sample(self) -> LocalGpus:
+        return self.answer
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+OWN = GpuReading(uuid="GPU-own", node="bastion", index=0, product="RTX", source="nvml", utilisation=30, processes=1)
+
+
+async def test_this_machines_own_gpus_are_rows_too() -> None:
+    local = Local(LocalGpus((OWN,), 0.0, "", True))
+    snapshot = await sampled(None, local=local)
+    assert [(gpu.key, gpu.source, gpu.state) for gpu in snapshot.gpus] == [("GPU-own", "nvml", GpuState.BUSY)]
+    assert "no cluster is connected" in snapshot.notes[0]
+    assert local.closed
+
+
+async def test_a_machine_without_a_driver_is_no_news_where_the_cluster_has_gpus() -> None:
+    absent = Local(LocalGpus((), None, "no NVIDIA driver here", False))
+    assert (await sampled(small(BUSY), local=absent)).notes == ()
+    assert "this machine: no NVIDIA driver here" in (await sampled(None, local=absent)).notes
+
+
+async def test_a_mistake_of_ours_is_not_swallowed() -> None:
+    class Broken(SmallCluster):
+        async def nodes(self) -> Any:
+            raise ZeroDivisionError
+
+    collector = Collector(Broken(), clock=FixedClock(NOON))
+    await collector.sample()
+    with pytest.raises(ZeroDivisionError):
+        await collector.sample()
+    await collector.close()
+
+
+async def test_the_demo_clusters_gpus_work_idle_and_fail() -> None:
+    demo = Cluster(seeded=True)
+    demo.advance(300, 1)
+    clock = DemoClock(demo)
+    collector = Collector(DemoSource(demo), clock=clock, approved=lambda digests: True)
+    for _ in range(3):
+        snapshot = await collector.sample()
+        demo.advance(2)
+    await collector.close()
+    counted = Counter(gpu.state for gpu in snapshot.gpus)
+    assert len(snapshot.gpus) == 32
+    assert counted[GpuState.BUSY] and counted[GpuState.IDLE] and counted[GpuState.FREE] and counted[GpuState.FAULT]
+    busy: list[GpuView] = [gpu for gpu in snapshot.gpus if gpu.state is GpuState.BUSY]
+    assert all(gpu.service and gpu.image_digest and gpu.approved for gpu in busy)
+    assert any((gpu.tokens_per_second or 0) > 0 for gpu in busy)
+    assert {server.engine for server in snapshot.servers} >= {"vllm", "nim"}
+    assert clock.now() - snapshot.at == timedelta(seconds=2)

@@ -1,0 +1,158 @@
+"""Model servers of every name: gauges, rates and latencies between scrapes."""
+
+from __future__ import annotations
+
+import bisect
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.telemetry.engines import engine_of, gauges_of
+from backend.telemetry.exposition import ExpositionParser, Families
+from backend.telemetry.model_servers import WINDOW, ModelServer, Quantile, quantile
+
+BOUNDS = (0.1, 0.5, 1.0)
+
+
+def page(text: str) -> Families:
+    return ExpositionParser().parse(text.encode(), "x")
+
+
+def vllm(
+    prompt: float = 0,
+    generated: float = 0,
+    ttft: tuple[float, ...] = (0, 0, 0, 0),
+    *,
+    prefix: str = "vllm:",
+    labels: str = 'model_name="m"',
+) -> Families:
+    bounds = [*map(str, BOUNDS), "+Inf"]
+    lines = [
+        f"{prefix}num_requests_running{{{labels}}} 3",
+        f"{prefix}num_requests_waiting{{{labels}}} 1",
+        f"{prefix}prompt_tokens_total{{{labels}}} {prompt}",
+        f"{prefix}generation_tokens_total{{{labels}}} {generated}",
+        *(
+            f'{prefix}time_to_first_token_seconds_bucket{{le="{bound}",{labels}}} {count}'
+            for bound, count in zip(bounds, ttft, strict=True)
+        ),
+    ]
+    return page("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "engine", "running", "waiting", "cache"),
+    [
+        ('vllm:num_requests_running{engine="0"} 3\nvllm:num_requests_running{engine="1"} 2\n'
+         'vllm:num_requests_waiting 1\n'
+         'vllm:kv_cache_usage_perc{engine="0"} 0.4\nvllm:kv_cache_usage_perc{engine="1"} 0.9', "vllm", 5, 1, 0.9),
+        ("vllm:num_requests_running 3\nvllm:gpu_cache_usage_perc 0.4", "vllm", 3, None, 0.4),
+        ("num_requests_running 3\nnum_requests_waiting 0\ngpu_cache_usage_perc 0.25", "nim", 3, 0, 0.25),
+        ("sglang:num_running_reqs 2\nsglang:num_queue_reqs 7\nsglang:token_usage 0.5", "sglang", 2, 7, 0.5),
+        ("trtllm_num_requests_running 2\ntrtllm_num_requests_waiting 0\ntrtllm_kv_cache_utilization 1",
+         "trtllm", 2, 0, 1),
+        ("tgi_batch_current_size 4\ntgi_queue_size 2", "tgi", 4, 2, None),
+        ('nv_trt_llm_request_metrics{request_type="active"} 4\nnv_trt_llm_request_metrics{request_type="waiting"} 2\n'
+         'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="used"} 5\n'
+         'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"} 20', "triton", 4, 2, 0.25),
+        ('nv_inference_request_success{model="x"} 4', "triton", None, None, None),
+        ("vllm:num_requests_running 3\nvllm:kv_cache_usage_perc 97", "vllm", 3, None, None),
+    ],
+)  # fmt: skip
+def test_every_engine_is_known_by_its_names(
+    text: str, engine: str, running: float | None, waiting: float | None, cache: float | None
+) -> None:
+    families = page(text)
+    found = engine_of(families)
+    assert found is not None
+    assert found.name == engine
+    assert gauges_of(found, families) == (running, waiting, cache)
+
+
+def test_other_pages_are_no_model_servers() -> None:
+    assert ModelServer().update(page("python_info 1\nprocess_cpu_seconds_total 3"), 0) is None
+
+
+def test_the_first_scrape_tells_no_rates() -> None:
+    metrics = ModelServer().update(vllm(1000, 500, (1, 2, 3, 4)), 10)
+    assert metrics is not None
+    assert (metrics.running, metrics.waiting) == (3, 1)
+    assert (metrics.ttft_p95, metrics.prompt_rate, metrics.generation_rate, metrics.token_rate) == (None,) * 4
+
+
+@pytest.mark.parametrize("prefix", ["vllm:", ""])
+def test_rates_and_latencies_come_from_the_difference(prefix: str) -> None:
+    server = ModelServer()
+    server.update(vllm(1000, 500, (100, 100, 100, 100), prefix=prefix), 10)
+    metrics = server.update(vllm(1400, 520, (100, 200, 200, 200), prefix=prefix), 14)
+    assert metrics is not None
+    assert (metrics.prompt_rate, metrics.generation_rate, metrics.token_rate) == (100, 5, 105)
+    assert metrics.ttft_p95 is not None
+    assert metrics.ttft_p95.value == pytest.approx(0.1 + 0.4 * 0.95)
+
+
+def test_no_traffic_is_no_latency() -> None:
+    server = ModelServer()
+    server.update(vllm(1000, 500, (1, 2, 3, 4)), 10)
+    metrics = server.update(vllm(1000, 500, (1, 2, 3, 4)), 12)
+    assert metrics is not None
+    assert metrics.ttft_p95 is None
+    assert metrics.generation_rate == 0
+
+
+def test_latencies_are_of_the_last_half_minute() -> None:
+    server = ModelServer()
+    slow = (0, 0, 10, 10)
+    server.update(vllm(ttft=(0, 0, 0, 0)), 0)
+    for second in range(2, int(WINDOW), 2):
+        metrics = server.update(vllm(ttft=slow), second)
+        assert metrics is not None
+        assert metrics.ttft_p95 is not None
+    metrics = server.update(vllm(ttft=slow), WINDOW + 10)
+    assert metrics is not None
+    assert metrics.ttft_p95 is None
+
+
+def test_beyond_the_highest_bound_the_bound_is_told_as_the_least() -> None:
+    server = ModelServer()
+    server.update(vllm(ttft=(0, 0, 0, 0)), 0)
+    metrics = server.update(vllm(ttft=(0, 0, 1, 100)), 2)
+    assert metrics is not None
+    assert metrics.ttft_p95 == Quantile(1.0, at_least=True)
+
+
+@pytest.mark.parametrize("restarted", [vllm(10, 500), vllm(1000, 5), vllm(1000, 500, (0, 0, 1, 1))])
+def test_a_server_that_started_anew_is_followed_from_there(restarted: Families) -> None:
+    server = ModelServer()
+    server.update(vllm(1000, 500, (5, 5, 5, 5)), 0)
+    metrics = server.update(restarted, 2)
+    assert metrics is not None
+    assert metrics.generation_rate is None
+    assert metrics.ttft_p95 is None
+
+
+def test_a_series_that_appears_counts_from_then_on() -> None:
+    server = ModelServer()
+    server.update(vllm(ttft=(0, 0, 0, 0)), 0)
+    metrics = server.update(vllm(ttft=(0, 0, 900, 900), labels='model_name="new"'), 2)
+    assert metrics is not None
+    assert metrics.ttft_p95 is None
+
+
+@given(st.lists(st.floats(0, 2), min_size=1, max_size=60), st.floats(0.01, 1))
+def test_a_quantile_lies_in_the_bucket_that_holds_it(values: list[float], share: float) -> None:
+    counts = {bound: float(sum(value <= bound for value in values)) for bound in (*BOUNDS, math.inf)}
+    found = quantile(counts, share)
+    assert found is not None
+    true = sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
+    bucket = bisect.bisect_left(BOUNDS, true)
+    assert found.at_least == (bucket == len(BOUNDS))
+    assert (0, *BOUNDS)[bucket] <= found.value <= (*BOUNDS, BOUNDS[-1])[bucket]
+
+
+@given(st.dictionaries(st.floats(), st.floats(), max_size=5), st.floats(0, 1))
+def test_no_buckets_break_the_quantile(buckets: dict[float, float], share: float) -> None:
+    found = quantile(buckets, share)
+    assert found is None or not math.isnan(found.value)
