@@ -252,7 +252,7 @@ def parse(text: str, source: str | Path = "deployment file") -> DeploymentFile:
     try:
         return DeploymentFile.model_validate(value)
     except ValidationError as error:
-        raise _explained(error, str(source), lines) from error
+        raise explained(error, str(source), lines) from error
 
 
 def to_yaml(deployment: DeploymentFile) -> str:
@@ -270,7 +270,8 @@ def to_yaml(deployment: DeploymentFile) -> str:
     return dump({**always, **rest})
 
 
-def _explained(error: ValidationError, source: str, lines: dict[tuple[str | int, ...], int]) -> UsageError:
+def explained(error: ValidationError, source: str, lines: dict[tuple[str | int, ...], int]) -> UsageError:
+    """The first thing that is wrong with a deployment, by its line where lines are known."""
     problems = error.errors(include_url=False, include_input=False)
     first = problems[0]
     location = first["loc"]

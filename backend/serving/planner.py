@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from backend.cluster.client import Application, Applied, ClusterClient
 from backend.cluster.kserve_objects import ServingRuntime
-from backend.cluster.objects import KubeObject, ObjectMeta
+from backend.cluster.objects import ObjectMeta
 from backend.cluster.resources import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES, Resource, resource_of
 from backend.core.errors import (
     AccessDeniedError,
@@ -29,8 +29,7 @@ from backend.serving.manifests import RuntimeInfo, build
 from backend.serving.plan import PlanInputs, Seen, plan_of
 from backend.serving.rules import check
 from backend.serving.runtimes import find_runtime
-
-_Item = TypeVar("_Item", bound=KubeObject)
+from backend.serving.snapshots import Intent, Outcome, became
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +97,16 @@ async def carry_out(client: ClusterClient, permit: Permit, planned: Planned) -> 
         PartialFailureError: some objects were applied before one was refused.
     """
     return await client.apply(permit, [_application(seen) for seen in planned.objects])
+
+
+async def settle(client: ClusterClient, intent: Intent) -> Outcome:
+    """What became of an apply that was cut off, by asking the cluster.
+
+    Raises:
+        UnreachableError, AccessDeniedError: it cannot be told now.
+    """
+    live = [await _live(client, manifest) for manifest in intent.manifests]
+    return became(intent, live)
 
 
 def _application(seen: Seen) -> Application:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,16 @@ async def test_an_answer_larger_than_asked_for_is_refused(tmp_path: Path, clock:
                 await connection.request("GET", "/version", limit=1000)
         finally:
             await connection.close()
+
+
+def test_the_room_is_imported_without_its_libraries() -> None:
+    """kubernetes and aiohttp take longer to import than the screen may take to paint."""
+    program = (
+        "import sys, backend.cluster.client, backend.serving.board, backend.serving.planner;"
+        "print([name for name in ('kubernetes', 'aiohttp') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 async def test_inline_keys_leave_no_file_behind(

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from backend.core.errors import UsageError
 from backend.serving.cautions import cautions, not_fixed
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
+from backend.serving.drafts import draft, name_for
 from backend.serving.manifests import RuntimeInfo, build
 from backend.serving.rules import check
+from tests.fakes.serving_objects import runtime as serving_runtime
 
 DIGEST = "sha256:" + "4f" * 32
 EXAMPLE = f"""\
@@ -374,3 +376,28 @@ def test_surprises_are_told() -> None:
     for words in ("Argo CD writes", "is stopped", "liveness probe", "silently makes 1", "--trust-remote-code"):
         assert words in told
     assert "'r' is not in the namespace" in "\n".join(cautions(file, None, None, ""))
+
+
+@given(st.text(max_size=60), st.from_regex(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?", fullmatch=True))
+def test_every_repository_gets_a_name_that_kserve_takes(repository: str, namespace: str) -> None:
+    name = name_for(f"r.example/{repository}@{DIGEST}", namespace)
+    assert draft(f"r.example/x@{DIGEST}", namespace=namespace, name=name).name == name
+
+
+def test_a_draft_names_the_runtime_of_the_images_engine() -> None:
+    container: dict[str, Any] = {"containers": [{"name": "kserve-container", "image": "r.example/vllm-openai:1"}]}
+    runtimes = [
+        serving_runtime("vllm-0.26", **container), serving_runtime("vllm-0.27", **container),
+        serving_runtime("vllm-0.28", disabled=True, **container),
+        serving_runtime("triton", containers=[{"image": "r.example/tritonserver:1"}]),
+        serving_runtime("vllm-other", "elsewhere", **container),
+    ]
+    image = f"r.example/org/vllm-openai@{DIGEST}"
+    made = draft(image, namespace="models", runtimes=runtimes)
+    assert (made.name, made.runtime, made.resources.gpu) == ("vllm-openai", "vllm-0.27", 1)
+    assert parse(to_yaml(made)) == made
+    own = serving_runtime("vllm-0.1", "models", **container)
+    assert draft(image, namespace="models", runtimes=[*runtimes, own]).runtime == "vllm-0.1"
+    assert draft(f"r.example/unknown@{DIGEST}", namespace="models", runtimes=runtimes).own_containers
+    with pytest.raises(UsageError, match="by its digest only"):
+        draft("r.example/vllm:1", namespace="models")

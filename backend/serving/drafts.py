@@ -1,0 +1,67 @@
+"""A first deployment file for an image, for a person to read and correct before it is planned. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from pydantic import ValidationError
+
+from backend.cluster.kserve_objects import ServingRuntime
+from backend.serving.deployment import MAX_NAME, MAX_NAME_AND_NAMESPACE, DeploymentFile, explained
+from backend.serving.engines import OTHER, Engine, engine_of
+from backend.serving.manifests import RuntimeInfo
+from backend.serving.runtimes import find_runtime
+
+_NOT_NAME: Final = re.compile(r"[^a-z0-9]+")
+
+
+def draft(
+    image: str, *, namespace: str, name: str = "", runtimes: Iterable[ServingRuntime] = ()
+) -> DeploymentFile:
+    """A deployment of an image with one replica on one GPU.
+
+    Args:
+        image: `host/repository@digest`.
+        name: of the service; empty: made from the repository's.
+        runtimes: of the namespace and the cluster; one of the image's engine is named, else the image brings its own
+            containers.
+
+    Raises:
+        UsageError: the image, name or namespace cannot be deployed.
+    """
+    chosen = runtime_for(engine_of(image), namespace, runtimes)
+    values = {
+        "name": name or name_for(image, namespace), "namespace": namespace, "image": image,
+        "runtime": chosen.name if chosen else "", "resources": {"gpu": 1, "cpu": "4", "memory": "32Gi"},
+    }
+    try:
+        return DeploymentFile.model_validate(values)
+    except ValidationError as error:
+        raise explained(error, f"draft for {image}", {}) from error
+
+
+def name_for(image: str, namespace: str) -> str:
+    """A name that KServe takes, from the last part of an image's repository."""
+    repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    name = _NOT_NAME.sub("-", repository.lower()).strip("-")
+    if not name[:1].isalpha():
+        name = f"model-{name}".strip("-")
+    longest = max(1, min(MAX_NAME, MAX_NAME_AND_NAMESPACE - len(namespace)))
+    return name[:longest].rstrip("-")
+
+
+def runtime_for(engine: Engine, namespace: str, runtimes: Iterable[ServingRuntime]) -> RuntimeInfo | None:
+    """A runtime of that engine that the namespace may use, its own before the cluster's, the highest name first."""
+    if engine is OTHER:
+        return None
+    listed = [
+        runtime for runtime in runtimes
+        if runtime.metadata.namespace in {"", namespace} and not runtime.spec.disabled
+        and any(engine_of(container.image, runtime.metadata.name) is engine for container in runtime.spec.containers)
+    ]
+    if not listed:
+        return None
+    best = max(listed, key=lambda runtime: (bool(runtime.metadata.namespace), runtime.metadata.name))
+    return find_runtime(best.metadata.name, namespace, listed)
