@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,12 +10,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from backend.yard import ScreenRequest
 
+_TYPED_SEQUENCES = "TEXTUAL_DISABLE_KITTY_KEY"
+
 
 def open_screen(request: ScreenRequest) -> int:
     """Run the screen until the user leaves it; its exit status comes back."""
-    from tui.app import run
+    # Keyboard protocols that a terminal has to be asked about are more than a bastion's terminal may answer.
+    os.environ.setdefault(_TYPED_SEQUENCES, "1")
+    from tui.app import ModelyardApp
+    from tui.ports import ScreenSettings
 
-    return run(request)
+    settings = ScreenSettings(
+        keys=request.keys, confirm=request.confirm, theme=request.theme, theme_folder=request.theme_folder
+    )
+    app = ModelyardApp(request.open_yard, settings=settings)
+    app.run(mouse=False)
+    return app.return_code or 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

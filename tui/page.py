@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -47,6 +48,7 @@ class Page(Screen[None], inherit_bindings=False):
         super().__init__()
         self.filter: Filter | None = None
         self._prompt_focus: Widget | None = None
+        self._typed_ahead: list[events.Key] | None = None
         self._stale = False
 
     @property
@@ -165,6 +167,12 @@ class Page(Screen[None], inherit_bindings=False):
     # ------------------------------------------------------------ keys
 
     async def on_key(self, event: events.Key) -> None:
+        if self._typed_ahead is not None:
+            # The prompt is on its way: what was typed after `:` or `/` is for it, not for the pane.
+            self._typed_ahead.append(event)
+            event.stop()
+            event.prevent_default()
+            return
         if self.focused is not None and not isinstance(self.focused, LineScroll):
             return
         self.room.clear_flash()
@@ -306,6 +314,7 @@ class Page(Screen[None], inherit_bindings=False):
         if self.query("#prompt"):
             return
         self._prompt_focus = self.focused
+        self._typed_ahead = []
         self.query_one("#hints").display = False
         history = self.room.histories[sign]
         completer = self._complete if sign == ":" else lambda _line: ()
@@ -315,6 +324,12 @@ class Page(Screen[None], inherit_bindings=False):
         namespaces = {service.namespace for service in self.model.services.value.values()}
         rules = {image.rule for image in self.model.library.value if image.rule}
         return complete(line, namespaces, rules, self.room.theme_names)
+
+    def on_prompt_opened(self) -> None:
+        ahead, self._typed_ahead = self._typed_ahead or [], None
+        for key in ahead:
+            # Made outside of any widget's context, as the driver makes them: an event does not bubble past its sender.
+            self.app.post_message(contextvars.Context().run(events.Key, key.key, key.character))
 
     def on_prompt_typed(self, event: Prompt.Typed) -> None:
         if event.sign == "/":

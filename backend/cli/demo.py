@@ -50,21 +50,21 @@ name = "nim"
 registry = "demo"
 repositories = ["nim/**"]
 tags = {{ versions = ">=1.0" }}
-newest = 4
+newest = 2
 every = "30s"
 
 [[rule]]
 name = "engines"
 registry = "demo"
 repositories = ["vllm/*", "lmsysorg/*", "huggingface/*", "nvidia/*"]
-newest = 3
+newest = 2
 every = "30s"
 
 [[rule]]
 name = "models"
 registry = "demo"
 repositories = ["models/**", "ai/**", "kitops/**", "modelcars/**"]
-newest = 3
+newest = 2
 every = "1m"
 
 [policy]

@@ -18,10 +18,11 @@ from backend.config import LoadedConfiguration, load_configuration
 from backend.core.errors import ModelyardError
 from backend.core.logs import Redactor
 from backend.core.views import CandidateView, ImageState
+from backend.demo.images import SERVED
 from backend.yard import Yard, YardOptions
 
-_APPROVED_FROM_THE_START: Final = 6
-_HALF_APPROVED: Final = 4
+_SERVED: Final = frozenset(SERVED)
+_HALF_APPROVED: Final = 3
 
 
 async def _serve(configuration: LoadedConfiguration, database: Path | None, redactor: Redactor) -> None:
@@ -58,9 +59,11 @@ async def _decide(configuration: LoadedConfiguration, database: Path | None, red
         if any(one.state is not ImageState.CANDIDATE or one.approvals for one in candidates):
             return
         passing = sorted((one for one in candidates if one.gates and not one.blocked), key=_order)
-        for one in passing[: _APPROVED_FROM_THE_START + _HALF_APPROVED]:
+        served = [one for one in passing if {(one.repository, tag) for tag in one.tags} & _SERVED]
+        others = [one for one in passing if one not in served]
+        for one in [*served, *others[:_HALF_APPROVED]]:
             await _approve(colleague, one, "evidence reviewed, no open findings")
-        for one in passing[:_APPROVED_FROM_THE_START]:
+        for one in served:
             await _approve(person, one, "needed in production")
         critical = [one for one in candidates if one.blocked and one.risk]
         if critical:

@@ -43,7 +43,11 @@ class Lookup:
             raise NotFoundError(
                 f"image {short_digest(digest)}", "the library holds nothing of that digest", "synchronise it first"
             )
-        named = ImageReference(known.registry, known.repository, None, digest)
+        return await self.completed(known)
+
+    async def completed(self, light: ImageFacts) -> ImageFacts:
+        """Facts with what only the manifest and configuration tell: labels, annotations, declared licences."""
+        named = ImageReference(light.registry, light.repository, None, light.digest)
         image = await catalogue.find(self._foundation.database, named)
         return await catalogue.facts_of(self._foundation.database, image)
 

@@ -125,7 +125,7 @@ class QueueFlow:
     async def _collect(self, light: ImageFacts) -> None:
         foundation = self._foundation
         try:
-            facts = await self._lookup.of_digest(light.digest)
+            facts = await self._lookup.completed(light)
             manifest = await catalogue.manifest_of(foundation.database, light.digest)
             client = foundation.registries.client(light.registry)
             records = await collect(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -14,7 +16,9 @@ from backend.library import catalogue
 
 _MOST: Final = 500
 #: Entries that tell of no change: what was only planned or begun, and the runs whose tags are told one by one.
-_NO_CHANGE: Final = ("library.synchronise", "evidence.collect", "deploy.plan")
+_NO_CHANGE: Final = ("library.", "evidence.collect", "queue.submit", "deploy.plan")
+#: More new tags of one run in one repository than this are told of in one line.
+_MOST_NEW: Final = 2
 
 
 async def recent_changes(foundation: Foundation, period: timedelta) -> list[ChangeView]:
@@ -24,7 +28,7 @@ async def recent_changes(foundation: Foundation, period: timedelta) -> list[Chan
         foundation.database, audit_entries.EntryFilter(since=since), limit=_MOST
     )
     events = await catalogue.recent_events(foundation.database, since=timestamp(since), limit=_MOST)
-    changes = [_of_entry(entry) for entry in entries if _is_change(entry)] + [_of_tag(event) for event in events]
+    changes = [_of_entry(entry) for entry in entries if _is_change(entry)] + _of_tags(events)
     return sorted(changes, key=lambda change: change.at, reverse=True)[:_MOST]
 
 
@@ -39,6 +43,29 @@ def _of_entry(entry: LedgerEntryView) -> ChangeView:
         at=entry.at, actor=entry.actor, what=what if entry.outcome == "done" else f"{what} {entry.outcome}",
         object=entry.object, detail=str(detail),
     )
+
+
+def _of_tags(events: Sequence[TagEventView]) -> list[ChangeView]:
+    """A line for each event, but one for many new tags of a run: a first synchronisation must not bury the rest."""
+    new: dict[tuple[str, str, str], list[TagEventView]] = defaultdict(list)
+    changes = []
+    for event in events:
+        if event.change == "new":
+            new[event.run, event.registry, event.repository].append(event)
+        else:
+            changes.append(_of_tag(event))
+    for (_, registry, repository), found in new.items():
+        if len(found) <= _MOST_NEW:
+            changes += [_of_tag(event) for event in found]
+            continue
+        tags = ", ".join(event.tag for event in found[:3])
+        changes.append(
+            ChangeView(
+                at=found[0].at, actor="registry", what=f"{len(found)} tags new", object=f"{registry}/{repository}",
+                detail=f"{tags}, ...",
+            )
+        )
+    return changes
 
 
 def _of_tag(event: TagEventView) -> ChangeView:

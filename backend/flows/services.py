@@ -57,9 +57,12 @@ class Services:
     @property
     def is_live(self) -> bool:
         """Whether the watches have brought everything at least once."""
-        return self._following and {resource for resource, _ in self._listed} >= {
-            INFERENCE_SERVICES.plural, PODS.plural, DEPLOYMENTS.plural,
+        wanted = {
+            (resource.plural, namespace)
+            for resource in (INFERENCE_SERVICES, PODS, DEPLOYMENTS)
+            for namespace in self._foundation.cluster.namespaces or ("",)
         }
+        return self._following and wanted <= self._listed
 
     async def read(self) -> None:
         """Read everything now, what we may not see left out.
@@ -150,25 +153,25 @@ class Services:
         watches: list[Awaitable[None]] = [
             self._follow(client.watch(NODES), NODES.plural, "", self._take_nodes),
         ]
+        # One keeper a kind: a list of one namespace must not drop what another namespace holds.
+        keep_services = self._keeper(
+            board.reset_services, board.put_service, lambda service: board.remove_service(service.key)
+        )
+        keep_pods = self._keeper(board.reset_pods, board.put_pod, board.remove_pod)
+        keep_deployments = self._keeper(board.reset_deployments, board.put_deployment, board.remove_deployment)
+        keep_events = self._keeper(board.reset_events, board.put_event, lambda _event: None)
         for namespace in self._foundation.cluster.namespaces or (None,):
             where = namespace or ""
+            pods = client.watch(PODS, namespace, label_selector=SERVICE_LABEL)
+            deployments = client.watch(DEPLOYMENTS, namespace, label_selector=SERVICE_LABEL)
+            events = client.watch(EVENTS, namespace, field_selector="involvedObject.kind=Pod")
             watches += [
                 self._follow(
-                    client.watch(INFERENCE_SERVICES, namespace), INFERENCE_SERVICES.plural, where,
-                    self._keeper(board.reset_services, board.put_service, lambda one: board.remove_service(one.key)),
+                    client.watch(INFERENCE_SERVICES, namespace), INFERENCE_SERVICES.plural, where, keep_services
                 ),
-                self._follow(
-                    client.watch(PODS, namespace, label_selector=SERVICE_LABEL), PODS.plural, where,
-                    self._keeper(board.reset_pods, board.put_pod, board.remove_pod),
-                ),
-                self._follow(
-                    client.watch(DEPLOYMENTS, namespace, label_selector=SERVICE_LABEL), DEPLOYMENTS.plural, where,
-                    self._keeper(board.reset_deployments, board.put_deployment, board.remove_deployment),
-                ),
-                self._follow(
-                    client.watch(EVENTS, namespace, field_selector="involvedObject.kind=Pod"), EVENTS.plural, where,
-                    self._keeper(board.reset_events, board.put_event, lambda _one: None),
-                ),
+                self._follow(pods, PODS.plural, where, keep_pods),
+                self._follow(deployments, DEPLOYMENTS.plural, where, keep_deployments),
+                self._follow(events, EVENTS.plural, where, keep_events),
             ]
         await asyncio.gather(*watches)
 

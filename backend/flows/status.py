@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from backend.core.views import ImageState, YardStatusView
+from backend.core.views import ImageState, SourceState, SourceView, YardStatusView
 from backend.curation import curated
 from backend.flows.foundation import Foundation
 from backend.flows.schedule import LEASE
 from backend.library import catalogue
+from backend.library.runs import LastRun, last_runs
 from backend.store.lease import Lease
 
 _WAITING = frozenset({ImageState.CANDIDATE, ImageState.EXPIRED})
@@ -20,6 +21,7 @@ class StatusBoard:
         self._read_only = read_only
         self._worker = ""
         self._counts = (0, 0, 0)
+        self._runs: dict[str, LastRun] = {}
 
     def view(self) -> YardStatusView:
         """The title bar as of the last refresh; sources as of now."""
@@ -38,11 +40,28 @@ class StatusBoard:
             enforcement="not enforced",
             worker=self._worker,
             policy_source=foundation.configuration.policy_source,
-            sources=(foundation.cluster.source, *foundation.registries.sources),
+            sources=(foundation.cluster.source, *self._registries()),
             library_total=total,
             library_approved=approved,
             queue_waiting=waiting,
         )
+
+    def _registries(self) -> list[SourceView]:
+        """What each registry last said: to this process, or to whoever ran its rules last."""
+        told = []
+        for source in self._foundation.registries.sources:
+            last = self._runs.get(source.name)
+            if last is None or (source.as_of is not None and source.as_of >= last.at):
+                told.append(source)
+                continue
+            failed = last.result.startswith("failed")
+            told.append(
+                SourceView(
+                    name=source.name, kind="registry", state=SourceState.LOST if failed else SourceState.LIVE,
+                    as_of=last.at, detail=last.result,
+                )
+            )
+        return told
 
     async def refresh(self) -> None:
         """Count anew, and ask who holds the lease.
@@ -57,4 +76,10 @@ class StatusBoard:
         total, _ = await catalogue.count(foundation.database)
         approved = sum(state is ImageState.APPROVED for state in states.values())
         self._counts = (total, approved, sum(state in _WAITING for state in states.values()))
+        by_rule = await last_runs(foundation.database)
+        self._runs = {}
+        for rule in foundation.configuration.settings.rule:
+            run = by_rule.get(rule.name)
+            if run is not None and (rule.registry not in self._runs or run.at > self._runs[rule.registry].at):
+                self._runs[rule.registry] = run
         self._worker = await Lease(foundation.database, foundation.clock, "").holder(LEASE) or ""

@@ -31,6 +31,9 @@ class _Suggest(Suggester):
 class Prompt(Horizontal):
     """A sign, an input, completion by Tab and history by the arrows."""
 
+    class Opened(Message):
+        """The input has the focus."""
+
     class Typed(Message):
         """The text changed."""
 
@@ -64,7 +67,9 @@ class Prompt(Horizontal):
         yield entry
 
     def on_mount(self) -> None:
-        self.query_one(Input).focus()
+        # At once, not by a message: keys that are already on their way go to the input.
+        self.screen.set_focus(self.query_one(Input))
+        self.post_message(self.Opened())
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
