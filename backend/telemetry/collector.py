@@ -20,6 +20,8 @@ from backend.telemetry.sources import EXPORTER_SELECTORS, LocalSource, MetricsCl
 
 #: Seconds that one page may take.
 _PAGE_PATIENCE: Final = 10.0
+#: The first sample is as many times as patient as later ones.
+_FIRST_TIME: Final = 10.0
 _MOST_NOTES: Final = 30
 
 
@@ -55,6 +57,7 @@ class Collector:
         self._local = local
         self._approved = approved
         self._patience = patience
+        self._sampled = False
         self._inventory_every = inventory_every
         self._inventory_at = float("-inf")
         self._inventory_notes: list[str] = ["the cluster has not answered yet"] if cluster is not None else []
@@ -72,13 +75,14 @@ class Collector:
     async def sample(self) -> GpuSnapshotView:
         """All GPUs and model servers as they are known now.
 
-        Takes at most about three times `patience`. What could not be read is told in the notes, with what it would
-        need; no error of a source is raised.
+        Takes at most about three times `patience`, the first time ten times as long. What could not be read is told in
+        the notes, with what it would need; no error of a source is raised.
         """
         local = asyncio.ensure_future(self._local.sample()) if self._local is not None else None
         if self._cluster is not None:
             await self._read_inventory(self._cluster)
             await self._scrape(self._cluster)
+        self._sampled = True
         return self._snapshot(await local if local is not None else None)
 
     async def close(self) -> None:
@@ -106,7 +110,9 @@ class Collector:
     async def _wait(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         waiting = set(tasks)
         if waiting:
-            await asyncio.wait(waiting, timeout=self._patience)
+            # There is nothing to show before the first answers: those are worth waiting for.
+            longer = 1.0 if self._sampled else _FIRST_TIME
+            await asyncio.wait(waiting, timeout=self._patience * longer)
 
     async def _read_inventory(self, cluster: MetricsCluster) -> None:
         if self._clock.monotonic() - self._inventory_at < self._inventory_every:

@@ -175,6 +175,16 @@ async def test_an_exporter_that_stops_answering_grows_old_and_holds_up_nobody() 
     await collector.close()
 
 
+async def test_the_first_sample_waits_longer_since_there_is_nothing_to_show_before() -> None:
+    class Slow(SmallCluster):
+        async def nodes(self) -> Any:
+            await asyncio.sleep(0.2)
+            return self.node_list
+
+    cluster = Slow([node("gpu-01", 2)])
+    assert len((await sampled(cluster, patience=0.1)).gpus) == 2
+
+
 async def test_an_exporter_that_repeats_itself_grows_old() -> None:
     clock = FixedClock(NOON)
     collector = Collector(small({**BUSY, **LLAMA}), clock=clock)
