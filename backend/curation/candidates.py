@@ -28,7 +28,7 @@ _SUBMISSION_COLUMNS: Final = "at, submitted_by, by_worker, rule, rule_author, af
 _WAIVER_COLUMNS: Final = "seq, id, digest, finding, owner, actor, reason, until, at"
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A digest that was submitted, with all that was decided on it.
 
     Attributes:
@@ -69,7 +69,6 @@ class QueueRows(NamedTuple):
     submissions: list[sqlite3.Row]
     decisions: list[sqlite3.Row]
     waivers: list[sqlite3.Row]
-    evidence: dict[str, list[sqlite3.Row]]
     waivable: dict[str, dict[str, dict[str, int]]]
 
 
@@ -77,12 +76,12 @@ class QueueData(msgspec.Struct, frozen=True, kw_only=True):
     """What the queue is built from.
 
     Attributes:
-        evidence: rows of the evidence in force, by digest, to be read where they are needed.
+        summaries: evidence in force, by digest, as `backend.evidence.store.decode_summaries` reads it.
         waivable: by report, by vulnerability that has a waiver, by severity: how many findings.
     """
 
     candidates: tuple[Candidate, ...]
-    evidence: Mapping[str, list[sqlite3.Row]]
+    summaries: Mapping[str, str]
     waivable: Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
@@ -145,7 +144,7 @@ async def fetch_queue(reader: Reader) -> QueueRows:
         pairs[row["digest"]].add(row["finding"])
     return QueueRows(
         candidates=await reader.fetch_all(
-            "SELECT digest, registry, host, repository, evidence_hash FROM candidate ORDER BY rowid"
+            "SELECT digest, registry, host, repository, evidence_hash, summaries FROM candidate ORDER BY rowid"
         ),
         submissions=await reader.fetch_all(
             f"SELECT {_SUBMISSION_COLUMNS}, digest FROM submission ORDER BY seq"  # noqa: S608 - constant columns
@@ -154,7 +153,6 @@ async def fetch_queue(reader: Reader) -> QueueRows:
             f"SELECT {_DECISION_COLUMNS} FROM decision ORDER BY seq"  # noqa: S608 - constant columns
         ),
         waivers=waivers,
-        evidence=await evidence_store.rows_in_force(reader),
         waivable=await evidence_store.severities_of(reader, pairs) if pairs else {},
     )
 
@@ -176,9 +174,9 @@ def read_queue(rows: QueueRows) -> QueueData:
                 decisions=tuple(decisions.get(digest, ())),
                 waivers=tuple(waivers.get(digest, ())),
             )
-            for digest, registry, host, repository, hash_ in rows.candidates
+            for digest, registry, host, repository, hash_, _ in rows.candidates
         ),
-        evidence=rows.evidence,
+        summaries={row["digest"]: row["summaries"] for row in rows.candidates},
         waivable=rows.waivable,
     )
 

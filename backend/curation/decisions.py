@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -28,7 +29,7 @@ class Verdict(StrEnum):
     REVOKE = "revoke"
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A recorded decision.
 
     Attributes:
@@ -68,7 +69,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """That somebody brought an image in.
 
     Attributes:
@@ -87,7 +88,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     after: int = 0
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where an image stands.
 
     Attributes:
@@ -105,6 +106,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     def is_open(self) -> bool:
         """Whether it waits for people: never decided, reopened, or its approval ran out."""
         return self.state in {ImageState.CANDIDATE, ImageState.EXPIRED}
+
+
+_UNDECIDED: Final = Standing(state=ImageState.CANDIDATE)
 
 
 class Fold(msgspec.Struct, kw_only=True):
@@ -159,6 +163,8 @@ def standing(
         evidence_hash: over the evidence in force now.
         policy_hash: of the policy in force now.
     """
+    if not decisions:
+        return _UNDECIDED
     state = fold(decisions)
     if state.approved:
         if state.expires_at is None or now < state.expires_at:
@@ -225,14 +231,17 @@ def why_not(
         return "the worker does not decide"
     if verdict is not Verdict.APPROVE:
         return ""
-    if any(same_person(actor.name, each.actor) for each in current.approvals):
-        return "you have approved it already, and each person counts once"
+    for approval in current.approvals:
+        if same_person(actor.name, approval.actor):
+            return "you have approved it already, and each person counts once"
     if actor.unrestricted:
         return ""
-    if any(same_person(actor.name, each.by) for each in submissions if not each.by_worker):
-        return "you submitted it"
-    if any(same_person(actor.name, each.rule_author) for each in submissions if each.rule_author):
-        return "a rule of yours brought it in"
-    if any(same_person(actor.name, name) for name in asserted_by):
-        return "you handed in evidence on it"
+    for submission in submissions:
+        if not submission.by_worker and same_person(actor.name, submission.by):
+            return "you submitted it"
+        if submission.rule_author and same_person(actor.name, submission.rule_author):
+            return "a rule of yours brought it in"
+    for name in asserted_by:
+        if same_person(actor.name, name):
+            return "you handed in evidence on it"
     return ""

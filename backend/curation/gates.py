@@ -7,7 +7,7 @@ that only warns takes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
@@ -35,6 +35,33 @@ class _Judgement(NamedTuple):
     sentence: str
 
 
+class _Seen:
+    """What all gates look at, sorted out once: thousands of candidates are judged at a time."""
+
+    def __init__(self, policy: Policy, evidence: Sequence[EvidenceRecord], now: datetime, waived: Waived) -> None:
+        self.now = now
+        self.waived = waived
+        self.trusted = policy.fingerprints
+        self.signature: EvidenceRecord | None = None
+        self.vulnerabilities: list[EvidenceRecord] = []
+        self.licences: list[EvidenceRecord] = []
+        for record in evidence:
+            kind = record.kind
+            if kind is EvidenceKind.VULNERABILITIES:
+                self.vulnerabilities.append(record)
+            elif kind is EvidenceKind.LICENCE:
+                self.licences.append(record)
+            elif kind is EvidenceKind.SIGNATURE:
+                self.signature = record
+
+    def accepted(self, records: Iterable[EvidenceRecord], *, unsigned: bool) -> list[EvidenceRecord]:
+        """Those that may pass a gate."""
+        return [
+            record for record in records
+            if unsigned or record.origin is Origin.IMAGE or record.key in self.trusted
+        ]  # fmt: skip
+
+
 def evaluate(
     policy: Policy, facts: ImageFacts, evidence: Sequence[EvidenceRecord], now: datetime, waived: Waived | None = None
 ) -> tuple[GateView, ...]:
@@ -50,18 +77,18 @@ def evaluate(
     Returns:
         one view a gate, in the order of the policy.
     """
-    return tuple(
-        GateView(kind=gate.config.kind, effect=gate.config.effect, value=judged.value, sentence=judged.sentence)
-        for gate in policy.gates
-        if applies(gate.config.applies, facts)
-        for judged in [_judge(gate, policy, evidence, now, waived or {})]
-    )
+    seen = _Seen(policy, evidence, now, waived or {})
+    views = []
+    for gate in policy.gates:
+        config = gate.config
+        if config.applies is None or applies(config.applies, facts):
+            value, sentence = _judge(gate, seen)
+            views.append(GateView(kind=config.kind, effect=config.effect, value=value, sentence=sentence))
+    return tuple(views)
 
 
-def applies(scope: GateScope | None, facts: ImageFacts) -> bool:
-    """Whether a gate judges the image; what is not known of it matches."""
-    if scope is None:
-        return True
+def applies(scope: GateScope, facts: ImageFacts) -> bool:
+    """Whether a gate of this scope judges the image; what is not known of it matches."""
     return (
         _any_matches(scope.registries, [facts.registry, facts.host])
         and _any_matches(scope.types, [facts.type])
@@ -74,26 +101,22 @@ def _any_matches(patterns: Sequence[str], names: Iterable[str]) -> bool:
     return not patterns or not known or any(fnmatchcase(name, pattern) for name in known for pattern in patterns)
 
 
-def _judge(
-    gate: Gate, policy: Policy, evidence: Sequence[EvidenceRecord], now: datetime, waived: Waived
-) -> _Judgement:
+def _judge(gate: Gate, seen: _Seen) -> _Judgement:
     if isinstance(gate.config, SignatureGate):
-        return _judge_signature(gate.config, gate, evidence, now)
+        return _judge_signature(gate.config, gate, seen)
     if isinstance(gate.config, VulnerabilityGate):
-        return _judge_vulnerabilities(gate.config, policy, evidence, now, waived)
-    return _judge_licence(gate.config, policy, evidence, now)
+        return _judge_vulnerabilities(gate.config, seen)
+    return _judge_licence(gate.config, seen)
 
 
 # ---------------------------------------------------------------- signatures
 
 
-def _judge_signature(
-    config: SignatureGate, gate: Gate, evidence: Sequence[EvidenceRecord], now: datetime
-) -> _Judgement:
-    record = next((each for each in evidence if each.kind is EvidenceKind.SIGNATURE), None)
+def _judge_signature(config: SignatureGate, gate: Gate, seen: _Seen) -> _Judgement:
+    record, now = seen.signature, seen.now
     if record is None:
         return _Judgement(EvidenceValue.NOT_MEASURED, "signatures have not been looked for yet")
-    trusted = {key.fingerprint: key.name for key in gate.keys}
+    trusted = gate.key_names
     signers = [each.get("key", "") for each in record.payload.get("signatures", ())]
     name = next((trusted[signer] for signer in signers if signer in trusted), None)
     if name is not None:
@@ -121,23 +144,20 @@ def _judge_signature(
 # ---------------------------------------------------------------- vulnerabilities
 
 
-def _judge_vulnerabilities(
-    config: VulnerabilityGate, policy: Policy, evidence: Sequence[EvidenceRecord], now: datetime, waived: Waived
-) -> _Judgement:
-    records = [record for record in evidence if record.kind is EvidenceKind.VULNERABILITIES]
-    read = sorted((record for record in records if record.state == READ), key=_measured, reverse=True)
-    acceptable = _acceptor(policy, config.effect == "warn" or config.accept_unsigned)
-    report = next((record for record in read if acceptable(record)), None)
-    if report is not None:
-        judged = _judge_report(config, report, now, waived.get(report.id, {}))
-        newer = read[0]
+def _judge_vulnerabilities(config: VulnerabilityGate, seen: _Seen) -> _Judgement:
+    waived = seen.waived
+    read = _newest_first(seen.vulnerabilities)
+    accepted = seen.accepted(read, unsigned=config.effect == "warn" or config.accept_unsigned)
+    if accepted:
+        report, newer = accepted[0], read[0]
+        judged = _judge_report(config, report, seen.now, waived.get(report.id, {}))
         if newer is not report and _exceeds(config, newer, waived.get(newer.id, {})):
             return _Judgement(judged.value, f"{judged.sentence}; a newer unsigned report says {newer.summary}")
         return judged
     for record in read:
         if _exceeds(config, record, waived.get(record.id, {})):
             return _Judgement(EvidenceValue.FAIL, f"{record.summary}, by an unsigned report ({record.source})")
-    return _Judgement(EvidenceValue.NOT_MEASURED, _why_not_read(records, "vulnerability report"))
+    return _Judgement(EvidenceValue.NOT_MEASURED, _why_not_read(seen.vulnerabilities, "vulnerability report"))
 
 
 def _judge_report(
@@ -162,14 +182,10 @@ def _judge_report(
     return _Judgement(EvidenceValue.PASS, sentence)
 
 
-def _limits(config: VulnerabilityGate) -> tuple[tuple[str, int | None], ...]:
-    return (("critical", config.max_critical), ("high", config.max_high))
-
-
 def _count_texts(config: VulnerabilityGate, report: EvidenceRecord, waived: Mapping[str, int]) -> list[str]:
     counts = report.payload.get("counts", {})
     texts = []
-    for severity, limit in _limits(config):
+    for severity, limit in (("critical", config.max_critical), ("high", config.max_high)):
         if limit is None:
             continue
         without = waived.get(severity, 0)
@@ -180,31 +196,26 @@ def _count_texts(config: VulnerabilityGate, report: EvidenceRecord, waived: Mapp
 
 def _exceeds(config: VulnerabilityGate, report: EvidenceRecord, waived: Mapping[str, int]) -> bool:
     counts = report.payload.get("counts", {})
-    return any(
-        limit is not None and counts.get(severity, 0) - waived.get(severity, 0) > limit
-        for severity, limit in _limits(config)
-    )
+    for severity, limit in (("critical", config.max_critical), ("high", config.max_high)):
+        if limit is not None and counts.get(severity, 0) - waived.get(severity, 0) > limit:
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- licences
 
 
-def _judge_licence(
-    config: LicenceGate, policy: Policy, evidence: Sequence[EvidenceRecord], now: datetime
-) -> _Judgement:
-    records = [record for record in evidence if record.kind is EvidenceKind.LICENCE]
-    # The same document tells what the image is under and what it is made of; the newest of each origin counts.
-    read = sorted((record for record in records if record.state == READ), key=_measured, reverse=True)
-    offenders = sorted({name[:_LONGEST_NAME] for record in read for name in _offenders(config, record.payload)})
+def _judge_licence(config: LicenceGate, seen: _Seen) -> _Judgement:
+    records, now = seen.licences, seen.now
+    read = _newest_first(records)
+    offenders = {name[:_LONGEST_NAME] for record in read for name in _offenders(config, record.payload)}
     if offenders:
+        named = ", ".join(sorted(offenders)[:_MOST_NAMED])
         more = f" and {len(offenders) - _MOST_NAMED} more" if len(offenders) > _MOST_NAMED else ""
-        return _Judgement(EvidenceValue.FAIL, f"not allowed: {', '.join(offenders[:_MOST_NAMED])}{more}")
-    acceptable = _acceptor(policy, config.effect == "warn" or config.accept_unsigned)
-    accepted = [record for record in read if acceptable(record)]
+        return _Judgement(EvidenceValue.FAIL, f"not allowed: {named}{more}")
+    accepted = seen.accepted(read, unsigned=config.effect == "warn" or config.accept_unsigned)
     documents = [record for record in accepted if record.origin is not Origin.IMAGE]
-    declared = sorted(
-        {each["expression"][:_LONGEST_NAME] for record in accepted for each in record.payload.get("declared", ())}
-    )
+    declared = {each["expression"] for record in accepted for each in record.payload.get("declared", ())}
     if config.allow and not declared:
         others = [record for record in records if record not in accepted]
         rest = "its SBOM tells only of packages" if documents else _why_not_read(others, "SBOM")
@@ -213,27 +224,25 @@ def _judge_licence(
         missing = _why_packages_unknown(config, records, documents)
         if missing:
             return _Judgement(EvidenceValue.NOT_MEASURED, missing)
-    named = f"{', '.join(declared)} allowed" if declared else "nothing denied"
+    named = f"{', '.join(each[:_LONGEST_NAME] for each in sorted(declared))} allowed" if declared else "nothing denied"
     if documents and config.max_age is not None:
         measured = documents[0].measured_at
         if measured is None:
             return _Judgement(EvidenceValue.NOT_MEASURED, f"{named}; the SBOM's age is unknown")
         if now - measured > config.max_age:
             age = _age(now - measured)
-            return _Judgement(
-                EvidenceValue.STALE, f"{named}; SBOM {age} old, {duration_text(config.max_age)} allowed"
-            )
+            return _Judgement(EvidenceValue.STALE, f"{named}; SBOM {age} old, {duration_text(config.max_age)} allowed")
     return _Judgement(EvidenceValue.PASS, named)
 
 
 def _offenders(config: LicenceGate, payload: Mapping[str, Any]) -> list[str]:
-    names = [
-        name for each in payload.get("declared", ()) for name in refused_names(each["tree"], config.allow, config.deny)
-    ]
+    names: list[str] = []
+    for each in payload.get("declared", ()):
+        names += refused_names(each["tree"], config.allow, config.deny)
     allow = config.allow if config.packages else ()
     if allow or config.deny:
         for each in payload.get("packages", ()):
-            names.extend(refused_names(each["tree"], allow, config.deny))
+            names += refused_names(each["tree"], allow, config.deny)
     return names
 
 
@@ -254,13 +263,11 @@ def _why_packages_unknown(
 # ---------------------------------------------------------------- shared
 
 
-def _acceptor(policy: Policy, unsigned: bool) -> Callable[[EvidenceRecord], bool]:
-    trusted = policy.fingerprints
-
-    def acceptable(record: EvidenceRecord) -> bool:
-        return unsigned or record.origin is Origin.IMAGE or record.key in trusted
-
-    return acceptable
+def _newest_first(records: Sequence[EvidenceRecord]) -> list[EvidenceRecord]:
+    read = [record for record in records if record.state == READ]
+    if len(read) > 1:
+        read.sort(key=_measured, reverse=True)
+    return read
 
 
 def _measured(record: EvidenceRecord) -> float:

@@ -20,6 +20,11 @@ class Gate:
     config: GateConfig
     keys: tuple[PublicKey, ...] = ()
 
+    @cached_property
+    def key_names(self) -> dict[str, str]:
+        """The names of the keys, by fingerprint."""
+        return {key.fingerprint: key.name for key in self.keys}
+
 
 @dataclass(frozen=True)
 class Policy:

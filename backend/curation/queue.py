@@ -113,7 +113,7 @@ def build(
         current = _standing(record, policy, now)
         if not (everything or current.is_open):
             continue
-        evidence = evidence_store.read_rows(data.evidence.get(record.digest, ()))
+        evidence = evidence_store.decode_summaries(data.summaries[record.digest])
         waived = _waived(in_force(record.waivers, now), evidence, data) if record.waivers else {}
         known = facts.get(record.digest) or record.facts()
         others = approved.get((record.registry, record.repository), ())

@@ -35,30 +35,23 @@ def risk(
         gates: as they judge it.
         waived: findings that do not count, by the report's identifier, by severity.
     """
-    points = sum(_GATE.get(gate.value, 0) for gate in gates)
-    points += _signature_points(evidence) + _vulnerability_points(evidence, waived)
-    weights = next((each for each in evidence if each.kind is EvidenceKind.WEIGHTS), None)
-    if weights is None or weights.state != FIXED:
-        points += _WEIGHTS_NOT_FIXED
-    return min(points, HIGHEST)
-
-
-def _signature_points(evidence: Iterable[EvidenceRecord]) -> int:
+    points = 0
+    for gate in gates:
+        points += _GATE.get(gate.value, 0)
+    signature, weights, worst = _NOT_VERIFIED, _WEIGHTS_NOT_FIXED, -1
     for record in evidence:
-        if record.kind is EvidenceKind.SIGNATURE:
-            return _SIGNATURE.get(record.state, _NOT_VERIFIED)
-    return _NOT_VERIFIED
+        kind = record.kind
+        if kind is EvidenceKind.SIGNATURE:
+            signature = _SIGNATURE.get(record.state, _NOT_VERIFIED)
+        elif kind is EvidenceKind.WEIGHTS and record.state == FIXED:
+            weights = 0
+        elif kind is EvidenceKind.VULNERABILITIES and record.state == READ:
+            worst = max(worst, _report_points(record, waived.get(record.id, {})))
+    return min(points + signature + weights + (_NO_REPORT if worst < 0 else worst), HIGHEST)
 
 
-def _vulnerability_points(
-    evidence: Iterable[EvidenceRecord], waived: Mapping[str, Mapping[str, int]]
-) -> int:
-    worst = -1
-    for record in evidence:
-        if record.kind is not EvidenceKind.VULNERABILITIES or record.state != READ:
-            continue
-        counts, without = record.payload.get("counts", {}), waived.get(record.id, {})
-        critical = counts.get("critical", 0) - without.get("critical", 0)
-        high = counts.get("high", 0) - without.get("high", 0)
-        worst = max(worst, min(_A_CRITICAL * critical, _MOST_CRITICAL) + min(_A_HIGH * high, _MOST_HIGH))
-    return _NO_REPORT if worst < 0 else worst
+def _report_points(report: EvidenceRecord, waived: Mapping[str, int]) -> int:
+    counts: Mapping[str, int] = report.payload.get("counts", {})
+    critical = counts.get("critical", 0) - waived.get("critical", 0)
+    high = counts.get("high", 0) - waived.get("high", 0)
+    return min(_A_CRITICAL * critical, _MOST_CRITICAL) + min(_A_HIGH * high, _MOST_HIGH)

@@ -55,7 +55,8 @@ async def submit(
     known = await transaction.fetch_one("SELECT 1 FROM candidate WHERE digest = ?", (facts.digest,))
     if known is None:
         await transaction.execute(
-            "INSERT INTO candidate (digest, registry, host, repository, evidence_hash) VALUES (?, ?, ?, ?, '')",
+            "INSERT INTO candidate (digest, registry, host, repository, evidence_hash, summaries)"
+            " VALUES (?, ?, ?, ?, '', '[]')",
             (facts.digest, facts.registry, facts.host, facts.repository),
         )
         await _refresh(transaction, facts.digest, at)
@@ -91,9 +92,10 @@ async def record_evidence(
     Raises:
         StoreError: of its kind.
     """
-    if not await evidence_store.record_collected(transaction, facts.digest, records):
-        return False
+    changed = await evidence_store.record_collected(transaction, facts.digest, records)
     new_hash = await _refresh(transaction, facts.digest, at)
+    if not changed:
+        return False
     await ledger.append(
         transaction, at=at, actor=actor, action="evidence.collect", object=facts.reference, outcome="done",
         detail={"evidence_hash": new_hash, "found": [f"{each.kind.value}: {each.summary}" for each in records]},
@@ -342,19 +344,22 @@ async def _insert_decision(
 
 
 async def _refresh(transaction: Transaction, digest: str, at: datetime) -> str:
-    """Bring a candidate's evidence hash up to date, and keep what it stands for."""
-    stored = await evidence_store.in_force(transaction, digest)
+    """Bring a candidate's evidence hash and summaries up to date, and keep what the hash stands for."""
+    stored = await evidence_store.summaries_of(transaction, digest)
     granted = await transaction.fetch_all("SELECT id FROM waiver WHERE digest = ? ORDER BY seq", (digest,))
     granted_ids: list[str] = [row["id"] for row in granted]
-    new_hash = evidence_hash(digest, [each.content_hash for each in stored], granted_ids)
+    new_hash = evidence_hash(digest, stored, granted_ids)
     await transaction.execute(
         "INSERT INTO evidence_set (hash, digest, evidence, waivers, at) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (hash) DO NOTHING",
         (
-            new_hash, digest, canonical_json([each.id for each in stored]).decode(),
+            new_hash, digest, canonical_json([each.id for each in stored.values()]).decode(),
             canonical_json(granted_ids).decode(), timestamp(at),
         ),
     )  # fmt: skip
-    await transaction.execute("UPDATE candidate SET evidence_hash = ? WHERE digest = ?", (new_hash, digest))
+    await transaction.execute(
+        "UPDATE candidate SET evidence_hash = ?, summaries = ? WHERE digest = ?",
+        (new_hash, evidence_store.encode_summaries(stored.values()), digest),
+    )
     return new_hash
 

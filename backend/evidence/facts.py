@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
+class ImageFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An image of the library, as gates, risk and comparisons see it.
 
     Attributes:

@@ -6,7 +6,7 @@ An expression is kept as a small tree of JSON, so that judging it needs no parse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
@@ -106,28 +106,30 @@ def refused_names(tree: Tree, allow: Sequence[str], deny: Sequence[str]) -> tupl
         allow, deny: SPDX identifiers, `*` and `?` as in file names, letter case ignored (SPDX 2.3, annex D.2).
     """
     allowed, denied = tuple(allow), tuple(deny)
-
-    def acceptable(name: str) -> bool:
-        return (not allowed or _matches(name, allowed)) and not _matches(name, denied)
-
-    return tuple(sorted(set(_refused(tree, acceptable))))
-
-
-def _refused(tree: Tree, acceptable: Callable[[str], bool]) -> list[str]:
     if isinstance(tree, str):
-        return [] if acceptable(tree) else [tree]
-    parts = [_refused(operand, acceptable) for operand in tree[1:]]
+        return () if _is_acceptable(tree, allowed, denied) else (tree,)
+    return tuple(sorted(set(_refused(tree, allowed, denied))))
+
+
+def _refused(tree: Tree, allow: tuple[str, ...], deny: tuple[str, ...]) -> list[str]:
+    if isinstance(tree, str):
+        return [] if _is_acceptable(tree, allow, deny) else [tree]
+    parts = [_refused(operand, allow, deny) for operand in tree[1:]]
     if tree[0] == "OR" and any(not part for part in parts):
         return []
     return [name for part in parts for name in part]
 
 
 @lru_cache(maxsize=65_536)
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+def _is_acceptable(name: str, allow: tuple[str, ...], deny: tuple[str, ...]) -> bool:
     whole = name.casefold()
     base = whole.partition(" with ")[0]
-    folded = [pattern.casefold() for pattern in patterns]
-    return any(fnmatchcase(whole, pattern) or fnmatchcase(base, pattern) for pattern in folded)
+
+    def listed(patterns: tuple[str, ...]) -> bool:
+        folded = [pattern.casefold() for pattern in patterns]
+        return any(fnmatchcase(whole, pattern) or fnmatchcase(base, pattern) for pattern in folded)
+
+    return (not allow or listed(allow)) and not listed(deny)
 
 
 def _tree(parsed: Any) -> Tree:

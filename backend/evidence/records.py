@@ -55,7 +55,7 @@ NONE: Final = "none"
 _SEVERITY_RANK: Final = {severity.value: rank for rank, severity in enumerate(Severity)}
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A vulnerability of a package. Empty text: the report does not tell. `purl` by the package-url specification."""
 
     id: str
@@ -72,7 +72,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return self.id, self.purl or f"{self.package}@{self.version}"
 
 
-class Package(msgspec.Struct, frozen=True, kw_only=True):
+class Package(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A package of an SBOM; `licence` is an SPDX expression, or the text as found where it is none."""
 
     name: str
@@ -81,7 +81,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     licence: str = ""
 
 
-class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
+class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A piece of evidence on one digest.
 
     Attributes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from backend.core.canonical import canonical_json
+from backend.core.errors import StoreDamagedError
 from backend.core.ports import instant, timestamp
 from backend.evidence.records import UNCHECKED, EvidenceKind, EvidenceRecord, Finding, Origin, Package, content_hash
 from backend.store.connection import SqlValue, Transaction
@@ -18,6 +19,7 @@ _COLUMNS: Final = (
     "id, digest, kind, origin, state, summary, source, asserted_by, key, measured_at, collected_at, database_at,"
     " payload"
 )
+_SUMMARIES: Final = msgspec.json.Decoder(tuple[EvidenceRecord, ...])
 _PAYLOAD: Final = msgspec.json.Decoder(dict[str, object])
 
 
@@ -102,45 +104,38 @@ async def of_digest(reader: Reader, digest: str) -> list[EvidenceRecord]:
     ]
 
 
-async def of_digests(reader: Reader, digests: Iterable[str]) -> dict[str, list[EvidenceRecord]]:
-    """The evidence in force on some digests, without findings and packages; digests without any are absent."""
+async def summaries_of(reader: Reader, digest: str) -> dict[str, EvidenceRecord]:
+    """All evidence in force on a digest by content hash, in the order of recording, without findings and packages."""
     rows = await reader.fetch_all(
-        f"SELECT {_COLUMNS} FROM evidence WHERE superseded_at IS NULL"  # noqa: S608 - the columns are a constant of this module
-        " AND digest IN (SELECT value FROM json_each(?)) ORDER BY rowid",
-        (canonical_json(list(digests)).decode(),),
-    )
-    return {digest: read_rows(found) for digest, found in _by_digest(rows).items()}
-
-
-async def rows_in_force(reader: Reader) -> dict[str, list[sqlite3.Row]]:
-    """All evidence in force, by digest, to be read with `read_rows` where it is needed."""
-    return _by_digest(
-        await reader.fetch_all(
-            f"SELECT {_COLUMNS} FROM evidence WHERE superseded_at IS NULL"  # noqa: S608 - the columns are a constant of this module
-        )
-    )
-
-
-def read_rows(rows: Iterable[sqlite3.Row]) -> list[EvidenceRecord]:
-    """Evidence out of rows, without findings and packages."""
-    return [_record(row, (), ()) for row in rows]
-
-
-def _by_digest(rows: Iterable[sqlite3.Row]) -> dict[str, list[sqlite3.Row]]:
-    found: dict[str, list[sqlite3.Row]] = {}
-    for row in rows:
-        found.setdefault(row["digest"], []).append(row)
-    return found
-
-
-async def in_force(reader: Reader, digest: str) -> list[StoredEvidence]:
-    """Identity and summary of each piece of evidence in force on a digest."""
-    rows = await reader.fetch_all(
-        "SELECT id, kind, origin, state, summary, asserted_by, content_hash FROM evidence"
-        " WHERE digest = ? AND superseded_at IS NULL ORDER BY rowid",
+        f"SELECT {_COLUMNS}, content_hash FROM evidence WHERE digest = ?"  # noqa: S608 - the columns are a constant of this module
+        " AND superseded_at IS NULL ORDER BY rowid",
         (digest,),
     )
-    return [StoredEvidence(**dict(row)) for row in rows]
+    return {row["content_hash"]: _record(row[:-1], (), ()) for row in rows}
+
+
+def encode_summaries(records: Iterable[EvidenceRecord]) -> str:
+    """What gates look at of some evidence, as JSON, to be kept beside its image and read at once."""
+    bare = [
+        msgspec.structs.replace(record, findings=(), packages=())
+        for record in records
+        if record.kind is not EvidenceKind.SBOM
+    ]
+    return msgspec.json.encode(bare).decode()
+
+
+def decode_summaries(text: str) -> tuple[EvidenceRecord, ...]:
+    """What `encode_summaries` wrote.
+
+    Raises:
+        StoreDamagedError: it is something else.
+    """
+    try:
+        return _SUMMARIES.decode(text)
+    except msgspec.DecodeError as error:
+        raise StoreDamagedError(
+            "evidence of a candidate", f"the database holds no summaries there ({error})", "restore a backup"
+        ) from error
 
 
 async def by_ids(reader: Reader, ids: Iterable[str]) -> dict[str, StoredEvidence]:
@@ -190,6 +185,8 @@ def _slot_of(row: sqlite3.Row) -> _Slot:
 async def _replace(
     transaction: Transaction, digest: str, records: Sequence[EvidenceRecord], slots: set[_Slot]
 ) -> bool:
+    if not records:
+        return False
     rows = await transaction.fetch_all(
         "SELECT id, kind, origin, asserted_by, state, content_hash FROM evidence"
         " WHERE digest = ? AND superseded_at IS NULL",
@@ -208,48 +205,58 @@ async def _replace(
     same = {row["content_hash"]: row["id"] for row in known if row["content_hash"] in wanted}
     gone = [row["id"] for row in known if row["id"] not in kept and row["content_hash"] not in wanted]
     new = {content: record for content, record in wanted.items() if content not in same}
-    at = timestamp(max(record.collected_at for record in records)) if records else ""
-    if gone and at:
+    at = timestamp(max(record.collected_at for record in records))
+    if gone:
         await transaction.execute_many("UPDATE evidence SET superseded_at = ? WHERE id = ?", [(at, i) for i in gone])
-    await transaction.execute_many(
-        "UPDATE evidence SET collected_at = ? WHERE id = ?",
-        [(timestamp(wanted[content].collected_at), id_) for content, id_ in same.items()],
-    )
-    for content, record in new.items():
-        await _insert(transaction, record, content)
+    if same:
+        await transaction.execute_many(
+            "UPDATE evidence SET collected_at = ? WHERE id = ?",
+            [(timestamp(wanted[content].collected_at), id_) for content, id_ in same.items()],
+        )
+    await _insert(transaction, new)
     return bool(gone or new)
 
 
-async def _insert(transaction: Transaction, record: EvidenceRecord, content: str) -> None:
-    collected = timestamp(record.collected_at)
-    await transaction.execute(
-        "INSERT INTO evidence (id, digest, kind, origin, state, summary, source, asserted_by, key, measured_at,"
-        " recorded_at, collected_at, database_at, payload, content_hash)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+async def _insert(transaction: Transaction, records: Mapping[str, EvidenceRecord]) -> None:
+    rows = [
         (
             record.id, record.digest, record.kind.value, record.origin.value, record.state, record.summary,
-            record.source, record.asserted_by, record.key, _time(record.measured_at), collected, collected,
-            _time(record.database_at), canonical_json(record.payload).decode(), content,
-        ),
-    )  # fmt: skip
-    await transaction.execute_many(
-        "INSERT INTO evidence_finding (evidence, position, id, severity, package, version, fixed, title, purl)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (record.id, position, f.id, f.severity, f.package, f.version, f.fixed, f.title, f.purl)
-            for position, f in enumerate(record.findings)
-        ],
-    )
-    await transaction.execute_many(
-        "INSERT INTO evidence_package (evidence, position, name, version, purl, licence) VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (record.id, position, package.name, package.version, package.purl, package.licence)
-            for position, package in enumerate(record.packages)
-        ],
-    )
+            record.source, record.asserted_by, record.key, _time(record.measured_at), timestamp(record.collected_at),
+            timestamp(record.collected_at), _time(record.database_at), canonical_json(record.payload).decode(), content,
+        )
+        for content, record in records.items()
+    ]  # fmt: skip
+    findings = [
+        (record.id, position, f.id, f.severity, f.package, f.version, f.fixed, f.title, f.purl)
+        for record in records.values()
+        for position, f in enumerate(record.findings)
+    ]
+    packages = [
+        (record.id, position, package.name, package.version, package.purl, package.licence)
+        for record in records.values()
+        for position, package in enumerate(record.packages)
+    ]
+    if rows:
+        await transaction.execute_many(
+            "INSERT INTO evidence (id, digest, kind, origin, state, summary, source, asserted_by, key, measured_at,"
+            " recorded_at, collected_at, database_at, payload, content_hash)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+    if findings:
+        await transaction.execute_many(
+            "INSERT INTO evidence_finding (evidence, position, id, severity, package, version, fixed, title, purl)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            findings,
+        )
+    if packages:
+        await transaction.execute_many(
+            "INSERT INTO evidence_package (evidence, position, name, version, purl, licence) VALUES (?, ?, ?, ?, ?, ?)",
+            packages,
+        )
 
 
-def _record(row: sqlite3.Row, findings: tuple[Finding, ...], packages: tuple[Package, ...]) -> EvidenceRecord:
+def _record(row: Sequence[Any], findings: tuple[Finding, ...], packages: tuple[Package, ...]) -> EvidenceRecord:
     (
         id_, digest, kind, origin, state, summary, source, asserted_by, key, measured, collected, database, payload,
     ) = row  # fmt: skip

@@ -107,7 +107,9 @@ def envelope(payload: bytes, *keys: KeyPair, keyid: str = "") -> dict[str, Any]:
     return {
         "payloadType": IN_TOTO,
         "payload": base64.b64encode(payload).decode(),
-        "signatures": [{"keyid": keyid, "sig": key.sign(pre_authentication_encoding(IN_TOTO, payload))} for key in keys],
+        "signatures": [
+            {"keyid": keyid, "sig": key.sign(pre_authentication_encoding(IN_TOTO, payload))} for key in keys
+        ],
     }
 
 
@@ -340,7 +342,10 @@ class Attachments:
             self.layer(data, media_type),
             artifact_type=media_type,
             subject=subject,
-            annotations={"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": predicate},
+            annotations={
+                "dev.sigstore.bundle.content": "dsse-envelope",
+                "dev.sigstore.bundle.predicateType": predicate,
+            },
         )
 
     async def resolve(self, repository: str, reference: str) -> Descriptor:

@@ -48,7 +48,8 @@ def test_enough_different_people_approve() -> None:
 
 
 @pytest.mark.parametrize(
-    "again", ["mira", "MIRA", "mira@corp.example", "CORP\\mira", "oidc:mira", "https://login.example#mira", "Ｍira", " mira"]
+    "again",
+    ["mira", "MIRA", "mira@corp.example", "CORP\\mira", "oidc:mira", "https://login.example#mira", "Ｍira", " mira"],
 )
 def test_the_same_person_counts_once_however_they_are_written(again: str) -> None:
     assert stand(decision(1, actor="mira"), decision(2, actor=again)).state is ImageState.CANDIDATE

@@ -126,7 +126,8 @@ def test_the_sentence_tells_counts_limits_and_ages(signed_policy: Policy) -> Non
 
 
 @pytest.mark.parametrize(
-    ("days", "database", "value"), [(3, 1, EvidenceValue.PASS), (7, None, EvidenceValue.PASS), (8, 2, EvidenceValue.STALE)]
+    ("days", "database", "value"),
+    [(3, 1, EvidenceValue.PASS), (7, None, EvidenceValue.PASS), (8, 2, EvidenceValue.STALE)],
 )
 def test_a_report_passes_until_it_is_too_old(
     signed_policy: Policy, days: int, database: int | None, value: EvidenceValue

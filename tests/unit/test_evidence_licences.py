@@ -80,7 +80,8 @@ def test_allowing_more_never_refuses_more(text: str, allow: set[str]) -> None:
 
 
 words = st.lists(
-    st.sampled_from(["(", ")", "AND", "OR", "WITH", "MIT", "+", "Foo", "GPL-2.0+", "Classpath-exception-2.0"]), max_size=9
+    st.sampled_from(["(", ")", "AND", "OR", "WITH", "MIT", "+", "Foo", "GPL-2.0+", "Classpath-exception-2.0"]),
+    max_size=9,
 )
 
 

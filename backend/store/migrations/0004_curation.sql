@@ -6,7 +6,9 @@ CREATE TABLE candidate (
     host          TEXT NOT NULL,
     repository    TEXT NOT NULL,
     -- Over the evidence in force and the waivers; what a decision binds to.
-    evidence_hash TEXT NOT NULL
+    evidence_hash TEXT NOT NULL,
+    -- What gates look at of the evidence in force, as JSON: the queue reads thousands of these at once.
+    summaries     TEXT NOT NULL
 ) STRICT;
 
 CREATE INDEX candidate_by_repository ON candidate (registry, repository);
