@@ -77,8 +77,9 @@ async def _decide(configuration: LoadedConfiguration, database: Path | None, red
         await person.close()
 
 
-def _order(candidate: CandidateView) -> tuple[bool, str]:
-    return candidate.type != "chat", candidate.name
+def _order(candidate: CandidateView) -> tuple[bool, bool, str]:
+    """What a newcomer can deploy first: containers that serve a chat model by themselves."""
+    return candidate.framework != "nim", candidate.type != "chat", candidate.name
 
 
 async def _approve(yard: Yard, candidate: CandidateView, reason: str) -> None:

@@ -122,7 +122,7 @@ class Library:
         return int(pynvml.NVML_SUCCESS)
 
     def _nvmlErrorString(self, code: int) -> bytes:  # noqa: N802 - named after the C function
-        return str(pynvml.NVMLError(code)).encode()
+        return str(pynvml.NVMLError._errcode_to_string.get(code, f"unknown error {code}")).encode()
 
     def _nvmlSystemGetDriverVersion(self, buffer: Any, size: Any) -> int:  # noqa: N802 - named after the C function
         return self._text(buffer, b"580.95.05")

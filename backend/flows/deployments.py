@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.access.endpoints import endpoints
 from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.resources import (
     CLUSTER_SERVING_RUNTIMES,
@@ -66,7 +67,7 @@ class DeploymentsFlow:
             events = await client.events_of(namespace, name, kind="InferenceService")
         except AccessDeniedError:
             events = ()
-        return detail_view(row, case, manifest, events)
+        return detail_view(row, case, manifest, events, endpoints(case.service, row.mode))
 
     async def runtimes(self) -> list[RuntimeView]:
         """ServingRuntimes and ClusterServingRuntimes, and who uses them."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.objects import Condition, Event, Pod, condition_of, parsed_time
 from backend.core.views import (
     ConditionView,
@@ -20,11 +19,10 @@ from backend.serving.display import display_yaml
 from backend.serving.pods import newest_first, pod_view
 from backend.serving.verdict import Case
 
-_PRIVATE_LABEL = "networking.kserve.io/visibility"
-
 
 def detail_view(
-    row: ServiceView, case: Case, manifest: Mapping[str, Any], events: Iterable[Event] = ()
+    row: ServiceView, case: Case, manifest: Mapping[str, Any], events: Iterable[Event] = (),
+    endpoints: Iterable[EndpointView] = (),
 ) -> ServiceDetailView:
     """Everything about one service.
 
@@ -32,6 +30,7 @@ def detail_view(
         row: its row.
         manifest: the object as the API gives it, with all fields.
         events: on the service itself, beside those on its pods.
+        endpoints: where it is reached.
     """
     on_pods = [event for listed in case.events.values() for event in listed]
     conditions = (case.service.status.conditions if case.service.status else None) or ()
@@ -41,7 +40,7 @@ def detail_view(
         pods=tuple(pod_view(pod, case.events_of(pod)) for pod in newest_first(case.pods)),
         events=event_views([*events, *on_pods]),
         timeline=timeline(case.newest, case.events),
-        endpoints=endpoints(case.service),
+        endpoints=tuple(endpoints),
         manifest=display_yaml(manifest),
     )
 
@@ -97,31 +96,6 @@ def cold_start(pods: Iterable[Pod]) -> timedelta | None:
         if created is not None and ready is not None and not restarted and ready >= created:
             return ready - created
     return None
-
-
-def endpoints(service: InferenceService) -> tuple[EndpointView, ...]:
-    """Addresses inside and outside the cluster, as KServe tells them."""
-    status = service.status
-    if status is None:
-        return ()
-    views: list[EndpointView] = []
-    inside = status.address.url if status.address else ""
-    if inside:
-        views.append(EndpointView(scope="inside", protocol="http", url=inside))
-    private = service.metadata.label(_PRIVATE_LABEL) == "cluster-local"
-    if status.url:
-        # The status looks public even then; the label is what decides.
-        note = "labelled cluster-local: not reachable from outside" if private else ""
-        views.append(
-            EndpointView(
-                scope="inside" if private else "outside", protocol=status.url.partition(":")[0], url=status.url,
-                note=note,
-            )
-        )
-    predictor = (status.components or {}).get("predictor")
-    if predictor is not None and predictor.grpc_url:
-        views.append(EndpointView(scope="inside", protocol="grpc", url=predictor.grpc_url))
-    return tuple(views)
 
 
 def _since(pod: Pod, type_: str) -> datetime | None:

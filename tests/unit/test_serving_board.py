@@ -10,7 +10,7 @@ import pytest
 from backend.core.views import Verdict
 from backend.serving import board as board_module
 from backend.serving.board import Approval, Changes, ServiceBoard
-from backend.serving.detail import cold_start, detail_view, endpoints, timeline
+from backend.serving.detail import cold_start, detail_view, timeline
 from backend.serving.digests import digest_of, running_digests
 from backend.serving.runtimes import find_runtime, runtime_views
 from backend.serving.verdict import Case, Judgement, judge_case
@@ -239,12 +239,3 @@ def test_the_detail_holds_what_explains_the_verdict() -> None:
     assert {told.type for told in detail.conditions} == {"PredictorReady", "Ready"}
     assert "managedFields" not in detail.manifest
     assert "uid: u" in detail.manifest
-
-
-def test_a_private_service_is_told_as_such_though_its_address_looks_public() -> None:
-    private = service(ready="True", labels={"networking.kserve.io/visibility": "cluster-local"})
-    (endpoint,) = endpoints(private)
-    assert endpoint.scope == "inside"
-    assert "not reachable" in endpoint.note
-    (public,) = endpoints(service(ready="True"))
-    assert public.scope == "outside"
