@@ -223,7 +223,7 @@ class ModelyardApp(App[None], inherit_bindings=False):
         try:
             return themes.load(wanted, self.settings.theme_folder), ""
         except ConfigurationError as error:
-            return themes.load(suited), f"theme {wanted}: {error.why}; the theme {suited} is shown instead"
+            return themes.load(suited), f"theme {suited} is shown instead of {wanted}: {error.why}"
 
     def _use(self, data: themes.ThemeData) -> None:
         self.palette = Palette(data.roles)

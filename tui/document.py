@@ -14,6 +14,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 from backend.core.text import ELLIPSIS, sanitise
 
+_LEAST_RIGHT: Final = 14
 _WORD: Final = re.compile(r"\s*\S+\s*|\s+")
 
 
@@ -94,6 +95,26 @@ def fit(line: Line, width: int) -> Line:
     return tuple(result)
 
 
+def fit_end(line: Line, width: int) -> Line:
+    """The line in at most `width` cells, an ellipsis at its start where something is missing."""
+    if cells(line) <= width:
+        return line
+    result: list[Span] = []
+    left = width - 1
+    for span in reversed(line):
+        size = cell_len(span.text)
+        if size > left:
+            # Cut by characters from the end; a wide character that does not fit leaves its cell blank.
+            kept = span.text
+            while kept and cell_len(kept) > left:
+                kept = kept[1:]
+            result.append(Span(kept, span.role))
+            break
+        result.append(span)
+        left -= size
+    return (Span(ELLIPSIS, "faint"), *reversed(result)) if width > 0 else EMPTY
+
+
 def pad(line: Line, width: int, *, right: bool = False) -> Line:
     """The line in exactly `width` cells, its text at the left or the right."""
     line = fit(line, width)
@@ -109,7 +130,7 @@ def ends(left: Line, right: Line, width: int, fill: Span | None = None) -> Line:
     filler = fill or Span(" ")
     room = width - cells(left)
     if right and room < cells(right) + 2:
-        right = fit(right, max(0, room - 2)) if room > 8 else EMPTY
+        right = fit(right, room - 2) if room > _LEAST_RIGHT else EMPTY
     left = fit(left, width)
     missing = width - cells(left) - cells(right)
     return (*left, Span(filler.text * max(0, missing), filler.role), *right)

@@ -122,7 +122,12 @@ class Feed:
         self.want(PartName.LIBRARY)
         self.spawn(self._start(yard), "connecting")
         async for event in self._subscription:
-            self._take(event)
+            try:
+                self._take(event)
+            except Exception as error:
+                _LOG.exception("an event could not be taken in: %r", event)
+                self.model.problem = Problem.of(error, "taking in what changed")
+                self.mark(PartName.STATUS)
 
     async def _start(self, yard: ScreenYard) -> None:
         try:
@@ -182,8 +187,10 @@ class Feed:
                 model.status = yard.status()
                 self.mark(part)
                 return
-        except ModelyardError as error:
-            getattr(model, part.value).problem = Problem.of(error)
+        except Exception as error:
+            if not isinstance(error, ModelyardError):
+                _LOG.exception("reading %s failed", part)
+            getattr(model, part.value).problem = Problem.of(error, f"reading {part}")
         else:
             target.problem = None
             target.read_at = model.as_of = self._clock.now()

@@ -26,6 +26,8 @@ class Column(Generic[Item]):
         right: text stands at the right, for numbers.
         sort: what the column sorts by; None: it cannot be sorted by.
         tight: only one blank cell follows.
+        keep_end: a text that is cut loses its start: the end of an image's name tells more.
+        shown_from: cells that the row must have for it to be shown at all.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Column(Generic[Item]):
     right: bool = False
     sort: Callable[[Item], object] | None = None
     tight: bool = False
+    keep_end: bool = False
+    shown_from: int = 0
 
     @property
     def most(self) -> int:
@@ -57,14 +61,16 @@ def fit_columns(columns: Sequence[Column[Item]], needed: Sequence[int], width: i
         needed: cells that the contents of each column would take.
         width: cells of the whole row, gaps included.
     """
-    order = sorted(range(len(columns)), key=lambda index: (columns[index].priority, index))
+    allowed = [index for index, column in enumerate(columns) if column.shown_from <= width]
+    order = sorted(allowed, key=lambda index: (columns[index].priority, index))
     shown: list[int] = []
     used = 0
     for index in order:
         column = columns[index]
         cost = column.minimum + (column.gap if shown else 0)
         if used + cost > width and shown:
-            continue
+            # Nothing that matters less is shown in place of what matters more.
+            break
         shown.append(index)
         used += cost
     widths = {index: min(columns[index].minimum, width) for index in shown}

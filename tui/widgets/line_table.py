@@ -7,7 +7,7 @@ from typing import Any, Generic
 
 from textual.message import Message
 
-from tui.document import EMPTY, Line, Span, cells, pad, wrap
+from tui.document import EMPTY, Line, Span, cells, fit_end, pad, wrap
 from tui.widgets.columns import Column, Item, fit_columns
 from tui.widgets.line_scroll import LineScroll
 
@@ -167,7 +167,8 @@ class LineTable(LineScroll, Generic[Item]):
         fitted = self._layout(width)
         for position, (at, size) in enumerate(fitted):
             column = self.columns[at]
-            parts.extend(pad(column.cell(item), size, right=column.right))
+            cell = column.cell(item)
+            parts.extend(pad(fit_end(cell, size) if column.keep_end else cell, size, right=column.right))
             if position < len(fitted) - 1:
                 parts.append(Span(" " * column.gap))
         return tuple(parts)

@@ -56,8 +56,6 @@ def heading(number: str, title: str, left: Line, right: Line, focused: bool, wid
     note = (*_whole_parts(left, width - cells(start) - 4), Span(" ")) if left else EMPTY
     head = fit((*start, *note), max(0, width - 2))
     tail = (Span(" "), *right, Span(" "), Span("━" if focused else "─", rule)) if right else EMPTY
-    if cells(head) + cells(tail) + 1 > width:
-        tail = EMPTY
     return ends(head, tail, width, Span("━" if focused else "─", rule))
 
 

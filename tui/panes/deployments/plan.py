@@ -47,7 +47,7 @@ class PlanPage(DetailPage):
         verb = "ROLLBACK" if self._snapshots else "PLAN"
         right = text("nothing was changed yet", "muted")
         if self._snapshots:
-            right = text(f"snapshot {self._at + 1} of {len(self._snapshots)}   [ older  ] newer", "muted")
+            right = text(f"snapshot {self._at + 1} of {len(self._snapshots)}  [ ] others", "muted")
         return "", f"{verb} {self.plan.namespace}/{self.plan.name}", plan_tally(self.plan), right
 
     def sections(self) -> Sequence[Section]:

@@ -104,7 +104,8 @@ def candidate_columns(now: Callable[[], datetime], *, narrow: bool = False) -> t
     """The columns of candidates; `narrow` is for the overview."""
     common = [
         Column(key="mark", title="", cell=mark_cell, minimum=1, tight=True),
-        Column(key="name", title="IMAGE", cell=name_cell if narrow else full_name_cell, minimum=18 if narrow else 28,
+        Column(key="name", title="IMAGE", cell=name_cell if narrow else full_name_cell,
+               minimum=18 if narrow else 30, keep_end=True,
                maximum=34 if narrow else 64, flex=1, sort=lambda candidate: candidate.name),
         Column(key="gates", title="GATES", cell=gates_cell, minimum=14 if narrow else 24, maximum=34, priority=2,
                sort=lambda candidate: sum(gate.value is not EvidenceValue.PASS for gate in candidate.gates)),
@@ -116,9 +117,10 @@ def candidate_columns(now: Callable[[], datetime], *, narrow: bool = False) -> t
             Column(key="risk", title="RISK", cell=risk_cell, minimum=4, right=True, priority=3,
                    sort=lambda candidate: -candidate.risk),
             Column(key="type", title="TYPE", cell=lambda candidate: text(candidate.type, "muted"), minimum=6,
-                   maximum=10, priority=5, sort=lambda candidate: candidate.type),
+                   maximum=10, priority=5, shown_from=90, sort=lambda candidate: candidate.type),
             Column(key="by", title="SUBMITTED BY", cell=lambda candidate: text(candidate.submitted_by, "muted"),
-                   minimum=8, maximum=16, priority=6, sort=lambda candidate: candidate.submitted_by),
+                   minimum=12, maximum=16, priority=6, shown_from=110,
+                   sort=lambda candidate: candidate.submitted_by),
         ]
     common.append(
         Column(key="age", title="AGE", cell=lambda candidate: text(fmt.age(candidate.submitted_at, now()), "muted"),

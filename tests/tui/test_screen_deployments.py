@@ -1,0 +1,223 @@
+"""Plans, deploys, rollbacks, stops and deletions by key and dialog."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.core.errors import AdmissionError, UnreachableError
+from backend.core.views import Verdict
+from tests.fakes import screen_data as data
+from tests.fakes.screen_pilot import Desk, desk
+from tests.fakes.screen_yard import FakeYard
+
+APPROVED = data.candidates()[-1]
+
+
+async def _plan(table: Desk) -> None:
+    """By the keys of an approver: the queue, the approved image, D, a name, Enter."""
+    await table.press("2", "G")
+    await table.sees("approved")
+    await table.press("D")
+    await table.sees("Service name")
+    await table.type("new-chat")
+    await table.press("enter")
+    await table.sees("PLAN llm-prod/new-chat")
+
+
+async def test_deploying_goes_through_a_plan_to_the_service() -> None:
+    async with desk() as table:
+        await _plan(table)
+        assert table.yard.called("draft") == [(APPROVED.reference, "new-chat", "llm-prod")]
+        assert not table.yard.called("apply")
+        await table.sees("+       - --max-model-len=8192", "-       - --max-model-len=131072")
+        await table.press("D")
+        await table.sees("Apply llm-prod/new-chat?", "Type new-chat to confirm")
+        await table.type("new-chat")
+        await table.press("enter")
+        await table.until(lambda: table.yard.called("apply"))
+        await table.sees("3 llm-prod/new-chat", "STARTING", "pulling the image")
+        await table.press("l")
+        await table.sees("LOG llm-prod/new-chat")
+
+
+async def test_nothing_is_applied_unless_the_name_is_typed() -> None:
+    async with desk() as table:
+        await _plan(table)
+        await table.press("D")
+        await table.sees("Type new-chat to confirm")
+        await table.type("new-cat")
+        await table.press("enter")
+        await table.sees("type new-chat to confirm")
+        await table.press("escape")
+        assert not table.yard.called("apply")
+        await table.sees("PLAN llm-prod/new-chat")
+
+
+async def test_with_confirm_dialog_cancel_has_the_focus() -> None:
+    async with desk(confirm="dialog") as table:
+        await _plan(table)
+        await table.press("D")
+        await table.sees("▸ Cancel ◂")
+        await table.press("enter")
+        await table.sees_not("Cancel")
+        assert not table.yard.called("apply")
+        await table.press("D")
+        await table.sees("▸ Cancel ◂")
+        await table.press("right", "enter")
+        await table.until(lambda: table.yard.called("apply"))
+
+
+async def test_a_plan_with_refusals_is_not_applied() -> None:
+    yard = FakeYard()
+    yard.plan_refusals = ("the image was revoked by mira",)
+    async with desk(yard) as table:
+        await _plan(table)
+        await table.sees("May not be applied", "✗ the image was revoked by mira")
+        await table.press("D")
+        await table.sees("it may not be applied")
+        assert not table.app.screen.is_modal
+
+
+async def test_what_admission_refuses_is_told_in_the_dialog() -> None:
+    error = AdmissionError("apply of llm-prod/new-chat", "policy curated-images: digest is not approved",
+                           "approve the image first")
+    async with desk(FakeYard(errors={"apply": error}), size=(100, 40)) as table:
+        await _plan(table)
+        await table.press("D")
+        await table.sees("Type new-chat")
+        await table.type("new-chat")
+        await table.press("enter")
+        await table.sees("digest is not approved", "approve the image first")
+
+
+async def test_a_bad_name_is_refused_before_anything_is_asked() -> None:
+    async with desk() as table:
+        await table.press("2", "G", "D")
+        await table.sees("Service name")
+        await table.type("9_Bad")
+        await table.press("enter")
+        await table.sees("lower-case letters, digits and hyphens")
+        assert not table.yard.called("draft")
+
+
+async def test_rolling_back_takes_the_last_approved_snapshot_and_shows_the_difference() -> None:
+    async with desk() as table:
+        await table.press("B")
+        await table.sees("ROLLBACK llm-prod/llama-70b", "Type llama-70b to confirm", "1 of 2 replicas missing")
+        assert table.yard.called("rollback_plan") == [("llm-prod", "llama-70b", "r40")]
+        assert "--max-model-len=8192" in table.text()
+        await table.type("llama-70b")
+        await table.press("enter")
+        await table.until(lambda: table.yard.called("apply"))
+        await table.sees("3 llm-prod/llama-70b")
+
+
+async def test_another_snapshot_can_be_chosen() -> None:
+    async with desk() as table:
+        await table.press("B")
+        await table.sees("Type llama-70b")
+        await table.press("escape")
+        await table.sees("snapshot 3 of 3", "image still approved")
+        await table.press("right_square_bracket")
+        await table.sees("snapshot 2 of 3", "no longer approved")
+
+
+@pytest.mark.parametrize(("key", "verb", "question"), [("S", "stop", "Stop"), ("X", "delete", "Delete")])
+async def test_stopping_and_deleting_ask_for_the_name(key: str, verb: str, question: str) -> None:
+    async with desk() as table:
+        await table.press("3")
+        await table.sees("VERDICT")
+        await table.press(key)
+        await table.sees(f"{question} llm-prod/llama-70b?", "16 GPUs become free")
+        await table.type("llama-70b")
+        await table.press("enter")
+        await table.until(lambda: table.yard.called(verb))
+        assert table.yard.called(verb) == [("llm-prod", "llama-70b")]
+
+
+async def test_a_stopped_service_is_started_by_the_same_key() -> None:
+    async with desk() as table:
+        await table.press("3", "G")
+        await table.sees("phi-old")
+        await table.press("S")
+        await table.sees("Start llm-dev/phi-old?")
+        await table.type("phi-old")
+        await table.press("enter")
+        await table.until(lambda: table.yard.called("start"))
+
+
+async def test_scaling_by_command_and_what_is_done_is_logged() -> None:
+    async with desk(size=(160, 45)) as table:
+        await table.press("3")
+        await table.command("scale 4")
+        await table.sees("Scale llm-prod/llama-70b")
+        await table.press("tab")
+        await table.type("llama-70b")
+        await table.press("enter")
+        await table.until(lambda: table.yard.called("scale"))
+        assert table.yard.called("scale") == [("llm-prod", "llama-70b", 4)]
+        await table.press("at")
+        await table.sees("LOG OF COMMANDS", "kubectl -n llm-prod patch inferenceservice llama-70b")
+
+
+async def test_the_service_page_follows_the_cluster() -> None:
+    async with desk() as table:
+        await table.press("3", "enter")
+        await table.sees("verdict  FAILED")
+        table.yard.put_service(data.service("llm-prod", "llama-70b", Verdict.SERVING, gpus=16, since=data.NOW))
+        await table.sees("verdict  SERVING")
+        table.yard.remove_service("prod-eu1/llm-prod/llama-70b")
+        await table.sees("GONE")
+
+
+async def test_logs_are_of_the_pod_that_fails_and_can_be_searched() -> None:
+    async with desk() as table:
+        await table.press("p")
+        await table.sees("PREVIOUS LOG", "max_model_len is too large")
+        assert table.yard.called("logs") == [("llm-prod", "llama-70b-predictor-58cc-x", True)]
+        await table.press("slash")
+        await table.type("shard 7 of")
+        await table.press("enter")
+        await table.sees("loading shard 7 of 30", "1 lines match")
+
+
+async def test_manifest_and_events_open_and_close() -> None:
+    async with desk() as table:
+        await table.press("3", "y")
+        await table.sees("MANIFEST llm-prod/llama-70b", "kind: InferenceService")
+        await table.press("q", "e")
+        await table.sees("EVENTS llm-prod/llama-70b", "Back-off restarting failed container")
+
+
+async def test_a_namespace_and_a_filter_by_command() -> None:
+    async with desk() as table:
+        await table.command("deployments llm-dev /sd")
+        await table.sees("3 DEPLOYMENTS 1 of 41", "llm-dev/sd-turbo")
+
+
+async def test_sorting_goes_through_the_columns() -> None:
+    async with desk(size=(160, 45)) as table:
+        await table.press("3", "s", "s")
+        await table.sees("NAMESPACE/NAME▲")
+        first = table.text().splitlines()[4]
+        assert "llm-dev/" in first
+        await table.press("I")
+        await table.sees("NAMESPACE/NAME▼")
+        assert "llm-search/" in table.text().splitlines()[4]
+
+
+async def test_the_draft_can_be_edited_and_planned_again() -> None:
+    async with desk() as table:
+        await _plan(table)
+        await table.press("e")
+        await table.sees("Deployment file", "name: new-chat")
+        await table.press("f2")
+        await table.until(lambda: len(table.yard.called("plan")) == 2)
+        await table.sees("PLAN llm-prod/new-chat")
+
+
+async def test_a_service_that_cannot_be_read_says_why_on_its_page() -> None:
+    error = UnreachableError("service llm-prod/llama-70b", "the API server does not answer", "look at the network")
+    async with desk(FakeYard(errors={"service": error})) as table:
+        await table.press("3", "enter")
+        await table.sees("Could not be read", "the API server does not answer", "look at the network")
