@@ -314,16 +314,7 @@ async def _insert_decision(
         approvals_needed=policy.approvals,
         expires_at=at + expires if expires is not None else None,
     )
-    await transaction.execute(
-        "INSERT INTO decision (id, digest, reference, verdict, actor, actor_source, at, reason, ticket, evidence_hash,"
-        " policy_hash, approvals_needed, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            decision.id, decision.digest, decision.reference, verdict.value, decision.actor,
-            permit.actor.source.value, timestamp(at), decision.reason, ticket, decision.evidence_hash,
-            decision.policy_hash, decision.approvals_needed,
-            timestamp(decision.expires_at) if decision.expires_at else None,
-        ),
-    )  # fmt: skip
+    await _insert_row(transaction, decision, permit.actor)
     after = standing(
         await decisions_of(transaction, candidate.digest),
         candidate.submissions,
@@ -341,6 +332,19 @@ async def _insert_decision(
         detail=detail,
     )  # fmt: skip
     return decision.view()
+
+
+async def _insert_row(transaction: Transaction, decision: Decision, actor: Actor) -> None:
+    await transaction.execute(
+        "INSERT INTO decision (id, digest, reference, verdict, actor, actor_source, at, reason, ticket, evidence_hash,"
+        " policy_hash, approvals_needed, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            decision.id, decision.digest, decision.reference, decision.verdict.value, decision.actor,
+            actor.source.value, timestamp(decision.at), decision.reason, decision.ticket, decision.evidence_hash,
+            decision.policy_hash, decision.approvals_needed,
+            timestamp(decision.expires_at) if decision.expires_at else None,
+        ),
+    )  # fmt: skip
 
 
 async def _refresh(transaction: Transaction, digest: str, at: datetime) -> str:

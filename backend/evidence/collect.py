@@ -236,7 +236,7 @@ def _signature_record(
         summary=summary,
         payload={
             "signatures": [msgspec.to_builtins(outcome) for outcome in found.outcomes],
-            "failures": found.signature_failures,
+            "failures": [] if verified else found.signature_failures,
             "tried": sorted(key.fingerprint for key in keys),
         },
     )

@@ -187,7 +187,8 @@ def overall(outcomes: Sequence[SignatureOutcome], failures: Sequence[str]) -> tu
     for state in (SignatureState.VERIFIED, SignatureState.INVALID):
         matching = [outcome for outcome in outcomes if outcome.state is state]
         if matching:
-            return state, _with_rest(matching, outcomes, failures)
+            # What else could not be read takes nothing from a signature that holds, and must not make new evidence.
+            return state, _with_rest(matching, outcomes, () if state is SignatureState.VERIFIED else failures)
     if failures:
         return SignatureState.UNCHECKED, f"could not check: {failures[0]}"
     if outcomes:

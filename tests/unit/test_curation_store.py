@@ -418,3 +418,23 @@ async def test_a_policy_is_checked_without_a_submission_and_against_a_draft(yard
 async def test_an_unknown_digest_is_not_found(yard: Curation) -> None:
     with pytest.raises(NotFoundError):
         await view_of(yard)
+
+
+async def test_the_queue_is_read_in_as_many_queries_for_many_candidates_as_for_one(yard: Curation) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.queries = 0
+
+        async def fetch_all(self, sql: str, parameters: Any = ()) -> Any:
+            self.queries += 1
+            return await yard.database.fetch_all(sql, parameters)
+
+    counts = []
+    for number in range(0, 40, 20):
+        for step in range(20):
+            await yard.submit(digest_number(number + step))
+            await yard.collect(report_record(), digest=digest_number(number + step))
+        reader = Counting()
+        await queue.candidates(reader, {}, policy=yard.policy, actor=MIRA, now=NOW)
+        counts.append(reader.queries)
+    assert counts[0] == counts[1]
