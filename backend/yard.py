@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 from backend.config import LoadedConfiguration
-from backend.core.errors import IdentityError, ModelyardError
+from backend.core.errors import IdentityError, ModelyardError, ReadOnlyError, StoreError
 from backend.core.events import EventHub, StatusChanged, Subscription, Topic
 from backend.core.logs import Redactor
 from backend.core.ports import Clock, IdSource, RandomIds, SystemClock
@@ -88,6 +89,7 @@ class Yard:
             read_only: why nothing may be changed, or empty.
         """
         self._foundation = foundation
+        self._read_only = read_only
         lookup = Lookup(foundation)
         plans = Plans(foundation, approvals, lookup)
         self._plans = plans
@@ -113,9 +115,7 @@ class Yard:
         clock = clock or SystemClock()
         settings = configuration.settings
         policy = await asyncio.to_thread(load_policy, settings.policy, settings.role, configuration.folder)
-        database = await Database.open(
-            configuration.database_path(options.database), clock=clock, read_only=options.read_only
-        )
+        database = await _open_database(configuration.database_path(options.database), clock, options)
         hub = EventHub()
         read_only = "opened with --read-only" if options.read_only else ""
         configured = settings.cluster[0] if settings.cluster else None
@@ -147,7 +147,7 @@ class Yard:
         work.append(("store", StoreWatch(self._foundation, self._store_changed).run()))
         work.append(("status", self._introduce()))
         work.append(("gpus", self.gpus.follow()))
-        if not self._foundation.database.read_only:
+        if not self._read_only:
             work.append(("schedule", self._schedule("screen").run(patience=SCREEN_PATIENCE)))
         self._tasks = [asyncio.create_task(self._guarded(name, one), name=name) for name, one in work]
 
@@ -156,7 +156,12 @@ class Yard:
 
         Args:
             first: done once, after the first round.
+
+        Raises:
+            ReadOnlyError: the yard was opened read-only.
         """
+        if self._read_only:
+            raise ReadOnlyError("worker", self._read_only, "start modelyard without --read-only to run a worker")
         await self._schedule("worker").run(first=first)
 
     async def close(self) -> None:
@@ -208,7 +213,7 @@ class Yard:
         except IdentityError as error:
             _LOG.warning("%s", error)
         try:
-            if not self._foundation.database.read_only:
+            if not self._read_only:
                 for line in await self._plans.settle(await self._foundation.cluster.client()):
                     _LOG.warning("%s", line)
         except ModelyardError as error:
@@ -228,3 +233,28 @@ class Yard:
         after = self._status.view()
         if after != before:
             self._foundation.hub.publish(Topic.STATUS, StatusChanged(key="yard", status=after))
+
+
+async def _open_database(path: Path, clock: Clock, options: YardOptions) -> Database:
+    """The database; of a read-only yard one that is there already, to which refusals are still added where they can be.
+
+    Raises:
+        StoreError: of its kind.
+    """
+    if not options.read_only:
+        return await Database.open(path, clock=clock)
+    # Opened in this way nothing is made or migrated.
+    reading = await Database.open(path, clock=clock, read_only=True)
+    if not await asyncio.to_thread(_is_writable, reading.path):
+        return reading
+    try:
+        recording = await Database.open(path, clock=clock)
+    except StoreError as error:
+        _LOG.warning("refusals are not recorded: %s", error)
+        return reading
+    await reading.close()
+    return recording
+
+
+def _is_writable(database: Path) -> bool:
+    return os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)

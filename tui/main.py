@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from backend.yard import ScreenRequest
 
 _TYPED_SEQUENCES = "TEXTUAL_DISABLE_KITTY_KEY"
+_INTERRUPTED = 130
 
 
 def open_screen(request: ScreenRequest) -> int:
@@ -30,9 +31,14 @@ def open_screen(request: ScreenRequest) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit status."""
-    from backend.cli.entry import run
+    try:
+        from backend.cli.entry import run
 
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments), open_screen))
+        status = run(list(sys.argv[1:] if arguments is None else arguments), open_screen)
+    except KeyboardInterrupt:
+        # Before the command line was there to tell it, or after it had: the answer is the same.
+        status = _INTERRUPTED
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,17 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
 ) -> None:
     if version:
-        sys.stdout.write(f"modelyard {importlib.metadata.version('modelyard')}\n")
+        sys.stdout.write(f"modelyard {_version()}\n")
         raise typer.Exit
     if context.invoked_subcommand is None:
         raise UsageError("command line", "it names no command", "see modelyard --help")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("modelyard")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
 
 
 def invoke(options: GlobalOptions, words: list[str], open_screen: OpenScreen) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -10,14 +9,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from backend.cli.options import GlobalOptions, hoist
+from backend.cli.options import hoist
 from backend.core.errors import InterruptedByUserError, ModelyardError
 from backend.core.text import sanitise
 
 if TYPE_CHECKING:
     from backend.yard import ScreenRequest
 
-_LOG = logging.getLogger(__name__)
 OpenScreen = Callable[["ScreenRequest"], int]
 
 
@@ -32,33 +30,43 @@ def run(arguments: Sequence[str], open_screen: OpenScreen) -> int:
     """
     debug = "--debug" in arguments
     try:
-        options, words = hoist(arguments)
-        if not words:
-            from backend.cli.screen import show_screen
-
-            return show_screen(options, open_screen)
-        return _command(options, words, open_screen)
+        status = _done(arguments, open_screen)
+        sys.stdout.flush()
+        return status
     except ModelyardError as error:
         return _failed(error, debug=debug)
     except KeyboardInterrupt:
         return _failed(InterruptedByUserError(), debug=False)
     except BrokenPipeError:
         # Whoever read our output went away, as `head` does: nothing is left to say, and to no one.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         return 128 + signal.SIGPIPE
     except Exception as error:
-        _LOG.exception("unexpected failure")
         if debug:
             traceback.print_exc()
         reason = sanitise(f"{type(error).__name__}: {error}", 500)
         sys.stderr.write(f"modelyard: unexpected failure: {reason}; run it again with --debug and report what it says\n")
+        _abandon_output()
         return 1
 
 
-def _command(options: GlobalOptions, words: list[str], open_screen: OpenScreen) -> int:
+def _done(arguments: Sequence[str], open_screen: OpenScreen) -> int:
+    options, words = hoist(arguments)
+    if not words:
+        from backend.cli.screen import show_screen
+
+        return show_screen(options, open_screen)
     from backend.cli.application import invoke
 
     return invoke(options, words, open_screen)
+
+
+def _abandon_output() -> None:
+    """Let what is still to be written to standard output go nowhere, or the interpreter complains of it at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(error: ModelyardError, *, debug: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 from backend.cli.options import GlobalOptions
 from backend.cli.output import Printer, note
 from backend.config import LoadedConfiguration, load_configuration, state_folder
-from backend.core.errors import StoreUnwritableError, UsageError
+from backend.core.errors import ModelyardError, StoreUnwritableError, UsageError
 from backend.core.logs import LogFile, Redactor
 from backend.yard import Yard, YardOptions
 
 if TYPE_CHECKING:
     from backend.cli.entry import OpenScreen
 
+_LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
@@ -49,11 +51,11 @@ class Session:
         if self.options.yes:
             return
         if not sys.stdin.isatty():
-            raise UsageError(question, "there is no terminal to ask on", "give --yes to go ahead")
+            raise UsageError(question.rstrip("?"), "there is no terminal to ask on", "give --yes to go ahead")
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise UsageError(question, "you did not confirm", "answer y, or give --yes")
+            raise UsageError(question.rstrip("?"), "you did not confirm", "answer y, or give --yes")
 
     async def _worked(
         self, configuration: LoadedConfiguration, redactor: Redactor, work: Callable[[Yard], Awaitable[_Result]]
@@ -87,5 +89,10 @@ def logging_to_file(redactor: Redactor, *, debug: bool) -> Iterator[None]:
         ) from error
     try:
         yield
+    except (ModelyardError, OSError):
+        raise
+    except Exception:
+        _LOG.exception("unexpected failure")
+        raise
     finally:
         log.close()

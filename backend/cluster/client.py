@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,13 +19,14 @@ from backend.core.permits import Permit
 from backend.core.ports import Clock
 
 Item = TypeVar("Item", bound=KubeObject)
+_Sent = TypeVar("_Sent")
 
 #: Name under which our fields are managed; the demo and the contract tests rely on it too.
 FIELD_MANAGER: Final = "modelyard"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
-#: How often an apply is tried while nothing but the object's status moves under it.
-_APPLY_ATTEMPTS: Final = 5
+#: How often a change is tried while nothing but the object's status moves under it.
+_ATTEMPTS: Final = 5
 
 #: The mutations that each changing call serves, by their names in the gate's table.
 APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback")
@@ -122,7 +123,7 @@ class ClusterClient(ClusterReader):
         self, application: Application, resource: Resource[Any], namespace: str | None, name: str
     ) -> Applied:
         version, holds = application.resource_version, application.while_true
-        for _ in range(_APPLY_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             try:
                 return await self._apply(application.manifest, version, application.forced, dry_run=False)
             except ConflictError:
@@ -138,15 +139,24 @@ class ClusterClient(ClusterReader):
 
     async def merge_patch(
         self, permit: Permit, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any], *,
-        resource_version: str | None = None,
+        resource_version: str | None = None, seen: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """JSON merge patch of one object (RFC 7386): annotations, replica counts.
 
+        Args:
+            resource_version: that the object must have; None: whatever it is.
+            seen: the object as it was read, instead; that its status moved since is no conflict.
+
         Raises:
-            ConflictError: the object does not have `resource_version` any more.
+            ConflictError: it is not the object that was seen.
         """
         permit.spend(*PATCH_MUTATIONS)
-        return await self._merge(resource, namespace, name, patch, resource_version, dry_run=False)
+        if seen is None:
+            return await self._merge(resource, namespace, name, patch, resource_version, dry_run=False)
+        return await self._held_to(
+            seen, resource, namespace, name,
+            lambda version: self._merge(resource, namespace, name, patch, version, dry_run=False),
+        )
 
     async def dry_run_merge_patch(
         self, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any]
@@ -156,17 +166,49 @@ class ClusterClient(ClusterReader):
 
     async def delete(
         self, permit: Permit, resource: Resource[Item], namespace: str | None, name: str, *, uid: str = "",
-        resource_version: str = "",
+        resource_version: str = "", seen: Mapping[str, Any] | None = None,
     ) -> None:
         """Delete one object; what it owns goes after it.
 
         Args:
             uid, resource_version: that it must have; empty: whatever they are.
+            seen: the object as it was read, instead; that its status moved since is no conflict.
 
         Raises:
             ConflictError: it is not the object that was seen. NotFoundError: it is gone.
         """
         permit.spend(*DELETE_MUTATIONS)
+        if seen is None:
+            await self._delete(resource, namespace, name, uid, resource_version)
+            return
+        seen_uid = str(seen["metadata"]["uid"])
+        await self._held_to(
+            seen, resource, namespace, name, lambda version: self._delete(resource, namespace, name, seen_uid, version)
+        )
+
+    async def _held_to(
+        self, seen: Mapping[str, Any], resource: Resource[Item], namespace: str | None, name: str,
+        send: Callable[[str], Awaitable[_Sent]],
+    ) -> _Sent:
+        """Send a change that holds for an object as it was seen.
+
+        A resourceVersion moves with every write of a controller to the status, which a service that is starting sees
+        several times a second; those are looked at and the change is sent again.
+        """
+        version = str(seen["metadata"]["resourceVersion"])
+        for _ in range(_ATTEMPTS):
+            try:
+                return await send(version)
+            except ConflictError:
+                live = await self.get(resource, namespace, name)
+                if _wanted(live) != _wanted(seen):
+                    raise
+                version = str(live["metadata"]["resourceVersion"])
+        return await send(version)
+
+    async def _delete(
+        self, resource: Resource[Item], namespace: str | None, name: str, uid: str, resource_version: str
+    ) -> None:
         preconditions = {"uid": uid, "resourceVersion": resource_version}
         options: dict[str, Any] = {
             "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
@@ -249,3 +291,10 @@ def _appeared(resource: Resource[Any], namespace: str | None, name: str) -> Conf
         f"apply of {resource.kind} {placed(namespace, name)}", "somebody made it since the plan", "make a new plan",
         conflicts=[f"{resource.kind} {placed(namespace, name)} exists"],
     )
+
+
+def _wanted(object_: Mapping[str, Any]) -> tuple[object, ...]:
+    """What people and tools set of an object, in contrast to what its controllers tell of it."""
+    metadata = object_["metadata"]
+    kept = (metadata.get(name) for name in ("uid", "deletionTimestamp", "labels", "annotations"))
+    return (*kept, object_.get("spec"))

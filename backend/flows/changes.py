@@ -22,7 +22,7 @@ from backend.serving.digests import running_digests
 
 
 class ServiceChanges:
-    """Each is held to what was seen: the object's UID and resourceVersion."""
+    """Each is held to what was seen of the object; that its status moved since is no conflict."""
 
     def __init__(self, foundation: Foundation, approvals: Approvals) -> None:
         self._foundation = foundation
@@ -57,10 +57,7 @@ class ServiceChanges:
         metadata = live["metadata"]
 
         async def action(permit: Permit) -> AppliedView:
-            await client.delete(
-                permit, INFERENCE_SERVICES, namespace, name, uid=str(metadata["uid"]),
-                resource_version=str(metadata["resourceVersion"]),
-            )
+            await client.delete(permit, INFERENCE_SERVICES, namespace, name, seen=live)
             return _applied(client, live, changed=True)
 
         return await self._foundation.gate.run(
@@ -84,7 +81,9 @@ class ServiceChanges:
             digests = running_digests(service, ())
             approval = self._approvals.judge(digests.known)
             if digests.unpinned:
-                raise PolicyError(what, f"{digests.unpinned[0]} is not named by its digest", "deploy an approved digest")
+                raise PolicyError(
+                    what, f"{digests.unpinned[0]} is not named by its digest", "deploy an approved digest"
+                )
             if digests.known and not approval.approved:
                 raise PolicyError(what, approval.note, "approve it, or deploy an approved image")
 
@@ -101,9 +100,7 @@ class ServiceChanges:
             await client.dry_run_merge_patch(INFERENCE_SERVICES, namespace, name, patch)
 
         async def action(permit: Permit) -> AppliedView:
-            after = await client.merge_patch(
-                permit, INFERENCE_SERVICES, namespace, name, patch, resource_version=str(metadata["resourceVersion"])
-            )
+            after = await client.merge_patch(permit, INFERENCE_SERVICES, namespace, name, patch, seen=live)
             changed = after["metadata"]["resourceVersion"] != metadata["resourceVersion"]
             return _applied(client, after, changed=changed)
 

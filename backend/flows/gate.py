@@ -7,6 +7,7 @@ anything.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
@@ -14,7 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from backend.core.actors import Actor, Role
+from backend.core.actors import WORKER, Actor, Role
 from backend.core.canonical import Json
 from backend.core.errors import (
     ConflictError,
@@ -50,18 +51,21 @@ class Mutation(msgspec.Struct, frozen=True):
         role: who may ask for it.
         reach: what it changes.
         phrase: for messages: "to approve".
+        by_worker: the worker does it too, on schedule.
     """
 
     name: str
     role: Role
     reach: Reach
     phrase: str
+    by_worker: bool = False
 
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     mutation.name: mutation
     for mutation in (
-        Mutation("library.synchronise", Role.OPERATOR, Reach.STORE, "to synchronise"),
+        Mutation("library.synchronise", Role.OPERATOR, Reach.STORE, "to synchronise", by_worker=True),
+        Mutation("evidence.collect", Role.OPERATOR, Reach.STORE, "to collect evidence", by_worker=True),
         Mutation("evidence.import", Role.CURATOR, Reach.STORE, "to hand in evidence"),
         Mutation("queue.approve", Role.APPROVER, Reach.STORE, "to approve"),
         Mutation("queue.reject", Role.APPROVER, Reach.STORE, "to reject"),
@@ -116,6 +120,7 @@ class Gate:
         checks: Checks | None = None,
         detail: Mapping[str, Json] | None = None,
         told: Callable[[_Result], Mapping[str, Json]] | None = None,
+        as_worker: bool = False,
     ) -> _Result:
         """Do `action` if everything lets it through.
 
@@ -127,6 +132,7 @@ class Gate:
             checks: what else must hold.
             detail: what was asked for, for the ledger.
             told: what to say of the result in the ledger; for mutations of the cluster.
+            as_worker: the worker does it, and not whoever started the program.
 
         Raises:
             RefusedError, ConflictError: a check does not hold; recorded as refused.
@@ -134,7 +140,8 @@ class Gate:
         """
         mutation = MUTATIONS[name]
         asked = dict(detail or {})
-        actor = await self._admitted(mutation, object, checks or Checks(), asked)
+        actor = WORKER if as_worker else await self._actor()
+        await self._admit(actor, mutation, object, checks or Checks(), asked)
         permit = Permit(mutation=name, object=object, actor=actor)
         if mutation.reach is Reach.STORE:
             try:
@@ -149,6 +156,10 @@ class Gate:
             outcome = "refused" if isinstance(error, RefusedError | ConflictError) else "failed"
             await self.record(actor, name, object, outcome, {**asked, "error": str(error)})
             raise
+        except asyncio.CancelledError:
+            # Whether the cluster still took the request is not known: it was not done as far as anybody saw.
+            await self.record(actor, name, object, "failed", {**asked, "error": "interrupted before its end was known"})
+            raise
         await self.record(actor, name, object, "done", {**asked, **(told(result) if told else {})})
         return result
 
@@ -162,11 +173,12 @@ class Gate:
                 detail=detail,
             )
 
-    async def _admitted(self, mutation: Mutation, object: str, checks: Checks, asked: Mapping[str, Json]) -> Actor:
-        actor = await self._actor()
+    async def _admit(
+        self, actor: Actor, mutation: Mutation, object: str, checks: Checks, asked: Mapping[str, Json]
+    ) -> None:
         try:
             self._require_writes(mutation, object)
-            if not actor.may(mutation.role):
+            if not (actor.may(mutation.role) or (actor is WORKER and mutation.by_worker)):
                 raise RoleError(
                     f"{mutation.name} of {object}",
                     f"{actor.name} does not have the role {mutation.role.value}, which is needed {mutation.phrase}",
@@ -178,7 +190,6 @@ class Gate:
         except (RefusedError, ConflictError) as error:
             await self._record_refusal(actor, mutation, object, asked, error)
             raise
-        return actor
 
     def _require_writes(self, mutation: Mutation, object: str) -> None:
         if reason := self._writes_off():

@@ -128,8 +128,17 @@ class LibraryFlow:
         return result
 
     async def synchronise_as_worker(self, rule: RuleConfig) -> SyncResultView:
-        """Run a rule on schedule."""
-        return await self._run([rule], WORKER, dry_run=False, allow_many=False)
+        """Run a rule on schedule.
+
+        Raises:
+            ReadOnlyError: the yard was opened read-only.
+        """
+
+        async def action(permit: Permit) -> SyncResultView:
+            permit.spend("library.synchronise")
+            return await self._run([rule], permit.actor, dry_run=False, allow_many=False)
+
+        return await self._foundation.gate.run("library.synchronise", f"rule {rule.name}", action, as_worker=True)
 
     async def recent_events(self, since: str) -> list[TagEventView]:
         """What happened to tags since a stored instant, newest first."""

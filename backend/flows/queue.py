@@ -96,7 +96,18 @@ class QueueFlow:
 
         Returns:
             how many images were looked at.
+
+        Raises:
+            ReadOnlyError: the yard was opened read-only.
         """
+
+        async def action(permit: Permit) -> int:
+            permit.spend("evidence.collect")
+            return await self._evaluated(again)
+
+        return await self._foundation.gate.run("evidence.collect", "submitted images", action, as_worker=True)
+
+    async def _evaluated(self, again: bool) -> int:
         foundation = self._foundation
         facts = await all_facts(foundation.database)
         states = await curated.states(foundation.database, foundation.policy.hash, foundation.clock.now())

@@ -113,9 +113,13 @@ async def _applied(session: Session, yard: Yard, plan: PlanView) -> AppliedView:
     return await yard.deployments.apply(plan)
 
 
-def _print_applied(session: Session, applied: AppliedView) -> None:
+_DONE = {"stop": "stopped", "start": "started", "delete": "deleted"}
+
+
+def _print_applied(session: Session, applied: AppliedView, *, done: str = "applied") -> None:
     if applied.changed:
-        text = f"applied {', '.join(applied.objects)} in {applied.context}; snapshot {applied.snapshot}"
+        text = f"{done} {', '.join(applied.objects)} in {applied.context}"
+        text += f"; snapshot {applied.snapshot}" if applied.snapshot else ""
     else:
         text = f"{applied.namespace}/{applied.name} is as planned; nothing changed"
     session.print.item(applied, text)
@@ -201,7 +205,7 @@ def _scale(context: typer.Context, name: _Name, replicas: Annotated[int, typer.A
         session.confirm(f"scale {'/'.join(found)} to {replicas}?")
         return await yard.deployments.scale(*found, replicas)
 
-    _print_applied(session, session.run(work))
+    _print_applied(session, session.run(work), done="scaled")
 
 
 def _rollback(context: typer.Context, name: _Name, to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None, namespace: _Namespace = None) -> None:
@@ -237,7 +241,7 @@ def _mutate(session: Session, verb: str, name: str, namespace: str | None) -> No
         flows = {"stop": yard.deployments.stop, "start": yard.deployments.start, "delete": yard.deployments.delete}
         return await flows[verb](*found)
 
-    _print_applied(session, session.run(work))
+    _print_applied(session, session.run(work), done=_DONE[verb])
 
 
 def _export(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:

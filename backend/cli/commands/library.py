@@ -183,7 +183,14 @@ def _images_show(context: typer.Context, reference: Annotated[str, typer.Argumen
     """Show all that is known of an image."""
     session: Session = context.obj
     detail = session.run(lambda yard: yard.library.image(reference))
-    session.print.item(detail, _detail_text(detail))
+    session.print.item(detail, _detail_text(detail), data=_detail_data(detail))
+
+
+def _detail_data(detail: ImageDetailView) -> dict[str, Any]:
+    """The keys of an entry of `images list`, then those that only a single image has."""
+    more = plain(detail)
+    del more["image"]
+    return {**plain(detail.image), **more}
 
 
 def _detail_text(detail: ImageDetailView) -> str:

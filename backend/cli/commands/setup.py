@@ -10,7 +10,7 @@ from backend.cli import demo
 from backend.cli.output import Column, note
 from backend.cli.session import Session
 from backend.config import configuration_path
-from backend.core.errors import ConflictError, PartialFailureError, StoreUnwritableError
+from backend.core.errors import ConflictError, PartialFailureError, ReadOnlyError, StoreUnwritableError
 from backend.core.views import CheckView
 
 _TEMPLATE = """\
@@ -58,6 +58,8 @@ def _init(context: typer.Context) -> None:
     """Write a first configuration file, and never over an existing one."""
     session: Session = context.obj
     file = configuration_path(session.options.config)
+    if session.options.read_only:
+        raise ReadOnlyError(f"init of {file}", "it was asked for with --read-only", "leave --read-only out")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as opened:
