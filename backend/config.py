@@ -54,7 +54,7 @@ class Configuration(Settings):
     telemetry: TelemetryConfig = TelemetryConfig()
     objective: tuple[ObjectiveConfig, ...] = ()
     alert: tuple[AlertConfig, ...] = ()
-    keys: dict[str, str] = {}
+    keys: dict[str, str] = Field(default_factory=dict)
 
 
 class SystemPolicy(Settings):

@@ -103,8 +103,8 @@ class _Walk:
         chosen = passing[0]
         blocked = sum(one.blocked for one in candidates)
         return chosen, (
-            f"{evaluated} images evaluated, {blocked} held back by a gate; {chosen.name} {short_digest(chosen.digest)}: "
-            + "; ".join(gate.sentence for gate in chosen.gates)
+            f"{evaluated} images evaluated, {blocked} held back by a gate; "
+            f"{chosen.name} {short_digest(chosen.digest)}: " + "; ".join(gate.sentence for gate in chosen.gates)
         )
 
     async def _approve(self, person: Yard, candidate: CandidateView) -> tuple[None, str]:

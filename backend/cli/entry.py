@@ -45,7 +45,8 @@ def run(arguments: Sequence[str], open_screen: OpenScreen) -> int:
         if debug:
             traceback.print_exc()
         reason = sanitise(f"{type(error).__name__}: {error}", 500)
-        sys.stderr.write(f"modelyard: unexpected failure: {reason}; run it again with --debug and report what it says\n")
+        told = f"modelyard: unexpected failure: {reason}; run it again with --debug and report what it says"
+        sys.stderr.write(f"{told}\n")
         _abandon_output()
         return 1
 

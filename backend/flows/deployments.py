@@ -119,7 +119,9 @@ class DeploymentsFlow:
         held = await snapshots(self._foundation.database, client.context, namespace, name)
         what = f"export of {namespace}/{name}"
         if not held:
-            raise NotFoundError(what, "it was not applied by Modelyard", "write a deployment file for it and apply that")
+            raise NotFoundError(
+                what, "it was not applied by Modelyard", "write a deployment file for it and apply that"
+            )
         if became(held[0].intent, [live]) is not Outcome.APPLIED:
             raise ConflictError(
                 what, "it was changed by others since it was applied",

@@ -92,7 +92,9 @@ class Doctor:
         checks = [CheckView(name="cluster", state="ok", detail=f"context {client.context}, Kubernetes {version}")]
         if not installed.installed:
             checks.append(
-                CheckView(name="KServe", state="absent", detail=installed.message, action="install KServe to serve models")
+                CheckView(
+                    name="KServe", state="absent", detail=installed.message, action="install KServe to serve models"
+                )
             )
         else:
             checks.append(CheckView(name="KServe", state="ok", detail=f"serves {', '.join(installed.kinds)}"))

@@ -23,7 +23,9 @@ from backend.core.views import (
 )
 from backend.yard import Yard
 
-_File = Annotated[Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")]
+_File = Annotated[
+    Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")
+]
 _Namespace = Annotated[str | None, typer.Option("-n", "--namespace", metavar="NS")]
 _Name = Annotated[str, typer.Argument(metavar="NAME")]
 _LARGEST_FILE = 1024 * 1024
@@ -48,16 +50,17 @@ async def _text_of(file: Path) -> str:
 
 
 def _read(file: Path) -> str:
+    what = f"deployment file {file}"
     try:
         if str(file) == "-":
             return sys.stdin.read(_LARGEST_FILE + 1)
         if file.stat().st_size > _LARGEST_FILE:
-            raise UsageError(f"deployment file {file}", "it is larger than 1 MiB", "name a deployment file")
+            raise UsageError(what, "it is larger than 1 MiB", "name a deployment file")
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"deployment file {file}", error.strerror or str(error), "name a file that can be read") from error
+        raise UsageError(what, error.strerror or str(error), "name a file that can be read") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"deployment file {file}", "it is not UTF-8 text", "save it as UTF-8") from error
+        raise UsageError(what, "it is not UTF-8 text", "save it as UTF-8") from error
 
 
 def _plan(context: typer.Context, file: _File, namespace: _Namespace = None) -> None:
@@ -76,7 +79,8 @@ def _refuse(plan: PlanView) -> None:
     if plan.refusals:
         more = f" (and {len(plan.refusals) - 1} more)" if len(plan.refusals) > 1 else ""
         raise RefusedError(
-            f"plan of {plan.namespace}/{plan.name}", plan.refusals[0] + more, "see the plan's refusals, and correct them"
+            f"plan of {plan.namespace}/{plan.name}", plan.refusals[0] + more,
+            "see the plan's refusals, and correct them",
         )
 
 
@@ -137,7 +141,10 @@ _SERVICES: list[Column[ServiceView]] = [
 ]
 
 
-def _status(context: typer.Context, name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None, namespace: _Namespace = None) -> None:
+def _status(
+    context: typer.Context, name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    namespace: _Namespace = None,
+) -> None:
     """List services with their verdicts, worst first, or show one (NAME or NAMESPACE/NAME) with its reasons."""
     session: Session = context.obj
     if name is None:
@@ -189,14 +196,20 @@ def _detail_text(detail: ServiceDetailView) -> str:
         )
     ]
     lines += [f"endpoint {one.scope} {one.protocol} {one.url} {one.note}" for one in detail.endpoints]
-    lines += [f"pod {one.name} on {one.node or '-'}: {one.state}, {one.restarts} restarts, {one.gpus} GPUs" for one in detail.pods]
+    lines += [
+        f"pod {one.name} on {one.node or '-'}: {one.state}, {one.restarts} restarts, {one.gpus} GPUs"
+        for one in detail.pods
+    ]
     lines += [f"condition {one.type} {one.status} {one.reason} {one.message}" for one in detail.conditions]
     lines += [f"step {one.name}: {cell(one.at)}" for one in detail.timeline]
     lines += [f"event {cell(one.at)} {one.type} {one.reason} {one.object}: {one.message}" for one in detail.events]
     return "\n".join(lines)
 
 
-def _scale(context: typer.Context, name: _Name, replicas: Annotated[int, typer.Argument(metavar="N", min=0)], namespace: _Namespace = None) -> None:
+def _scale(
+    context: typer.Context, name: _Name, replicas: Annotated[int, typer.Argument(metavar="N", min=0)],
+    namespace: _Namespace = None,
+) -> None:
     """Set how many replicas a service has."""
     session: Session = context.obj
 
@@ -208,7 +221,10 @@ def _scale(context: typer.Context, name: _Name, replicas: Annotated[int, typer.A
     _print_applied(session, session.run(work), done="scaled")
 
 
-def _rollback(context: typer.Context, name: _Name, to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None, namespace: _Namespace = None) -> None:
+def _rollback(
+    context: typer.Context, name: _Name, to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None,
+    namespace: _Namespace = None,
+) -> None:
     """Go back to a snapshot; without --to, to the last good one whose image is still approved."""
     session: Session = context.obj
 

@@ -61,7 +61,8 @@ def raise_for_failures(result: SyncResultView) -> None:
     if not result.failed:
         return
     first = result.failed[0]
-    where = "/".join(part for part in (first.registry, first.repository) if part) + (f":{first.tag}" if first.tag else "")
+    where = "/".join(part for part in (first.registry, first.repository) if part)
+    where += f":{first.tag}" if first.tag else ""
     more = f" (and {len(result.failed) - 1} more)" if len(result.failed) > 1 else ""
     seen = len(result.new) + len(result.moved) + len(result.gone) + result.unchanged
     failure: type[ModelyardError] = PartialFailureError
@@ -93,15 +94,17 @@ def _sync_data(result: SyncResultView) -> dict[str, Any]:
 def _sync_text(result: SyncResultView) -> str:
     lines = [f"new    {one.registry}/{one.repository}:{one.tag}  {short_digest(one.digest)}" for one in result.new]
     lines += [
-        f"moved  {one.registry}/{one.repository}:{one.tag}  {short_digest(one.previous or '')} > {short_digest(one.digest)}"
+        f"moved  {one.registry}/{one.repository}:{one.tag}"
+        f"  {short_digest(one.previous or '')} > {short_digest(one.digest)}"
         for one in result.moved
     ]
     lines += [f"gone   {one.registry}/{one.repository}:{one.tag}  {short_digest(one.digest)}" for one in result.gone]
     lines += [f"FAILED {one.registry}/{one.repository}:{one.tag}  {sanitise(one.reason)}" for one in result.failed]
     would = "would be " if result.dry_run else ""
     lines.append(
-        f"{would}{len(result.new)} new, {len(result.moved)} moved, {len(result.gone)} gone, {len(result.failed)} failed, "
-        f"{result.unchanged} unchanged; {result.requests} requests, {size_text(result.bytes)}, {result.seconds:.1f} s"
+        f"{would}{len(result.new)} new, {len(result.moved)} moved, {len(result.gone)} gone, "
+        f"{len(result.failed)} failed, {result.unchanged} unchanged; {result.requests} requests, "
+        f"{size_text(result.bytes)}, {result.seconds:.1f} s"
     )
     return "\n".join(lines)
 

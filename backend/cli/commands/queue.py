@@ -19,7 +19,9 @@ from backend.yard import Yard
 
 _Reference = Annotated[str, typer.Argument(metavar="REF")]
 _Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for good.")]
-_Evidence = Annotated[str, typer.Option("--evidence", metavar="HASH", help="The evidence hash as `queue show` prints it.")]
+_Evidence = Annotated[
+    str, typer.Option("--evidence", metavar="HASH", help="The evidence hash as `queue show` prints it.")
+]
 _Ticket = Annotated[str, typer.Option("--ticket", metavar="T", help="A change's or ticket's number.")]
 
 
@@ -87,7 +89,10 @@ def candidate_text(candidate: CandidateView) -> str:
         ]
     )
     lines = [head, "gates:" if candidate.gates else "gates: none configured"]
-    lines += [f"  {gate.value.value.upper():12} {gate.effect:5} {gate.kind}: {sanitise(gate.sentence)}" for gate in candidate.gates]
+    lines += [
+        f"  {gate.value.value.upper():12} {gate.effect:5} {gate.kind}: {sanitise(gate.sentence)}"
+        for gate in candidate.gates
+    ]
     if candidate.decisions:
         lines.append("decisions:")
         lines += [f"  {_decision_text(decision)}" for decision in candidate.decisions]
