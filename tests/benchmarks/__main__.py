@@ -12,7 +12,9 @@ from tests.benchmarks.harness import Benchmark, SkippedError
 BENCHMARKS: dict[str, Benchmark] = {
     "first-paint": screen.first_paint,
     "services-5k": services.services_5k,
+    "services-real": services.services_real,
     "memory": screen.memory,
+    "idle": screen.idle,
 }
 
 

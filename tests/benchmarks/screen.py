@@ -1,0 +1,122 @@
+"""The screen in a pseudo-terminal: how soon it shows rows, what it holds, and what it does while nothing changes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks.harness import Figure, SkippedError, Terminal
+from tests.benchmarks.setting import MODELYARD, SERVICES, Home, cluster, home
+
+_TIMES: Final = 7
+_PATIENCE: Final = 30.0
+#: Of a repository in the library, as its row on the screen tells it.
+_LIBRARY_ROW: Final = b"bench-1"
+#: Of a service, as its row tells it.
+_SERVICE_ROW: Final = b"llama-0"
+_PAINTED: Final = "an-empty-app"
+_EMPTY_APP: Final = f"""
+from textual.app import App
+from textual.widget import Widget
+
+class Word(Widget):
+    def render(self):
+        return "{_PAINTED}"
+
+class Empty(App):
+    def compose(self):
+        yield Word()
+
+Empty().run(mouse=False)
+"""
+_MEGABYTE: Final = 1_000_000
+_SETTLED_TICKS: Final = 0.03
+_IDLE_SECONDS: Final = 20.0
+_TICK: Final = os.sysconf("SC_CLK_TCK")
+
+
+def first_paint() -> Figure:
+    """From exec to the first row of the library, beside a Textual app that shows one word."""
+    with home() as place:
+        place.fill_library()
+        ours, peer = _first_row(place), _empty_app(place)
+        for _ in range(_TIMES):
+            ours = min(ours, _first_row(place))
+            peer = min(peer, _empty_app(place))
+    return Figure(
+        name="first-paint", unit="s", ours=ours, peer=peer, ratio=ours / peer, limit=2.0,
+        budget="0.45 s, or 2 times an empty Textual app", also_holds=ours <= 0.45,
+    )
+
+
+def memory() -> Figure:
+    """What the screen's process holds with 5,000 services and 10,000 entries, once it has settled (PSS)."""
+    with home() as place, cluster() as url:
+        place.fill_library()
+        place.name_cluster(url)
+        with Terminal(MODELYARD, place.environment) as terminal:
+            _settled(terminal)
+            held = _proportional_size(terminal.pid) / _MEGABYTE
+    return Figure(
+        name="memory", unit="MB", ours=held, peer=None, ratio=held / 150, limit=1.0,
+        budget=f"150 MB with {SERVICES} services and 10k entries",
+    )
+
+
+def idle() -> Figure:
+    """What the screen's process does while nothing changes: part of a core; not a byte may go to the terminal."""
+    with home() as place, cluster() as url:
+        place.fill_library()
+        place.name_cluster(url)
+        with Terminal(MODELYARD, place.environment) as terminal:
+            _settled(terminal)
+            before = _processor_seconds(terminal.pid)
+            written = terminal.drain(_IDLE_SECONDS)
+            share = 100 * (_processor_seconds(terminal.pid) - before) / _IDLE_SECONDS
+    return Figure(
+        name="idle", unit="%", ours=share, peer=None, ratio=share if not written else float("inf"), limit=1.0,
+        budget=f"1 % of a core, 0 B to the terminal ({written} B in {_IDLE_SECONDS:g} s)",
+    )
+
+
+def _first_row(place: Home) -> float:
+    with Terminal(MODELYARD, place.environment) as terminal:
+        return terminal.wait_for(_LIBRARY_ROW, within=_PATIENCE)
+
+
+def _empty_app(place: Home) -> float:
+    with Terminal((sys.executable, "-c", _EMPTY_APP), place.environment) as terminal:
+        return terminal.wait_for(_PAINTED.encode(), within=_PATIENCE)
+
+
+def _settled(terminal: Terminal) -> None:
+    """Wait until rows are there and the process has rested for some seconds.
+
+    Raises:
+        SkippedError: it never rests.
+    """
+    terminal.wait_for(_SERVICE_ROW, within=_PATIENCE)
+    deadline = time.monotonic() + 2 * _PATIENCE
+    resting = 0
+    while resting < 5:
+        before = _processor_seconds(terminal.pid)
+        terminal.drain(1.0)
+        resting = resting + 1 if _processor_seconds(terminal.pid) - before <= _SETTLED_TICKS else 0
+        if time.monotonic() > deadline:
+            raise SkippedError(f"the screen did not come to rest within {2 * _PATIENCE:g} s")
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _proportional_size(pid: int) -> int:
+    """The process's proportional set size, in bytes."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise SkippedError("the kernel tells no proportional set size")
