@@ -26,10 +26,13 @@ from backend.flows.foundation import Foundation
 from backend.flows.lookup import Lookup
 from backend.library import catalogue
 from backend.library.facts import aliases, all_facts
+from backend.store import meta
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE: Final = 8
 _TOLD_EVERY: Final = 20
+#: Name of the fact that tells which keys signatures were last verified with.
+_COLLECTED_WITH: Final = "evidence.keys"
 
 
 class QueueFlow:
@@ -113,6 +116,9 @@ class QueueFlow:
         states = await curated.states(foundation.database, foundation.policy.hash, foundation.clock.now())
         submitted = [digest for digest in facts if digest in states]
         known = await evaluated_digests(foundation.database)
+        keys = ",".join(sorted(foundation.policy.fingerprints))
+        # Signatures are verified where they are collected: other keys ask for another look.
+        again = again or await meta.get(foundation.database, _COLLECTED_WITH) not in (None, keys)
         wanted = [
             digest for digest in submitted
             if digest not in known or (again and states[digest] is ImageState.CANDIDATE)
@@ -130,6 +136,8 @@ class QueueFlow:
 
         await asyncio.gather(*(one(digest) for digest in wanted))
         if wanted:
+            async with foundation.database.transaction() as transaction:
+                await meta.put(transaction, _COLLECTED_WITH, keys)
             foundation.hub.publish(Topic.QUEUE, QueueChanged())
         return len(wanted)
 

@@ -10,7 +10,7 @@ CREATE TABLE apply_intent (
     name       TEXT NOT NULL,
     image      TEXT NOT NULL,
     plan       TEXT NOT NULL,
-    manifests  TEXT NOT NULL CHECK (json_valid(manifests)),
+    manifests  TEXT NOT NULL,
     deployment TEXT NOT NULL,
     note       TEXT NOT NULL,
     actor      TEXT NOT NULL,
