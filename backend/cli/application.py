@@ -66,4 +66,9 @@ def invoke(options: GlobalOptions, words: list[str], open_screen: OpenScreen) ->
         raise InterruptedByUserError from error
     except typer.Exit as error:
         return error.exit_code
+    except SystemExit as error:
+        # The library's answer to a reader that went away, which is for `run` to give.
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
     return status if isinstance(status, int) else 0

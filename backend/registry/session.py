@@ -143,8 +143,11 @@ class Session:
         status = answer.status
         if status in {401, 403}:
             who = "the storage that the registry redirects to" if answer.foreign else "the registry"
+            refused = ""
+            if status == 401 and not answer.foreign:
+                refused = " our credentials" if self._authenticator.has_credential else " us without credentials"
             return AuthenticationError(
-                where, f"{who} refuses: {why}", f"check what the user of registry {self._config.name} may read"
+                where, f"{who} refuses{refused}: {why}", f"check what the user of registry {self._config.name} may read"
             )
         if status == 404:
             return NotFoundError(where, f"the registry does not have it: {why}", "check the name")
