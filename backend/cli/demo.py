@@ -127,7 +127,7 @@ def run(session: Session, *, headless: bool, seed: int) -> int:
     for gone in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(gone, _end)
     try:
-        with _started(session.options, seed, crew=not headless) as demo:
+        with started(session.options, seed, crew=not headless) as demo:
             if headless:
                 from backend.cli.demo_walk import walk
 
@@ -144,7 +144,15 @@ def _end(_signal: int, _frame: object) -> None:
 
 
 @contextmanager
-def _started(options: GlobalOptions, seed: int, *, crew: bool) -> Iterator[DemoYard]:
+def started(options: GlobalOptions, seed: int, *, crew: bool) -> Iterator[DemoYard]:
+    """A demo yard while the block runs: servers, home, environment, local GPUs. Call it before a loop runs.
+
+    Args:
+        crew: start the worker and the colleague as well.
+
+    Raises:
+        ServersFailedError: a child process did not start.
+    """
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="modelyard-demo-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
