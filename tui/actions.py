@@ -9,7 +9,7 @@ from backend.core.views import YardStatusView
 
 EVERYWHERE: Final = ("*",)
 LISTS: Final = ("overview", "library", "queue", "deployments", "gpus", "audit")
-PANES: Final = (*LISTS, "image", "card", "service", "plan", "gpu", "entry", "text")
+PANES: Final = (*LISTS, "image", "card", "service", "plan", "gpu", "entry", "text", "note")
 _SERVICES: Final = ("overview", "deployments", "service")
 _CANDIDATES: Final = ("overview", "queue", "card")
 
@@ -79,7 +79,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(id="look.invert", title="Turn the order around", keys=("I",), group="Look",
            panes=("library", "queue", "deployments", "gpus", "audit")),
     Action(id="look.copy", title="Send the reference to the terminal's clipboard (OSC 52)", keys=("c",), group="Look",
-           panes=tuple(pane for pane in PANES if pane != "text")),
+           panes=tuple(pane for pane in PANES if pane not in {"text", "note"})),
     Action(id="look.refresh", title="Read again", keys=("r",), group="Look"),
     Action(id="look.pause", title="Hold the screen still, or let it go on", keys=("Z",), group="Look"),
     Action(id="look.manifest", title="Show the manifest", keys=("y",), group="Look", hint="YAML",
@@ -88,6 +88,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(id="look.previous-logs", title="Show the log of the container before it was restarted", keys=("p",),
            group="Look", panes=_SERVICES, hint="previous log"),
     Action(id="look.events", title="Show the events", keys=("e",), group="Look", panes=_SERVICES, hint="events"),
+    Action(id="look.wrap", title="Break long lines, or let them run out of the window", keys=("w",), group="Look",
+           panes=("text",), hint="wrap"),
     Action(id="look.newest", title="Go to the newest line", keys=("f",), group="Look", panes=("text",), hint="newest"),
     Action(id="library.history", title="Show what the tag named over time", keys=("h",), group="Look",
            panes=("library", "image"), hint="history"),

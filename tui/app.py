@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -17,6 +18,7 @@ from backend.core.ports import Clock, SystemClock
 from backend.core.text import sanitise
 from tui.commands import Command, History
 from tui.feed import Feed
+from tui.key_queue import KeyQueue
 from tui.keymap import KeyMap
 from tui.model import LoggedCommand, Model, PartName
 from tui.page import Page
@@ -106,6 +108,7 @@ class ModelyardApp(App[None], inherit_bindings=False):
         self.clock: Clock = clock or SystemClock()
         self.model = Model()
         self.feed = Feed(open_yard, self.model, self.clock, self._parts_changed)
+        self._key_queue = KeyQueue(self, self._give_key)
         self.paused = False
         self.histories = {":": History(), "/": History()}
         self.theme_names: Sequence[str] = themes.SHIPPED
@@ -118,6 +121,15 @@ class ModelyardApp(App[None], inherit_bindings=False):
 
     # ------------------------------------------------------------ life
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded and event.key != "ctrl+c":
+            self._key_queue.put(event)
+        else:
+            await super().on_event(event)
+
+    async def _give_key(self, event: events.Key) -> None:
+        await super().on_event(event)
+
     def on_mount(self) -> None:
         self.set_interval(_AGE_SECONDS, self._let_age)
         self.call_after_refresh(self._open)
@@ -128,6 +140,7 @@ class ModelyardApp(App[None], inherit_bindings=False):
         self.feed.start()
 
     async def on_unmount(self) -> None:
+        self._key_queue.close()
         await self.feed.close()
 
     def action_leave(self) -> None:

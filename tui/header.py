@@ -107,8 +107,14 @@ def _title_parts(status: YardStatusView, width: int) -> list[tuple[int, Line]]:
         (0, writes),
         (5, why),
         (3, text(enforcement.upper() if enforced else enforcement, "ok" if enforced else "warn")),
-        (9, text(f"worker {status.worker}" if status.worker else "no worker", "bar-muted")),
+        (9, text(_worker(status.worker), "bar-muted")),
     ]
+
+
+def _worker(holder: str) -> str:
+    if not holder:
+        return "no worker"
+    return holder if holder.startswith("worker") else f"worker {holder}"
 
 
 def _right_parts(model: Model, status: YardStatusView, now: datetime, paused: bool) -> list[tuple[int, Line]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -48,7 +47,7 @@ class Page(Screen[None], inherit_bindings=False):
         super().__init__()
         self.filter: Filter | None = None
         self._prompt_focus: Widget | None = None
-        self._typed_ahead: list[events.Key] | None = None
+        self.settled = False
         self._stale = False
 
     @property
@@ -92,6 +91,10 @@ class Page(Screen[None], inherit_bindings=False):
     def on_mount(self) -> None:
         self.show_bars()
         self.show()
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.settled = True
 
     def on_screen_resume(self) -> None:
         self.show_bars()
@@ -167,12 +170,6 @@ class Page(Screen[None], inherit_bindings=False):
     # ------------------------------------------------------------ keys
 
     async def on_key(self, event: events.Key) -> None:
-        if self._typed_ahead is not None:
-            # The prompt is on its way: what was typed after `:` or `/` is for it, not for the pane.
-            self._typed_ahead.append(event)
-            event.stop()
-            event.prevent_default()
-            return
         if self.focused is not None and not isinstance(self.focused, LineScroll):
             return
         self.room.clear_flash()
@@ -182,6 +179,18 @@ class Page(Screen[None], inherit_bindings=False):
         event.stop()
         event.prevent_default()
         self.perform(action)
+
+    def open_later(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Do something that reads first and then opens a page or a dialog; keys typed meanwhile wait for that."""
+
+        async def opened() -> None:
+            try:
+                await work
+            finally:
+                self.settled = True
+
+        self.settled = False
+        self.room.feed.spawn(opened(), what)
 
     def perform(self, action: Action, *arguments: str) -> None:
         """Do an action, if the actor may and the pane can."""
@@ -314,7 +323,7 @@ class Page(Screen[None], inherit_bindings=False):
         if self.query("#prompt"):
             return
         self._prompt_focus = self.focused
-        self._typed_ahead = []
+        self.settled = False
         self.query_one("#hints").display = False
         history = self.room.histories[sign]
         completer = self._complete if sign == ":" else lambda _line: ()
@@ -326,10 +335,7 @@ class Page(Screen[None], inherit_bindings=False):
         return complete(line, namespaces, rules, self.room.theme_names)
 
     def on_prompt_opened(self) -> None:
-        ahead, self._typed_ahead = self._typed_ahead or [], None
-        for key in ahead:
-            # Made outside of any widget's context, as the driver makes them: an event does not bubble past its sender.
-            self.app.post_message(contextvars.Context().run(events.Key, key.key, key.character))
+        self.settled = True
 
     def on_prompt_typed(self, event: Prompt.Typed) -> None:
         if event.sign == "/":

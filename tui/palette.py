@@ -75,7 +75,8 @@ class Palette:
                 break
         if left > 0:
             segments.append(Segment(" " * left, below + above))
-        return Strip(segments, width)
+        # Neighbours that look alike become one: every change of style is bytes on a slow line.
+        return Strip(Segment.simplify(segments), width)
 
 
 @runtime_checkable

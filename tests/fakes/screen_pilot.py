@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from textual import events
 from textual.pilot import Pilot
 
 from tests.fakes.screen_yard import FakeClock, FakeYard, opener
@@ -51,6 +53,13 @@ class Desk:
             await self.pilot.press(key)
         await self.pilot.pause()
 
+    async def hurry(self, *keys: str) -> None:
+        """Press keys as a paste does: none waits for what the one before it opens."""
+        for key in keys:
+            character = key if len(key) == 1 else None
+            self.app.post_message(contextvars.Context().run(events.Key, _key_name(key), character))
+        await self.pilot.pause()
+
     async def type(self, text: str) -> None:
         """Type a text."""
         names = {" ": "space", "-": "minus", "/": "slash", ".": "full_stop", ":": "colon", "_": "underscore",
@@ -63,6 +72,12 @@ class Desk:
         await self.until(lambda: self.app.screen.query("#prompt Input"))
         await self.type(line)
         await self.press("enter")
+
+
+def _key_name(key: str) -> str:
+    from textual.keys import _character_to_key
+
+    return _character_to_key(key) if len(key) == 1 else key
 
 
 @asynccontextmanager

@@ -113,6 +113,7 @@ class Ask(ModalScreen[object]):
         self._fields = tuple(fields)
         self._danger = danger
         self._sending: asyncio.Task[None] | None = None
+        self.settled = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog", classes="-danger" if self._danger else ""):
@@ -139,10 +140,11 @@ class Ask(ModalScreen[object]):
             label.styles.width = min(widest, max(12, self.app.size.width // 2)) + 2
         for choice in self.query(Choice):
             choice.styles.width = len(choice.label) + 6
-        if self._fields:
-            self._entry(self._fields[0]).focus()
-        else:
-            self.query_one("#cancel", Choice).focus()
+        self.set_focus(self._entry(self._fields[0]) if self._fields else self.query_one("#cancel", Choice))
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.settled = True
 
     # ------------------------------------------------------------ keys
 

@@ -104,33 +104,36 @@ def lay_out(sections: Sequence[Section], width: int) -> tuple[list[Line], list[i
 
 
 class TextView(LineScroll):
-    """Long text as its source gave it, line by line: YAML and logs. Searches, and scrolls sideways."""
+    """Long text as its source gave it, line by line: YAML and logs. Searches, scrolls sideways, or wraps."""
 
     def __init__(self, colour: Callable[[str], Line] | None = None, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._colour = colour or (lambda line: (Span(line),))
         self._lines: list[str] = []
+        # Each row of the window: the number of its line, and where in the line it starts.
+        self._rows: list[tuple[int, int]] = []
         self._left = 0
+        self.wraps = False
         self.pattern: re.Pattern[str] | None = None
 
     def show(self, content: str, *, at_end: bool = False) -> None:
         """Show this text, from its start or its end."""
-        self._lines = content.rstrip("\n").split("\n")
-        self.top = max(0, len(self._lines) - self.window) if at_end else 0
+        self._lines = [sanitise(line.replace("\t", "    ")) for line in content.rstrip("\n").split("\n")]
+        self._break_up()
+        self.top = max(0, len(self._rows) - self.window) if at_end else 0
         self.repaint()
 
     @property
     def line_count(self) -> int:
-        return len(self._lines)
+        return len(self._rows)
 
     def content(self, index: int, width: int) -> Line:
-        shown = sanitise(self._lines[index].replace("\t", "    "))[self._left :]
+        number, start = self._rows[index]
+        line = self._lines[number]
+        shown = line[start : start + max(1, width - 1)] if self.wraps else line[self._left :]
         if self.pattern is not None and (found := self.pattern.search(shown)) and found.end() > found.start():
-            return (
-                Span(" " + shown[: found.start()]),
-                Span(found.group(), "match"),
-                Span(shown[found.end() :]),
-            )
+            before, after = shown[: found.start()], shown[found.end() :]
+            return (Span(" " + before), Span(found.group(), "match"), Span(after))
         return (Span(" "), *self._colour(shown))
 
     def search(self, pattern: re.Pattern[str] | None) -> int:
@@ -139,25 +142,48 @@ class TextView(LineScroll):
         self.repaint()
         if pattern is None:
             return 0
-        found = [index for index, line in enumerate(self._lines) if pattern.search(line)]
-        if found:
-            self.scroll_lines(next((index for index in found if index >= self.top), found[0]))
-        return len(found)
+        matching = {number for number, line in enumerate(self._lines) if pattern.search(line)}
+        rows = [index for index, (number, start) in enumerate(self._rows) if number in matching and start == 0]
+        if rows:
+            self.scroll_lines(next((index for index in rows if index >= self.top), rows[0]))
+        return len(matching)
 
     def next_match(self, by: int) -> bool:
         """Go to the next or the previous line that matches; whether there is one."""
-        if self.pattern is None or not self._lines:
+        if self.pattern is None or not self._rows:
             return False
-        order = range(self.top + 1, len(self._lines)) if by > 0 else range(self.top - 1, -1, -1)
-        found = next((index for index in order if self.pattern.search(self._lines[index])), None)
-        if found is None:
-            return False
-        self.scroll_lines(found)
-        return True
+        order = range(self.top + 1, len(self._rows)) if by > 0 else range(self.top - 1, -1, -1)
+        for index in order:
+            number, start = self._rows[index]
+            if start == 0 and self.pattern.search(self._lines[number]):
+                self.scroll_lines(index)
+                return True
+        return False
+
+    def toggle_wrap(self) -> None:
+        """Break long lines at the width, or let them run out of the window."""
+        at = self._rows[self.top][0] if self._rows else 0
+        self.wraps = not self.wraps
+        self._left = 0
+        self._break_up()
+        self.top = next((index for index, (number, _) in enumerate(self._rows) if number == at), 0)
+        self.repaint()
 
     def move_sideways(self, by: int) -> None:
         """Show the lines from further left or right."""
         left = max(0, self._left + by)
-        if left != self._left:
+        if left != self._left and not self.wraps:
             self._left = left
             self.repaint()
+
+    def on_resize(self) -> None:
+        if self.wraps:
+            self._break_up()
+
+    def _break_up(self) -> None:
+        width = max(1, self.inner_width - 1)
+        if self.wraps:
+            self._rows = [(number, start) for number, line in enumerate(self._lines)
+                          for start in range(0, max(1, len(line)), width)]
+        else:
+            self._rows = [(number, 0) for number in range(len(self._lines))]

@@ -46,6 +46,7 @@ class AuditPage(ListPage[LedgerEntryView], VerifyAction):
     number = "5"
     heading_title = "AUDIT"
     order = "newest first"
+    preview_from = 200
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -13,6 +14,7 @@ from tui.document import Line, Section, Span, facts, join, text
 from tui.widgets.columns import Column
 
 OUTCOME_ROLE: Final = {"done": "ok", "refused": "warn", "failed": "bad", "started": "info"}
+_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 _SHOWN_FIRST: Final = ("reason", "ticket", "error", "image", "digest", "rule")
 
 
@@ -23,8 +25,15 @@ def detail_text(entry: LedgerEntryView) -> str:
         key=lambda pair: (_SHOWN_FIRST.index(pair[0]) if pair[0] in _SHOWN_FIRST else 99, pair[0]),
     )
     return "  ".join(
-        f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for key, value in ordered
+        f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in ordered
+        if value not in ("", None, [], {})
     )
+
+
+def short_digests(value: str) -> str:
+    """The text with the first twelve digits of each digest in it."""
+    return _DIGEST.sub(r"\1", value)
 
 
 def entry_columns(now: Callable[[], datetime]) -> tuple[Column[LedgerEntryView], ...]:
@@ -38,10 +47,10 @@ def entry_columns(now: Callable[[], datetime]) -> tuple[Column[LedgerEntryView],
                sort=lambda entry: entry.actor),
         Column(key="outcome", title="OUTCOME", minimum=7, sort=lambda entry: entry.outcome,
                cell=lambda entry: text(entry.outcome, OUTCOME_ROLE.get(entry.outcome, ""))),
-        Column(key="action", title="ACTION", cell=lambda entry: text(entry.action, "accent"), minimum=12, maximum=20,
+        Column(key="action", title="ACTION", cell=lambda entry: text(entry.action, "accent"), minimum=14, maximum=20,
                sort=lambda entry: entry.action),
-        Column(key="object", title="OBJECT", cell=lambda entry: text(entry.object), minimum=16, maximum=60, flex=1,
-               sort=lambda entry: entry.object),
+        Column(key="object", title="OBJECT", cell=lambda entry: text(short_digests(entry.object)), minimum=24,
+               maximum=60, flex=1, keep_end=True, sort=lambda entry: entry.object),
         Column(key="detail", title="DETAIL", cell=lambda entry: text(detail_text(entry), "muted"), minimum=16,
                maximum=60, flex=2, priority=3),
     )

@@ -14,7 +14,7 @@ _ROLES = {"done": "ok", "failed": "bad", "refused": "bad"}
 class CommandLogPage(DetailPage):
     """Every command of this session, the newest first."""
 
-    pane = "text"
+    pane = "note"
 
     def title_parts(self) -> tuple[str, str, Line, Line]:
         return "", "LOG OF COMMANDS", EMPTY, text("newest first  Esc back", "muted")

@@ -25,7 +25,7 @@ _MARKS = (
 class HelpPage(DetailPage):
     """What works in a pane, made from the registry of actions."""
 
-    pane = "text"
+    pane = "note"
 
     def __init__(self, about: str) -> None:
         super().__init__()

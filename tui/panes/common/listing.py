@@ -23,7 +23,6 @@ from tui.widgets.lines import Lines
 from tui.widgets.one_line import OneLine, heading
 
 Item = TypeVar("Item")
-PREVIEW_FROM = 140
 
 
 class ListPage(Page, Generic[Item]):
@@ -34,7 +33,7 @@ class ListPage(Page, Generic[Item]):
     number: ClassVar[str] = ""
     heading_title: ClassVar[str] = ""
     order: ClassVar[str] = ""
-    previews: ClassVar[bool] = True
+    preview_from: ClassVar[int] = 140
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +105,7 @@ class ListPage(Page, Generic[Item]):
         self._show_heading(len(items))
         self._show_problem()
         view = self.query_one("#preview", LineView)
-        view.display = self.previews and self.app.size.width >= PREVIEW_FROM
+        view.display = self.app.size.width >= self.preview_from
         self._show_preview(keep=True)
 
     def _shown_items(self) -> Sequence[Item]:

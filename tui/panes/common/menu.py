@@ -38,6 +38,7 @@ class MenuPage(ModalScreen[Action]):
     def __init__(self, pane: str) -> None:
         super().__init__()
         self._pane = pane
+        self.settled = False
 
     def compose(self) -> ComposeResult:
         keymap = getattr(self.app, "keymap", None) or KeyMap()
@@ -53,6 +54,10 @@ class MenuPage(ModalScreen[Action]):
 
     def on_mount(self) -> None:
         self.query_one(LineTable).show(menu_actions(self._pane))
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.settled = True
 
     def on_key(self, event: events.Key) -> None:
         table: LineTable[Action] = self.query_one(LineTable)

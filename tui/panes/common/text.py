@@ -114,5 +114,8 @@ class TextPage(Page):
     def act_move_right(self) -> None:
         self.query_one(TextView).move_sideways(16)
 
+    def act_look_wrap(self) -> None:
+        self.query_one(TextView).toggle_wrap()
+
     def act_look_newest(self) -> None:
         self.query_one(TextView).move_end()

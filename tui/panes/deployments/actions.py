@@ -138,7 +138,7 @@ class ServiceActions(Page):
 
         service = self._service()
         if service is not None:
-            self.room.feed.spawn(open_rollback(self.room, service), "rolling back")
+            self.open_later(open_rollback(self.room, service), "planning the rollback")
 
     # ------------------------------------------------------------ inside
 

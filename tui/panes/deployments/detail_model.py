@@ -9,6 +9,7 @@ from typing import Final
 from backend.core.views import (
     ConditionView,
     GpuSnapshotView,
+    GpuState,
     ObjectPlanView,
     PlanView,
     PodView,
@@ -63,7 +64,7 @@ def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Secti
         return None
     lines = [
         (*pad(text(f"{gpu.node}/{gpu.index}", "name"), 14), *short_cell(gpu),
-         *text("%" if load_of(gpu) is not None else "", "muted"),
+         *text("%" if gpu.state is GpuState.BUSY and load_of(gpu) is not None else " ", "muted"),
          *text(f"  {fmt.size(gpu.memory_used)} of {fmt.size(gpu.memory_total)}", "muted"),
          *text(f"  {gpu.error}" if gpu.error else "", "bad"))
         for gpu in held

@@ -34,6 +34,7 @@ class EditorPage(ModalScreen[PlanView]):
         super().__init__()
         self._deployment = deployment
         self._namespace = namespace
+        self.settled = False
         self._planning: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
@@ -48,6 +49,13 @@ class EditorPage(ModalScreen[PlanView]):
             hint = OneLine()
             hint.show(lambda _width: (Span("F2", "key"), *text(" plan it   "), Span("Esc", "key"), *text(" leave it")))
             yield hint
+
+    def on_mount(self) -> None:
+        self.set_focus(self.query_one(TextArea))
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.settled = True
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":

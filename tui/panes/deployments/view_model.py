@@ -173,5 +173,7 @@ def why_and_next(service: ServiceView) -> tuple[Line, Line]:
     """Why a service is as it is, and what to do."""
     why = service.reason or ("serving, nothing to do" if service.verdict is Verdict.SERVING else "no reason was found")
     if is_unapproved(service):
-        why = f"{service.approval_note or 'its digest was never approved'}; {why}" if why else service.approval_note
+        note = service.approval_note or "its digest was never approved"
+        is_urgent = _RANK[service.verdict] < _UNAPPROVED_RANK
+        why = "; ".join(part for part in ((why, note) if is_urgent else (note, service.reason)) if part)
     return text(why), text(service.next_step)

@@ -127,7 +127,9 @@ def _names(gpus: Sequence[GpuView]) -> str:
 
 def _idle_text(gpus: Sequence[GpuView], now: datetime) -> str:
     since = min((gpu.idle_since for gpu in gpus if gpu.idle_since is not None), default=None)
-    return f"0 tokens for {fmt.age(since, now)}" if since is not None else "held, doing nothing"
+    if since is None or fmt.age(since, now) == "now":
+        return "held, doing nothing"
+    return f"0 tokens for {fmt.age(since, now)}"
 
 
 def product_cell(row: NodeRow) -> Line:

@@ -58,7 +58,7 @@ class ImageActions(Page):
         if image.state is not ImageState.APPROVED:
             self.room.flash(f"only approved images are deployed; this one is {image.state.value}", bad=True)
             return
-        self.room.feed.spawn(open_form(self.room, image.reference, image.name, image.repository), "deploying")
+        self.open_later(open_form(self.room, image.reference, image.name, image.repository), "preparing the form")
 
     def act_look_manifest(self) -> None:
         image = self._image_or_told()
@@ -92,7 +92,7 @@ class ImageActions(Page):
         if image.state is not ImageState.APPROVED:
             self.room.flash("there is no approval to revoke", bad=True)
             return
-        self.room.feed.spawn(self._revoke(image), "revoking")
+        self.open_later(self._revoke(image), "reading the candidate")
 
     async def _revoke(self, image: ImageView) -> None:
         from tui.panes.queue.card import CardPage

@@ -118,7 +118,8 @@ def news_columns(now: Callable[[], datetime]) -> tuple[Column[NewsRow], ...]:
     del now
     return (
         Column(key="what", title="", cell=lambda row: (Span(row.what, row.role),), minimum=6),
-        Column(key="name", title="", cell=lambda row: text(row.name, "name"), minimum=16, maximum=44, flex=2),
+        Column(key="name", title="", cell=lambda row: text(row.name, "name"), minimum=16, maximum=44, flex=2,
+               keep_end=True),
         Column(key="detail", title="", cell=lambda row: text(row.detail, "muted"), minimum=9, maximum=30, flex=1,
                priority=2),
         Column(key="at", title="", cell=lambda row: text(fmt.clock_time(row.at), "faint") if row.at else EMPTY,

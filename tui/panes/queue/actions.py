@@ -89,8 +89,8 @@ class CandidateActions(Page):
         if candidate.state is not ImageState.APPROVED:
             self.room.flash(f"only approved images are deployed; this one is {candidate.state.value}", bad=True)
             return
-        self.room.feed.spawn(
-            open_form(self.room, candidate.reference, candidate.name, candidate.repository), "deploying"
+        self.open_later(
+            open_form(self.room, candidate.reference, candidate.name, candidate.repository), "preparing the form"
         )
 
     # ------------------------------------------------------------ inside

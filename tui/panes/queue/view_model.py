@@ -117,9 +117,9 @@ def candidate_columns(now: Callable[[], datetime], *, narrow: bool = False) -> t
             Column(key="risk", title="RISK", cell=risk_cell, minimum=4, right=True, priority=3,
                    sort=lambda candidate: -candidate.risk),
             Column(key="type", title="TYPE", cell=lambda candidate: text(candidate.type, "muted"), minimum=6,
-                   maximum=10, priority=5, shown_from=90, sort=lambda candidate: candidate.type),
+                   maximum=10, priority=5, shown_from=105, sort=lambda candidate: candidate.type),
             Column(key="by", title="SUBMITTED BY", cell=lambda candidate: text(candidate.submitted_by, "muted"),
-                   minimum=12, maximum=16, priority=6, shown_from=110,
+                   minimum=12, maximum=16, priority=6, shown_from=125,
                    sort=lambda candidate: candidate.submitted_by),
         ]
     common.append(
