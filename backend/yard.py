@@ -1,18 +1,23 @@
 """The yard: opens everything, wires it together, and hands out commands and streams of events.
 
 The only place that constructs adapters. Front ends see this facade, the views of `backend.core`, and nothing else.
+
+Each room is imported when it is first asked for: the first rows of the screen need the store and little else, and a
+command needs one room. `Yard.start` imports the rest, off the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -23,28 +28,29 @@ from backend.core.logs import Redactor
 from backend.core.ports import Clock, IdSource, RandomIds, SystemClock
 from backend.core.views import ChangeView, CheckView, YardStatusView
 from backend.curation.policy import load_policy
-from backend.flows.approvals import Approvals
-from backend.flows.audit import AuditFlow
 from backend.flows.cluster_link import ClusterLink
-from backend.flows.deployments import DeploymentsFlow
-from backend.flows.doctor import Doctor
 from backend.flows.foundation import Foundation, Identity
 from backend.flows.gate import Gate
-from backend.flows.gpus import GpusFlow
-from backend.flows.library import LibraryFlow
-from backend.flows.lookup import Lookup
-from backend.flows.plans import Plans
-from backend.flows.queue import QueueFlow
-from backend.flows.recent import recent_changes
 from backend.flows.registries import Registries, learning_credentials
-from backend.flows.schedule import SCREEN_PATIENCE, Schedule
-from backend.flows.services import Services
 from backend.flows.status import StatusBoard
-from backend.flows.watch_store import StoreWatch
 from backend.registry.credentials import Credentials
 from backend.store.connection import Database
 
+if TYPE_CHECKING:
+    from backend.flows.approvals import Approvals
+    from backend.flows.audit import AuditFlow
+    from backend.flows.deployments import DeploymentsFlow
+    from backend.flows.gpus import GpusFlow
+    from backend.flows.library import LibraryFlow
+    from backend.flows.lookup import Lookup
+    from backend.flows.plans import Plans
+    from backend.flows.queue import QueueFlow
+    from backend.flows.schedule import Schedule
+    from backend.flows.services import Services
+
 _LOG = logging.getLogger(__name__)
+#: What a screen that goes live asks of sooner or later.
+_LIVE_ROOMS: Final = ("deployments", "gpus", "queue", "library", "watch_store", "schedule", "audit", "recent")
 
 
 class YardOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,24 +89,78 @@ class ScreenRequest:
 class Yard:
     """One installation: its configuration, database, registries and cluster."""
 
-    def __init__(self, foundation: Foundation, approvals: Approvals, read_only: str) -> None:
+    def __init__(self, foundation: Foundation, read_only: str) -> None:
         """
         Args:
             read_only: why nothing may be changed, or empty.
         """
         self._foundation = foundation
         self._read_only = read_only
-        lookup = Lookup(foundation)
-        plans = Plans(foundation, approvals, lookup)
-        self._plans = plans
-        self._services = Services(foundation, approvals)
-        self.queue = QueueFlow(foundation, lookup)
-        self.library = LibraryFlow(foundation, lookup, self.queue.evaluate)
-        self.deployments = DeploymentsFlow(foundation, approvals, self._services, plans)
-        self.gpus = GpusFlow(foundation, approvals)
-        self.audit = AuditFlow(foundation)
         self._status = StatusBoard(foundation, read_only)
         self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------ rooms
+
+    @cached_property
+    def library(self) -> LibraryFlow:
+        """Images, rules and synchronisation."""
+        from backend.flows.library import LibraryFlow
+
+        return LibraryFlow(self._foundation, self._lookup, lambda: self.queue.evaluate())
+
+    @cached_property
+    def queue(self) -> QueueFlow:
+        """Candidates before gates and people."""
+        from backend.flows.queue import QueueFlow
+
+        return QueueFlow(self._foundation, self._lookup)
+
+    @cached_property
+    def deployments(self) -> DeploymentsFlow:
+        """Services, plans and what can be done to them."""
+        from backend.flows.deployments import DeploymentsFlow
+
+        return DeploymentsFlow(self._foundation, self._approvals, self._services, self._plans)
+
+    @cached_property
+    def gpus(self) -> GpusFlow:
+        """GPUs, as last sampled."""
+        from backend.flows.gpus import GpusFlow
+
+        return GpusFlow(self._foundation, self._approvals)
+
+    @cached_property
+    def audit(self) -> AuditFlow:
+        """The ledger."""
+        from backend.flows.audit import AuditFlow
+
+        return AuditFlow(self._foundation)
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        from backend.flows.lookup import Lookup
+
+        return Lookup(self._foundation)
+
+    @cached_property
+    def _approvals(self) -> Approvals:
+        from backend.flows.approvals import Approvals
+
+        return Approvals(self._foundation.database, self._foundation.policy, self._foundation.clock)
+
+    @cached_property
+    def _services(self) -> Services:
+        from backend.flows.services import Services
+
+        return Services(self._foundation, self._approvals)
+
+    @cached_property
+    def _plans(self) -> Plans:
+        from backend.flows.plans import Plans
+
+        return Plans(self._foundation, self._approvals, self._lookup)
+
+    # ------------------------------------------------------------ life
 
     @classmethod
     async def open(
@@ -133,14 +193,18 @@ class Yard:
                 clock=clock, hub=hub,
             ),
         )
-        yard = cls(foundation, Approvals(database, policy, clock), read_only)
+        yard = cls(foundation, read_only)
         await yard._status.refresh()
         return yard
 
     async def start(self) -> None:
         """Go live for a screen: follow the cluster, sample GPUs, notice what others write, keep the schedule."""
+        await asyncio.to_thread(_import_live_rooms)
         if self._tasks:
             return
+        from backend.flows.schedule import SCREEN_PATIENCE
+        from backend.flows.watch_store import StoreWatch
+
         work: list[tuple[str, Coroutine[Any, Any, None]]] = [
             ("services", coroutine) for coroutine in self._services.following()
         ]
@@ -171,7 +235,8 @@ class Yard:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self._foundation.hub.close()
-        await self.gpus.close()
+        if "gpus" in self.__dict__:
+            await self.gpus.close()
         await self._foundation.registries.close()
         await self._foundation.cluster.close()
         await self._foundation.database.close()
@@ -186,15 +251,21 @@ class Yard:
 
     async def changes(self, hours: float = 1) -> list[ChangeView]:
         """What changed lately: our decisions and applies, tags, in one list, newest first."""
+        from backend.flows.recent import recent_changes
+
         return await recent_changes(self._foundation, timedelta(hours=hours))
 
     async def doctor(self) -> list[CheckView]:
         """What works here, what is missing, and what to do about it."""
+        from backend.flows.doctor import Doctor
+
         return [*await Doctor(self._foundation).examine(), *await self.gpus.check()]
 
     # ------------------------------------------------------------ live
 
     def _schedule(self, kind: str) -> Schedule:
+        from backend.flows.schedule import Schedule
+
         return Schedule(self._foundation, self.library, self.queue, kind)
 
     async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -258,3 +329,8 @@ async def _open_database(path: Path, clock: Clock, options: YardOptions) -> Data
 
 def _is_writable(database: Path) -> bool:
     return os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)
+
+
+def _import_live_rooms() -> None:
+    for room in _LIVE_ROOMS:
+        importlib.import_module(f"backend.flows.{room}")

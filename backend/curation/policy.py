@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.core.canonical import hash_of
 from backend.curation.config import GateConfig, PolicyConfig, RoleConfig, SignatureGate
-from backend.evidence.keys import PublicKey, load_public_key
+
+if TYPE_CHECKING:
+    from backend.evidence.keys import PublicKey
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,18 @@ def load_policy(config: PolicyConfig, roles: Sequence[RoleConfig], base: Path) -
     gates = tuple(
         Gate(
             config=gate,
-            keys=tuple(load_public_key(path, base) for path in gate.keys) if isinstance(gate, SignatureGate) else (),
+            keys=_keys(gate, base) if isinstance(gate, SignatureGate) else (),
         )
         for gate in config.gate
     )
     return Policy(config=config, gates=gates, hash=_hash(config, gates, roles))
+
+
+def _keys(gate: SignatureGate, base: Path) -> tuple[PublicKey, ...]:
+    # Cryptography is imported only where policy names keys.
+    from backend.evidence.keys import load_public_key
+
+    return tuple(load_public_key(path, base) for path in gate.keys)
 
 
 def _hash(config: PolicyConfig, gates: Sequence[Gate], roles: Sequence[RoleConfig]) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from backend.cluster.client import ClusterClient
-from backend.cluster.connection import ClusterConnection
 from backend.core.errors import AuthenticationError, ConfigurationError, ModelyardError
 from backend.core.events import EventHub, SourceChanged, Topic
 from backend.core.ports import Clock
 from backend.core.views import SourceState, SourceView
+
+if TYPE_CHECKING:
+    from backend.cluster.client import ClusterClient
 
 
 class ClusterLink:
@@ -55,11 +57,11 @@ class ClusterLink:
         async with self._connecting:
             if self._client is None:
                 try:
-                    connection = await ClusterConnection.open(self._context, clock=self._clock)
+                    client = await asyncio.to_thread(_imported)
+                    self._client = await client.open(self._context, clock=self._clock)
                 except ModelyardError as error:
                     self.heard(error)
                     raise
-                self._client = ClusterClient(connection, clock=self._clock)
             return self._client
 
     def heard(self, error: ModelyardError | None, detail: str = "") -> None:
@@ -87,3 +89,10 @@ class ClusterLink:
         if self._client is not None:
             await self._client.close()
             self._client = None
+
+
+def _imported() -> type[ClusterClient]:
+    """The client's class: imported when a cluster is first asked, and not on the event loop."""
+    from backend.cluster.client import ClusterClient
+
+    return ClusterClient

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from backend.core.errors import AuthenticationError, ModelyardError, NotFoundError
 from backend.core.events import EventHub, SourceChanged, Topic
 from backend.core.logs import Redactor
 from backend.core.ports import Clock
 from backend.core.views import SourceState, SourceView
-from backend.registry.client import RegistryClient
 from backend.registry.config import RegistryConfig
 from backend.registry.credentials import Credential, Credentials
+
+if TYPE_CHECKING:
+    from backend.registry.client import RegistryClient
 
 
 class _LearningCredentials(Credentials):
@@ -70,6 +73,9 @@ class Registries:
         """
         config = self.config(name)
         if config.name not in self._clients:
+            # It brings httpx, which costs a command that asks no registry a fifth of a second.
+            from backend.registry.client import RegistryClient
+
             self._clients[config.name] = RegistryClient(config, credentials=self._credentials, clock=self._clock)
         return self._clients[config.name]
 

@@ -8,16 +8,18 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backend.core.errors import ModelyardError, StoreUnwritableError
 from backend.core.ports import timestamp
 from backend.flows.foundation import Foundation
-from backend.flows.library import LibraryFlow
-from backend.flows.queue import QueueFlow
 from backend.library.config import RuleConfig
 from backend.library.runs import last_runs
 from backend.store.lease import Lease
+
+if TYPE_CHECKING:
+    from backend.flows.library import LibraryFlow
+    from backend.flows.queue import QueueFlow
 
 _LOG = logging.getLogger(__name__)
 LEASE: Final = "yard"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.harness import Figure, SkippedError
@@ -32,7 +33,7 @@ def services_real() -> Figure:
     if not kubeconfig:
         raise SkippedError(f"{_REAL} names no real cluster")
     with home() as place:
-        environment = {**place.environment, "KUBECONFIG": os.path.abspath(kubeconfig)}
+        environment = {**place.environment, "KUBECONFIG": str(Path(kubeconfig).absolute())}
         ours, peer = _compared(kubectl, environment, 1)
     return _figure("services-real", ours, peer, limit=1.0, where="a real API server")
 
