@@ -478,6 +478,7 @@ class PlanView(View, frozen=True, kw_only=True):
     Attributes:
         id: hash over everything the plan saw; apply refuses when it would differ now.
         refusals: why it may not be applied; empty when it may.
+        conflicts: those of the refusals that are fields of somebody else.
         warnings: what a person should know first.
         outage: replicas missing during the rollout, in a sentence.
         not_fixed: parts of what is served that nothing fixes (weights, revision).
@@ -500,6 +501,7 @@ class PlanView(View, frozen=True, kw_only=True):
     kubectl: tuple[str, ...]
     manifests: str
     deployment: str
+    conflicts: tuple[str, ...] = ()
 
     @property
     def changes(self) -> bool:

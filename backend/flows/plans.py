@@ -31,7 +31,7 @@ from backend.flows.gate import Checks
 from backend.flows.lookup import Lookup
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
 from backend.serving.digests import digest_of
-from backend.serving.planner import Planned, carry_out, make_plan
+from backend.serving.planner import Planned, carry_out, make_plan, require_applicable
 from backend.serving.snapshots import (
     Intent,
     Outcome,
@@ -104,8 +104,6 @@ class Plans:
         what = f"apply of {view.namespace}/{view.name}"
 
         async def policy() -> None:
-            if view.refusals:
-                raise PolicyError(what, view.refusals[0], "correct it and plan again")
             fresh = await self._make(made.deployment, made.snapshot)
             again.append(fresh)
             blocking = await self._refusals(made.deployment)
@@ -113,10 +111,11 @@ class Plans:
                 raise PolicyError(what, blocking[0], "approve the image first")
 
         async def dry_run() -> None:
-            if again[0].planned.view.refusals:
-                raise AdmissionError(
-                    what, again[0].planned.view.refusals[0], "correct the deployment file and plan again"
-                )
+            refusals = again[0].planned.view.refusals
+            if refusals:
+                # Raises what the cluster says, if it is the cluster that refuses.
+                await require_applicable(client, again[0].planned)
+                raise AdmissionError(what, refusals[0], "correct the deployment file and plan again")
 
         async def precondition() -> None:
             if again[0].planned.view.id != plan.id:

@@ -48,7 +48,8 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a plan is made of.
 
     Attributes:
-        gates: policy's verdicts on the image. refusals: why it may not be applied. warnings: what to know first.
+        gates: policy's verdicts on the image. refusals: why it may not be applied. conflicts: those of
+            them that are fields of somebody else. warnings: what to know first.
         cold_start: how long the last start took, or None when none was seen.
     """
 
@@ -57,6 +58,7 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     objects: tuple[Seen, ...]
     gates: tuple[GateView, ...] = ()
     refusals: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     not_fixed: tuple[str, ...] = ()
     cold_start: timedelta | None = None
@@ -73,7 +75,7 @@ def plan_of(inputs: PlanInputs) -> PlanView:
         refusals=inputs.refusals, warnings=inputs.warnings,
         outage=outage(first.live, first.answer or first.manifest, inputs.cold_start), not_fixed=inputs.not_fixed,
         kubectl=kubectl(inputs.context, inputs.deployment), manifests=manifests,
-        deployment=to_yaml(inputs.deployment),
+        deployment=to_yaml(inputs.deployment), conflicts=inputs.conflicts,
     )
 
 

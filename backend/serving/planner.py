@@ -18,6 +18,7 @@ from backend.core.errors import (
     AdmissionError,
     ConflictError,
     MalformedDataError,
+    ModelyardError,
     NotFoundError,
 )
 from backend.core.permits import Permit
@@ -61,18 +62,21 @@ async def make_plan(
     runtime = None if deployment.own_containers else await _runtime(client, deployment)
     wanted = list(manifests) if manifests is not None else build(deployment, runtime)
     refused = list(refusals)
+    conflicts: list[str] = []
     objects: list[Seen] = []
     for manifest in wanted:
         live = await _live(client, manifest)
         refused += [str(violation) for violation in check(manifest, live)]
-        answer, refusal = await _tried(client, manifest)
-        refused += [refusal] if refusal else []
+        answer, error = await _tried(client, manifest)
+        if error is not None:
+            refused.append(f"{error.why}; {error.action}")
+            conflicts += refused[-1:] if isinstance(error, ConflictError) else []
         objects.append(Seen(manifest=manifest, live=live, answer=answer))
     first = objects[0].live
     owner = owner_of(_metadata(first)) if first is not None else ""
     inputs = PlanInputs(
         context=client.context, deployment=deployment, objects=tuple(objects), gates=tuple(gates),
-        refusals=tuple(dict.fromkeys(refused)),
+        refusals=tuple(dict.fromkeys(refused)), conflicts=tuple(dict.fromkeys(conflicts)),
         warnings=(*warnings, *cautions(deployment, first, runtime, owner)),
         not_fixed=not_fixed(deployment), cold_start=cold_start,
     )
@@ -127,12 +131,14 @@ async def _live(client: ClusterClient, manifest: Mapping[str, Any]) -> dict[str,
     return await client.find(resource, metadata.get("namespace") if resource.namespaced else None, metadata["name"])
 
 
-async def _tried(client: ClusterClient, manifest: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+async def _tried(
+    client: ClusterClient, manifest: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, ModelyardError | None]:
     """The dry run's answer, or why it was refused."""
     try:
-        return (await client.dry_run_apply(manifest)).object, ""
+        return (await client.dry_run_apply(manifest)).object, None
     except (AdmissionError, AccessDeniedError, ConflictError, NotFoundError) as error:
-        return None, f"{error.why}; {error.action}"
+        return None, error
 
 
 async def _runtime(client: ClusterClient, deployment: DeploymentFile) -> RuntimeInfo | None:

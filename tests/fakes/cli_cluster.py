@@ -104,6 +104,12 @@ class ThreadedCluster:
             }
         )
 
+    @property
+    def store(self) -> ObjectStore:
+        """The cluster's objects; only for its own thread, as in `on_request`."""
+        assert self._store is not None
+        return self._store
+
     def get(self, namespace: str, name: str, resource: Resource = INFERENCE_SERVICES) -> Object | None:
         """An object as it is now."""
         return self.do(lambda store: store.get(resource, namespace, name))
@@ -112,8 +118,7 @@ class ThreadedCluster:
         """Do something with the cluster's objects, in its thread."""
 
         async def done() -> _T:
-            assert self._store is not None
-            return work(self._store)
+            return work(self.store)
 
         return self._run(done())
 

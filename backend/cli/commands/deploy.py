@@ -11,7 +11,7 @@ import typer
 
 from backend.cli.output import Column, cell, note, pairs
 from backend.cli.session import Session
-from backend.core.errors import NotFoundError, RefusedError, UsageError
+from backend.core.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from backend.core.text import sanitise
 from backend.core.views import (
     AppliedView,
@@ -64,7 +64,7 @@ def _read(file: Path) -> str:
 
 
 def _plan(context: typer.Context, file: _File, namespace: _Namespace = None) -> None:
-    """Tell what an apply would change. Changes nothing. Exit 3 when it would be refused."""
+    """Tell what an apply would change. Changes nothing. Exit 3 when it would be refused, 4 when it conflicts."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> PlanView:
@@ -78,7 +78,8 @@ def _plan(context: typer.Context, file: _File, namespace: _Namespace = None) -> 
 def _refuse(plan: PlanView) -> None:
     if plan.refusals:
         more = f" (and {len(plan.refusals) - 1} more)" if len(plan.refusals) > 1 else ""
-        raise RefusedError(
+        kind = ConflictError if len(plan.refusals) == len(plan.conflicts) else RefusedError
+        raise kind(
             f"plan of {plan.namespace}/{plan.name}", plan.refusals[0] + more,
             "see the plan's refusals, and correct them",
         )
