@@ -11,12 +11,13 @@ from backend.cluster.client import ClusterClient
 from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.resources import INFERENCE_SERVICES
 from backend.cluster.reviews import AccessRequest
-from backend.core.errors import AccessDeniedError, MalformedDataError, PolicyError
+from backend.core.errors import AccessDeniedError, MalformedDataError, NotFoundError, PolicyError
 from backend.core.permits import Permit
 from backend.core.views import AppliedView
 from backend.flows.approvals import Approvals
 from backend.flows.foundation import Foundation
 from backend.flows.gate import Checks
+from backend.flows.kserve import explained
 from backend.serving.actions import scale_patch, start_patch, stop_patch
 from backend.serving.digests import running_digests
 
@@ -67,7 +68,7 @@ class ServiceChanges:
 
     async def _seen(self, namespace: str, name: str) -> tuple[ClusterClient, dict[str, Any]]:
         client = await self._foundation.cluster.client()
-        return client, await client.get(INFERENCE_SERVICES, namespace, name)
+        return client, await found_service(client, namespace, name)
 
     def _approved(self, live: Mapping[str, Any], verb: str) -> Callable[[], Awaitable[None]]:
         async def check() -> None:
@@ -109,6 +110,18 @@ class ServiceChanges:
             checks=Checks(access=access_check(client, "patch", namespace, name), policy=policy, dry_run=dry_run),
             detail=detail,
         )
+
+
+async def found_service(client: ClusterClient, namespace: str, name: str) -> dict[str, Any]:
+    """A service with all its fields.
+
+    Raises:
+        NotFoundError: there is none of that name, or no KServe.
+    """
+    try:
+        return await client.get(INFERENCE_SERVICES, namespace, name)
+    except NotFoundError as error:
+        raise await explained(client, error) from error
 
 
 def access_check(client: ClusterClient, verb: str, namespace: str, name: str) -> Callable[[], Awaitable[None]]:

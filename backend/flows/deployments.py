@@ -13,8 +13,9 @@ from backend.cluster.resources import (
 from backend.core.errors import AccessDeniedError, ConflictError, NotFoundError
 from backend.core.views import AppliedView, PlanView, RuntimeView, ServiceDetailView, ServiceView, SnapshotView
 from backend.flows.approvals import Approvals
-from backend.flows.changes import ServiceChanges
+from backend.flows.changes import ServiceChanges, found_service
 from backend.flows.foundation import Foundation
+from backend.flows.kserve import explained
 from backend.flows.plans import Plans
 from backend.flows.services import Services
 from backend.serving.detail import detail_view
@@ -53,7 +54,7 @@ class DeploymentsFlow:
             NotFoundError: there is none of that name.
         """
         client = await self._foundation.cluster.client()
-        manifest = await client.get(INFERENCE_SERVICES, namespace, name)
+        manifest = await found_service(client, namespace, name)
         key = (namespace, name)
         await self._services.rows()
         case = self._services.board.case(key, self._foundation.clock.now())
@@ -72,7 +73,10 @@ class DeploymentsFlow:
     async def runtimes(self) -> list[RuntimeView]:
         """ServingRuntimes and ClusterServingRuntimes, and who uses them."""
         client = await self._foundation.cluster.client()
-        found = list((await client.list(CLUSTER_SERVING_RUNTIMES))[0])
+        try:
+            found = list((await client.list(CLUSTER_SERVING_RUNTIMES))[0])
+        except NotFoundError as error:
+            raise await explained(client, error) from error
         services: list[InferenceService] = []
         for namespace in self._foundation.cluster.namespaces or (None,):
             found += (await client.list(SERVING_RUNTIMES, namespace))[0]
@@ -115,7 +119,7 @@ class DeploymentsFlow:
             ConflictError: it was changed by others since.
         """
         client = await self._foundation.cluster.client()
-        live = await client.get(INFERENCE_SERVICES, namespace, name)
+        live = await found_service(client, namespace, name)
         held = await snapshots(self._foundation.database, client.context, namespace, name)
         what = f"export of {namespace}/{name}"
         if not held:

@@ -43,6 +43,13 @@ class Identity:
                 self._actor = await self._ask()
             return self._actor
 
+    async def onlooker(self) -> tuple[Actor, str]:
+        """Who looks, and why that cannot be told or an empty text; looking is open to whom nobody knows, too."""
+        try:
+            return await self.actor(), ""
+        except IdentityError as error:
+            return Actor(name="", source=ActorSource.CLUSTER), error.why
+
     async def _ask(self) -> Actor:
         settings = self._configuration.settings
         if settings.yard.identity == "os":

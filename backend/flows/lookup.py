@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from backend.core.errors import NotFoundError
 from backend.core.references import ImageReference, parse_reference, short_digest
 from backend.core.views import CandidateView, ImageView
@@ -56,13 +58,13 @@ class Lookup:
 
         Raises:
             NotFoundError: the digest was never submitted.
-            IdentityError: it cannot be told who looks.
         """
         foundation = self._foundation
         facts = await all_facts(foundation.database)
         if digest in facts:
             facts[digest] = await self.of_digest(digest)
-        actor = await foundation.identity.actor()
-        return await queue.candidate(
+        actor, unknown = await foundation.identity.onlooker()
+        found = await queue.candidate(
             foundation.database, digest, facts, policy=foundation.policy, actor=actor, now=foundation.clock.now()
         )
+        return msgspec.structs.replace(found, not_me=unknown) if unknown else found

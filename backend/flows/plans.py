@@ -10,7 +10,6 @@ from typing import Any, Final
 import msgspec
 
 from backend.cluster.client import Applied, ClusterClient
-from backend.cluster.resources import resource_of
 from backend.core.errors import (
     AdmissionError,
     ConflictError,
@@ -25,18 +24,17 @@ from backend.core.permits import Permit
 from backend.core.views import AppliedView, GateView, ImageState, PlanView
 from backend.flows.approvals import Approvals
 from backend.flows.changes import access_check
-from backend.flows.drafts import draft_of
 from backend.flows.foundation import Foundation
 from backend.flows.gate import Checks
 from backend.flows.lookup import Lookup
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
 from backend.serving.digests import digest_of
-from backend.serving.planner import Planned, carry_out, make_plan, require_applicable
+from backend.serving.drafts import draft
+from backend.serving.planner import Planned, carry_out, make_plan, require_applicable, settle
 from backend.serving.snapshots import (
     Intent,
     Outcome,
     Snapshot,
-    became,
     begin,
     choose,
     complete,
@@ -69,7 +67,7 @@ class Plans:
     async def draft(self, reference: str, name: str, namespace: str) -> str:
         """A deployment file to start from for an image of the library, YAML."""
         facts = await self._lookup.facts(reference)
-        return to_yaml(draft_of(facts, name, namespace))
+        return to_yaml(draft(facts.reference, namespace=namespace, name=name))
 
     async def plan(self, text: str, namespace: str | None = None) -> PlanView:
         """Plan a deployment file."""
@@ -150,8 +148,7 @@ class Plans:
         for intent in await open_intents(self._foundation.database, before=now - _CUT_OFF):
             if intent.context != client.context:
                 continue
-            live = [await _find(client, manifest) for manifest in intent.manifests]
-            outcome = became(intent, live)
+            outcome = await settle(client, intent)
             async with self._foundation.database.transaction() as transaction:
                 await complete(transaction, intent, outcome, at=now, detail="found after it was cut off")
             told.append(f"apply of {intent.namespace}/{intent.name} by {intent.actor} was cut off: {outcome.value}")
@@ -268,12 +265,6 @@ def _moved(live: dict[str, Any] | None, applied: Applied) -> bool:
     before = live.get("metadata") or {}
     after = applied.object.get("metadata") or {}
     return any(before.get(name) != after.get(name) for name in ("uid", "generation", "labels", "annotations"))
-
-
-async def _find(client: ClusterClient, manifest: dict[str, Any]) -> dict[str, Any] | None:
-    resource = resource_of(manifest)
-    metadata = manifest["metadata"]
-    return await client.find(resource, metadata.get("namespace") if resource.namespaced else None, metadata["name"])
 
 
 def _differences(before: PlanView, after: PlanView) -> list[str]:

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from backend.config import SystemPolicy, read_model
 from backend.core.actors import WORKER
 from backend.core.errors import ModelyardError, NotFoundError, StoreError
@@ -48,11 +50,12 @@ class QueueFlow:
         """Everything that was submitted, as the actor sees it: what waits for them first, then by risk and age, and
         what is decided last."""
         foundation = self._foundation
-        actor = await foundation.identity.actor()
-        return await queue.candidates(
+        actor, unknown = await foundation.identity.onlooker()
+        found = await queue.candidates(
             foundation.database, await all_facts(foundation.database), policy=foundation.policy, actor=actor,
             now=foundation.clock.now(), everything=True,
         )
+        return [msgspec.structs.replace(one, not_me=unknown) for one in found] if unknown else found
 
     async def candidate(self, reference: str) -> CandidateView:
         """One candidate in full.

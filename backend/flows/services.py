@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 from backend.cluster.client import ClusterClient
+from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.objects import KubeObject
 from backend.cluster.resources import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, NODES, PODS, Resource
 from backend.cluster.watch import Changed, Listed, Lost, Regained, Removed
@@ -17,6 +18,7 @@ from backend.core.events import ServiceChanged, ServiceRemoved, ServicesReset, T
 from backend.core.views import ServiceView
 from backend.flows.approvals import Approvals
 from backend.flows.foundation import Foundation
+from backend.flows.kserve import explained
 from backend.serving.board import SERVICE_LABEL, ServiceBoard
 
 _LOG = logging.getLogger(__name__)
@@ -26,6 +28,10 @@ _PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 _GATHER: Final = 0.05
 #: How often verdicts that time alone can change (slow to load, stuck) are judged again.
 _JUDGE_AGAIN: Final = 5.0
+_JUDGED_AT_ONCE: Final = 500
+#: Lines of a crashed container's log that are looked through, and crashes that are asked for at a time.
+_LAST_WORDS: Final = 60
+_MOST_LAST_WORDS: Final = 20
 
 
 class Services:
@@ -74,26 +80,49 @@ class Services:
         client = await self._foundation.cluster.client()
         await self._approvals.refresh()
         self.board = ServiceBoard(client.context, approver=self._approvals.judge)
-        try:
-            services = await self._all(client, INFERENCE_SERVICES)
-        except NotFoundError as error:
-            self._foundation.cluster.heard(error)
-            raise await self._explained(client, error) from error
-        except ModelyardError as error:
-            self._foundation.cluster.heard(error)
-            raise
-        self._foundation.cluster.heard(None)
-        self.board.reset_services(services)
-        pods, deployments, events, nodes = await asyncio.gather(
+        beside = asyncio.gather(
             self._seen(client, PODS, label_selector=SERVICE_LABEL),
             self._seen(client, DEPLOYMENTS, label_selector=SERVICE_LABEL),
             self._seen(client, EVENTS, field_selector="involvedObject.kind=Pod"),
             self._seen_nodes(client),
         )
+        try:
+            services = await self._read_services(client)
+            pods, deployments, events, nodes = await beside
+        finally:
+            # Without the services, what is still being asked is of no use.
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+        self.board.reset_services(services)
         self.board.reset_pods(pods)
         self.board.reset_deployments(deployments)
         self.board.reset_events(events)
         self.board.set_gpu_types(nodes)
+        await self._hear_last_words(client)
+
+    async def _hear_last_words(self, client: ClusterClient) -> None:
+        """Read the log of crashes that left no message in the pod's status: most tell their cause only there."""
+        for crash in self.board.silent_crashes()[:_MOST_LAST_WORDS]:
+            try:
+                words = await client.logs(
+                    crash.namespace, crash.pod, container=crash.container, previous=True, tail=_LAST_WORDS
+                )
+            except ModelyardError as error:
+                _LOG.info("last words of %s/%s: %s", crash.namespace, crash.pod, error)
+                words = ""
+            self.board.put_last_words(crash, words)
+
+    async def _read_services(self, client: ClusterClient) -> list[InferenceService]:
+        try:
+            services = await self._all(client, INFERENCE_SERVICES)
+        except NotFoundError as error:
+            self._foundation.cluster.heard(error)
+            raise await explained(client, error) from error
+        except ModelyardError as error:
+            self._foundation.cluster.heard(error)
+            raise
+        self._foundation.cluster.heard(None)
+        return services
 
     async def _all(
         self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
@@ -123,12 +152,6 @@ class Services:
             _LOG.warning("%s", error)
             return {}
         return {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in nodes}
-
-    async def _explained(self, client: ClusterClient, error: NotFoundError) -> NotFoundError:
-        installed = await client.kserve_installed()
-        if installed.installed:
-            return error
-        return NotFoundError("list of services", installed.message, "install KServe, or name another --context")
 
     # ------------------------------------------------------------ live
 
@@ -241,15 +264,25 @@ class Services:
             await self._dirty.wait()
             await asyncio.sleep(_GATHER)
             self._dirty.clear()
-            changes = self.board.refresh(self._foundation.clock.now())
+            await self._hear_last_words(await self._foundation.cluster.client())
+            rows: list[ServiceView] = []
+            removed: list[tuple[str, str]] = []
+            more = True
+            while more:
+                # In turns: judging thousands of services at once would hold up the event loop.
+                changes = self.board.refresh(self._foundation.clock.now(), limit=_JUDGED_AT_ONCE)
+                rows += changes.rows
+                removed += changes.removed
+                more = changes.more
+                await asyncio.sleep(0)
             if self._was_reset:
                 self._was_reset = False
                 context = self._foundation.cluster.context
                 hub.publish(Topic.SERVICES, ServicesReset(key=context, services=self.board.rows()))
                 continue
-            for row in changes.rows:
+            for row in rows:
                 hub.publish(Topic.SERVICES, ServiceChanged(key=row.key, service=row))
-            for namespace, name in changes.removed:
+            for namespace, name in removed:
                 key = f"{self._foundation.cluster.context}/{namespace}/{name}"
                 hub.publish(Topic.SERVICES, ServiceRemoved(key=key))
 

@@ -15,12 +15,16 @@ from backend.serving.manifests import RuntimeInfo
 from backend.serving.runtimes import find_runtime
 
 _NOT_NAME: Final = re.compile(r"[^a-z0-9]+")
+_BILLIONS: Final = re.compile(r"(?:^|[-_.])(\d{1,3}(?:\.\d)?)b(?:[-_.]|$)")
+_BYTES_A_PARAMETER: Final = 2
+_GPU_MEMORY_GIB: Final = 80
+_ROOM_FOR_KV_CACHE: Final = 1.3
 
 
 def draft(
     image: str, *, namespace: str, name: str = "", runtimes: Iterable[ServingRuntime] = ()
 ) -> DeploymentFile:
-    """A deployment of an image with one replica on one GPU.
+    """A deployment of an image with one replica, on as many GPUs as `suggested_gpus` tells.
 
     Args:
         image: `host/repository@digest`.
@@ -32,9 +36,11 @@ def draft(
         UsageError: the image, name or namespace cannot be deployed.
     """
     chosen = runtime_for(engine_of(image), namespace, runtimes)
+    gpus = suggested_gpus(image)
     values = {
         "name": name or name_for(image, namespace), "namespace": namespace, "image": image,
-        "runtime": chosen.name if chosen else "", "resources": {"gpu": 1, "cpu": "4", "memory": "32Gi"},
+        "runtime": chosen.name if chosen else "",
+        "resources": {"gpu": gpus, "cpu": str(8 * gpus), "memory": f"{48 * gpus}Gi"},
     }
     try:
         return DeploymentFile.model_validate(values)
@@ -42,10 +48,22 @@ def draft(
         raise explained(error, f"draft for {image}", {}) from error
 
 
+def suggested_gpus(image: str) -> int:
+    """How many GPUs of 80 GiB a model of the size that the repository's name tells wants: 1, 2, 4 or 8.
+
+    Parameters at two bytes each (bfloat16, which model servers load by default), with room for a KV cache, rounded up
+    to a power of two, as tensor parallelism wants it; 1 where the name tells nothing.
+    """
+    match = _BILLIONS.search(_last_part(image).lower())
+    if match is None:
+        return 1
+    needed = float(match.group(1)) * _BYTES_A_PARAMETER * _ROOM_FOR_KV_CACHE / _GPU_MEMORY_GIB
+    return next((count for count in (1, 2, 4) if needed <= count), 8)
+
+
 def name_for(image: str, namespace: str) -> str:
     """A name that KServe takes, from the last part of an image's repository."""
-    repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    name = _NOT_NAME.sub("-", repository.lower()).strip("-")
+    name = _NOT_NAME.sub("-", _last_part(image).lower()).strip("-")
     if not name[:1].isalpha():
         name = f"model-{name}".strip("-")
     longest = max(1, min(MAX_NAME, MAX_NAME_AND_NAMESPACE - len(namespace)))
@@ -65,3 +83,8 @@ def runtime_for(engine: Engine, namespace: str, runtimes: Iterable[ServingRuntim
         return None
     best = max(listed, key=lambda runtime: (bool(runtime.metadata.namespace), runtime.metadata.name))
     return find_runtime(best.metadata.name, namespace, listed)
+
+
+def _last_part(image: str) -> str:
+    """The last part of an image's repository, without tag and digest."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]

@@ -401,3 +401,16 @@ def test_a_draft_names_the_runtime_of_the_images_engine() -> None:
     assert draft(f"r.example/unknown@{DIGEST}", namespace="models", runtimes=runtimes).own_containers
     with pytest.raises(UsageError, match="by its digest only"):
         draft("r.example/vllm:1", namespace="models")
+
+
+@pytest.mark.parametrize(
+    ("repository", "gpus"),
+    [
+        ("nim/meta/llama-3.1-8b-instruct", 1), ("nim/meta/llama-3.3-70b-instruct", 4), ("nim/openai/gpt-oss-20b", 1),
+        ("nim/meta/llama-3.1-405b-instruct", 8), ("mistralai/mixtral-47b", 2), ("vllm/vllm-openai", 1),
+        ("nim/nvidia/nv-embedqa-e5-v5", 1),
+    ],
+)  # fmt: skip
+def test_a_draft_asks_for_as_many_gpus_as_the_name_suggests(repository: str, gpus: int) -> None:
+    made = draft(f"r.example/{repository}@{DIGEST}", namespace="models", name="it")
+    assert made.resources.gpu == gpus
