@@ -127,13 +127,21 @@ class SyncEntryView(View, frozen=True, kw_only=True):
 
 
 class SyncFailureView(View, frozen=True, kw_only=True):
-    """What a run could not read, and why; `tag` is empty when the whole repository or registry failed."""
+    """What a run could not read, and why; `tag` is empty when the whole repository or registry failed.
+
+    Attributes:
+        action: what can be done about it.
+        unreachable: it could not be reached, or refused our credentials.
+        misconfigured: the configuration is to blame, such as a secret that is not there.
+    """
 
     registry: str
     repository: str
     tag: str
     reason: str
     unreachable: bool = False
+    misconfigured: bool = False
+    action: str = ""
 
 
 class SyncResultView(View, frozen=True, kw_only=True):
@@ -617,12 +625,17 @@ class ModelServerView(View, frozen=True, kw_only=True):
 
 
 class GpuSnapshotView(View, frozen=True, kw_only=True):
-    """All GPUs at one time; `notes` say what could not be measured and what would be needed."""
+    """All GPUs at one time; `notes` say what could not be measured and what would be needed.
+
+    Attributes:
+        unreached: why nothing at all is known, when the cluster cannot be reached or refuses us; else empty.
+    """
 
     at: datetime
     gpus: tuple[GpuView, ...]
     servers: tuple[ModelServerView, ...]
     notes: tuple[str, ...]
+    unreached: str = ""
 
 
 # ---------------------------------------------------------------- audit and the yard

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from backend.core.actors import Actor
-from backend.core.errors import AuthenticationError, ModelyardError, UnreachableError
+from backend.core.errors import AuthenticationError, ConfigurationError, ModelyardError, UnreachableError
 from backend.core.ports import Clock
 from backend.core.views import SyncFailureView
 from backend.library.fetching import ContentSource
@@ -87,7 +87,12 @@ class Account:
         if unreachable and not isinstance(error, AuthenticationError):
             self._in_a_row += 1
             self._last_reason = error.why
-        self._add(repository, tag, f"{error.why}{advice}", unreachable)
+        self.failures.append(
+            SyncFailureView(
+                registry=self._registry, repository=repository, tag=tag, reason=f"{error.why}{advice}",
+                unreachable=unreachable, misconfigured=isinstance(error, ConfigurationError), action=error.action,
+            )
+        )
 
     def not_tried(self, repository: str, tags: int) -> None:
         """Tags of a repository (0: its list) are left alone because the registry is dead."""
@@ -97,12 +102,10 @@ class Account:
         """Account for what was not tried."""
         for repository, count in self._untried.items():
             what = f"{count} tags were" if count else "it was"
-            self._add(repository, "", f"{what} not tried: {self._last_reason}", True)
-        self._untried.clear()
-
-    def _add(self, repository: str, tag: str, reason: str, unreachable: bool) -> None:
-        self.failures.append(
-            SyncFailureView(
-                registry=self._registry, repository=repository, tag=tag, reason=reason, unreachable=unreachable
+            reason = f"{what} not tried: {self._last_reason}"
+            self.failures.append(
+                SyncFailureView(
+                    registry=self._registry, repository=repository, tag="", reason=reason, unreachable=True
+                )
             )
-        )
+        self._untried.clear()

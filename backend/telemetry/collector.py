@@ -61,6 +61,7 @@ class Collector:
         self._inventory_every = inventory_every
         self._inventory_at = float("-inf")
         self._inventory_notes: list[str] = ["the cluster has not answered yet"] if cluster is not None else []
+        self._unreached = ""
         self._nodes: Sequence[Node] = ()
         self._claims: Sequence[Claim] = ()
         self._exporters: dict[str, ExporterScrape] = {}
@@ -120,9 +121,11 @@ class Collector:
 
         async def read() -> None:
             notes: list[str] = []
+            self._unreached = ""
             try:
                 await self._ask(cluster, notes)
             except UnreachableError as error:
+                self._unreached = error.why
                 notes = [f"the cluster does not answer: {error.why}"]
             self._inventory_notes = list(dict.fromkeys(notes))
             self._inventory_at = self._clock.monotonic()
@@ -198,6 +201,7 @@ class Collector:
             gpus=joined.rows,
             servers=tuple(sorted(views, key=lambda view: (view.namespace, view.pod))),
             notes=tuple(notes[:_MOST_NOTES]),
+            unreached="" if joined.rows else self._unreached,
         )
 
     def _measured(self, local: LocalGpus | None, monotonic: float) -> dict[str, list[Measured]]:

@@ -9,6 +9,7 @@ import typer
 
 from backend.cli.output import Column, note
 from backend.cli.session import Session
+from backend.core.errors import UnreachableError
 from backend.core.views import GpuSnapshotView, GpuView
 from backend.yard import Yard
 
@@ -49,11 +50,14 @@ def _gpu(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Sample again and again until interrupted.")] = False,
 ) -> None:
-    """Tell what every GPU does, for whom, and where each number comes from."""
+    """Tell what every GPU does, for whom, and where each number comes from. Exit 6 when nothing could be asked."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> None:
-        _print(session, await yard.gpus.snapshot())
+        snapshot = await yard.gpus.snapshot()
+        _print(session, snapshot)
+        if snapshot.unreached and not watch:
+            raise UnreachableError("gpu", snapshot.unreached, "run modelyard doctor")
         while watch:
             await asyncio.sleep(yard.gpus.interval.total_seconds())
             _print(session, await yard.gpus.snapshot())
@@ -64,4 +68,5 @@ def _gpu(
 def _print(session: Session, snapshot: GpuSnapshotView) -> None:
     session.print.rows(snapshot.gpus, _COLUMNS, empty="no GPUs")
     for text in snapshot.notes:
-        note(text)
+        if not snapshot.unreached or snapshot.unreached not in text:
+            note(text)

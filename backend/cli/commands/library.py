@@ -56,6 +56,7 @@ def raise_for_failures(result: SyncResultView) -> None:
 
     Raises:
         UnreachableError: nothing that was asked for could be reached.
+        UsageError: nothing was, for the configuration is wrong.
         PartialFailureError: a part failed.
     """
     if not result.failed:
@@ -68,7 +69,9 @@ def raise_for_failures(result: SyncResultView) -> None:
     failure: type[ModelyardError] = PartialFailureError
     if not seen and all(failed.unreachable for failed in result.failed):
         failure = UnreachableError
-    raise failure(f"sync of {where}", first.reason + more, "run modelyard doctor, then sync again")
+    elif not seen and all(failed.misconfigured for failed in result.failed):
+        failure = UsageError
+    raise failure(f"sync of {where}", first.reason + more, first.action or "run modelyard doctor, then sync again")
 
 
 def _sync_data(result: SyncResultView) -> dict[str, Any]:
