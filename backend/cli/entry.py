@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backend.cli.options import hoist
 from backend.core.errors import InterruptedByUserError, ModelyardError
-from backend.core.text import sanitise
+from backend.core.text import sanitise, sanitise_lines
 
 if TYPE_CHECKING:
     from backend.yard import ScreenRequest
@@ -43,7 +43,7 @@ def run(arguments: Sequence[str], open_screen: OpenScreen) -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            _trace()
         reason = sanitise(f"{type(error).__name__}: {error}", 500)
         told = f"modelyard: unexpected failure: {reason}; run it again with --debug and report what it says"
         sys.stderr.write(f"{told}\n")
@@ -70,8 +70,13 @@ def _abandon_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _trace() -> None:
+    """Where the error came from; its text may be a registry's or a cluster's."""
+    sys.stderr.write(sanitise_lines(traceback.format_exc()))
+
+
 def _failed(error: ModelyardError, *, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        _trace()
     sys.stderr.write(f"modelyard: {sanitise(str(error), 2000)}\n")
     return error.exit_code
