@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +41,8 @@ class Command:
 def parse(line: str) -> Command:
     """Read a command line such as `deployments llm-prod /llama` or `sync nim-llama --dry-run`."""
     head, slash, pattern = line.strip().partition(" /") if not line.strip().startswith("/") else ("", "/", line[1:])
+    import shlex
+
     try:
         words = shlex.split(head)
     except ValueError:

@@ -34,6 +34,8 @@ from tui.ports import ScreenYard
 
 _LOG = logging.getLogger(__name__)
 _FRAME_SECONDS: Final = 0.1
+# After a quiet time the first change is told soon, with what comes along with it.
+_GATHER_SECONDS: Final = 0.015
 _READ_SECONDS: Final = 0.5
 _LEDGER_KEPT: Final = 1000
 _BY_EVENT: Final[dict[type[Event], tuple[PartName, ...]]] = {
@@ -65,6 +67,7 @@ class Feed:
         self._changed = changed
         self._dirty: set[PartName] = set()
         self._flush: asyncio.TimerHandle | None = None
+        self._told_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: set[PartName] = set()
         self._again: set[PartName] = set()
@@ -117,9 +120,11 @@ class Feed:
         self.model.status = yard.status()
         self._subscription = yard.subscribe(*Topic)
         self.mark(PartName.STATUS)
-        for part in (PartName.SERVICES, PartName.QUEUE, PartName.GPUS, PartName.CHANGES):
-            await self._read(part)
-        self.want(PartName.LIBRARY)
+        # What the store holds is there at once; a cluster may keep everybody waiting.
+        await self._read(PartName.CHANGES)
+        self._tell_now()
+        self._wanted.add(PartName.LIBRARY)
+        await self._read(PartName.LIBRARY)
         self.spawn(self._start(yard), "connecting")
         async for event in self._subscription:
             try:
@@ -135,6 +140,7 @@ class Feed:
         except ModelyardError as error:
             self.model.problem = Problem.of(error)
             self.mark(PartName.STATUS)
+        self.read(PartName.SERVICES, PartName.QUEUE, PartName.GPUS)
 
     # ------------------------------------------------------------ reading
 
@@ -236,9 +242,17 @@ class Feed:
         """Tell of these parts with the next frame."""
         self._dirty.update(parts)
         if self._flush is None:
-            self._flush = asyncio.get_running_loop().call_later(_FRAME_SECONDS, self._tell)
+            loop = asyncio.get_running_loop()
+            delay = max(_GATHER_SECONDS, self._told_at + _FRAME_SECONDS - loop.time())
+            self._flush = loop.call_later(delay, self._tell)
+
+    def _tell_now(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+        self._tell()
 
     def _tell(self) -> None:
         self._flush = None
+        self._told_at = asyncio.get_running_loop().time()
         parts, self._dirty = frozenset(self._dirty), set()
         self._changed(parts)

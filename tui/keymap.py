@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -49,6 +48,8 @@ class KeyMap:
 
     def _rebind(self, name: str, words: str) -> list[str]:
         if name not in BY_ID:
+            import difflib
+
             close = difflib.get_close_matches(name, BY_ID, n=1)
             return [f"there is no action {name!r}" + (f", perhaps {close[0]!r}" if close else "")]
         keys = tuple(_normal(word) for word in words.split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.types import CSSPathType
 from textual.widget import Widget
 
 from tui import header
@@ -25,7 +24,10 @@ from tui.widgets.line_scroll import LineScroll
 from tui.widgets.one_line import OneLine
 
 if TYPE_CHECKING:
+    from textual.types import CSSPathType
+
     from tui.app import ModelyardApp
+    from tui.widgets.fields import Field, Values
     from tui.widgets.prompt import Prompt
 
 SMALLEST = (48, 12)
@@ -49,6 +51,7 @@ class Page(Screen[None], inherit_bindings=False):
         self._prompt_focus: Widget | None = None
         self.settled = False
         self._stale = False
+        self._is_built = False
 
     @property
     def room(self) -> ModelyardApp:
@@ -89,6 +92,7 @@ class Page(Screen[None], inherit_bindings=False):
     # ------------------------------------------------------------ life
 
     def on_mount(self) -> None:
+        self._is_built = True
         self.show_bars()
         self.show()
         self.call_after_refresh(self._settle)
@@ -97,6 +101,8 @@ class Page(Screen[None], inherit_bindings=False):
         self.settled = True
 
     def on_screen_resume(self) -> None:
+        if not self._is_built:
+            return
         self.show_bars()
         if self._stale:
             self._stale = False
@@ -106,7 +112,6 @@ class Page(Screen[None], inherit_bindings=False):
         width, height = event.size
         tiny = width < SMALLEST[0] or height < SMALLEST[1]
         self.set_class(tiny, "-tiny")
-        self.set_class(width >= 120, "-wide")
         if tiny:
             told = f"{width}x{height} is too small: Modelyard needs {SMALLEST[0]}x{SMALLEST[1]}"
             self.query_one("#tiny", OneLine).show(lambda _width: text(told, "warn"))
@@ -114,7 +119,7 @@ class Page(Screen[None], inherit_bindings=False):
 
     def parts_changed(self, changed: frozenset[PartName]) -> None:
         """Show what changed, or remember to do so when the page is seen again."""
-        if not self.is_current:
+        if not self._is_built or not self.is_current:
             self._stale = self._stale or bool(changed & self.parts)
             return
         self.show_bars()
@@ -123,6 +128,8 @@ class Page(Screen[None], inherit_bindings=False):
 
     def age(self) -> None:
         """Let ages go on; only lines whose text changed are drawn."""
+        if not self._is_built:
+            return
         self.show_bars()
         for view in self.query(LineScroll):
             view.repaint_changed()
@@ -204,6 +211,24 @@ class Page(Screen[None], inherit_bindings=False):
         result = method(*arguments) if _takes_words(method) else method()
         if inspect.isawaitable(result):
             self.room.feed.spawn(cast(Coroutine[Any, Any, None], result), action.title.lower())
+
+    def ask(
+        self,
+        title: str,
+        lines: Sequence[Line],
+        confirm: str,
+        perform: Callable[[Values], Awaitable[object]],
+        *,
+        fields: Sequence[Field] = (),
+        danger: bool = False,
+        low: bool = False,
+        done: Callable[[object], None] | None = None,
+    ) -> None:
+        """Ask in a dialog; see `Ask`. `done` gets what `perform` gave, or None when nothing was done."""
+        # Imported late: a first paint needs no fields to type in.
+        from tui.widgets.ask import Ask
+
+        self.room.push_screen(Ask(title, lines, confirm, perform, fields=fields, danger=danger, low=low), done)
 
     # ------------------------------------------------------------ actions of every page
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -20,37 +19,9 @@ from textual.widgets import Input
 from tui.document import Line, Span, text
 from tui.model import Problem
 from tui.palette import palette_of
+from tui.widgets.fields import Field, Values
 from tui.widgets.lines import Lines
 from tui.widgets.one_line import OneLine
-
-Values = Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """A field of a dialog; `check` says why its text will not do, empty when it will."""
-
-    id: str
-    label: str
-    value: str = ""
-    placeholder: str = ""
-    check: Callable[[str], str] = lambda _value: ""
-
-
-def typed_name(name: str, label: str = "") -> Field:
-    """A field that is right only when it holds this name."""
-
-    def check(value: str) -> str:
-        return "" if value.strip() == name else f"type {name} to confirm"
-
-    return Field(id="name", label=label or f"Type {name} to confirm", check=check)
-
-
-def required(id: str, label: str, why: str, *, value: str = "", placeholder: str = "") -> Field:
-    """A field that may not be empty."""
-    return Field(
-        id=id, label=label, value=value, placeholder=placeholder, check=lambda value: "" if value.strip() else why
-    )
 
 
 class Choice(OneLine, can_focus=True):

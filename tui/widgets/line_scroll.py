@@ -26,7 +26,9 @@ class LineScroll(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.top = 0
+        # What was drawn in each row, at which width: only what differs from it is drawn again.
         self._drawn: dict[int, Line] = {}
+        self._drawn_width = -1
 
     # ------------------------------------------------------------ what subclasses say
 
@@ -94,9 +96,6 @@ class LineScroll(Widget, can_focus=True):
 
     def repaint_changed(self) -> None:
         """Draw the visible lines again whose text is no longer what was drawn."""
-        if not self._drawn:
-            self.refresh()
-            return
         width = self.inner_width
         for row in list(self._drawn):
             if row >= self.size.height:
@@ -110,7 +109,6 @@ class LineScroll(Widget, can_focus=True):
         self.refresh(Region(0, row, self.size.width, 1))
 
     def on_resize(self) -> None:
-        self._drawn.clear()
         top = max(0, min(self.top, self.line_count - self.window))
         if top != self.top:
             # The first frame of the new size may have been drawn already.
@@ -122,6 +120,9 @@ class LineScroll(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         palette = palette_of(self)
         width = self.inner_width
+        if width != self._drawn_width:
+            self._drawn.clear()
+            self._drawn_width = width
         line = self._line(y, width)
         self._drawn[y] = line
         index = self.top + y - self.head_lines

@@ -78,7 +78,6 @@ class LineView(LineScroll):
             return
         self._wrapped_at = width
         self._lines, self._starts = lay_out(self._sections, width)
-        self._drawn.clear()
 
 
 def lay_out(sections: Sequence[Section], width: int) -> tuple[list[Line], list[int]]:

@@ -27,10 +27,11 @@ class OneLine(Widget):
     def show(self, maker: Maker, under: str | None = None) -> None:
         """Show what the maker makes; nothing is drawn when it makes what stands there."""
         self._maker = maker
-        if under is not None and under != self._under:
+        looks_different = under is not None and under != self._under
+        if under is not None:
             self._under = under
-            self._drawn = None
-        if self._drawn is None or maker(self.size.width) != self._drawn:
+        # What was never drawn will be, without being asked.
+        if looks_different or (self._drawn is not None and maker(self.size.width) != self._drawn):
             self.refresh()
 
     def show_again(self) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Horizontal
-from textual.types import CSSPathType
 from textual.widget import Widget
 
 from tui.commands import Filter
-from tui.document import EMPTY, Line, Section, Span, text
-from tui.model import Problem
+from tui.document import EMPTY, Line, Section
 from tui.page import Page
 from tui.widgets.line_view import LineView
 from tui.widgets.one_line import OneLine, heading
+
+if TYPE_CHECKING:
+    from textual.types import CSSPathType
 
 TWO_COLUMNS = 130
 
@@ -73,13 +74,3 @@ class DetailPage(Page):
     def act_pane_previous(self) -> None:
         if isinstance(self.focused, LineView):
             self.focused.next_section(-1)
-
-
-def problem_lines(problem: Problem) -> tuple[Line, ...]:
-    """A problem as a pane tells it: what, why, what to do."""
-    return (
-        (Span("✗ ", "alarm"), *text(problem.what, "bad")),
-        text(problem.why),
-        *(text(line, "warn") for line in problem.lines),
-        (Span("→ ", "accent"), *text(problem.action)),
-    )

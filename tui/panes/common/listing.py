@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from textual.containers import Horizontal
-from textual.types import CSSPathType
 from textual.widget import Widget
 
 from tui.commands import Filter
-from tui.document import EMPTY, Line, Section, Span, join, text
+from tui.document import EMPTY, Line, Section, join, text
 from tui.format import age
 from tui.model import Part, Problem
 from tui.page import Page
-from tui.panes.common.detail import problem_lines
+from tui.panes.common.messages import problem_lines
 from tui.widgets.columns import Column
 from tui.widgets.line_table import LineTable
 from tui.widgets.line_view import LineView
 from tui.widgets.lines import Lines
 from tui.widgets.one_line import OneLine, heading
+
+if TYPE_CHECKING:
+    from textual.types import CSSPathType
 
 Item = TypeVar("Item")
 
@@ -181,25 +183,3 @@ class ListPage(Page, Generic[Item]):
         self.show()
         self.table.repaint()
         self.room.flash(f"sorted by {self._sort.title.lower()}" if self._sort is not None else f"order: {self.order}")
-
-
-def first_run(has_registry: bool) -> tuple[Line, ...]:
-    """What to do on an empty first run."""
-    if not has_registry:
-        return (
-            text("No registry is configured yet.", "strong"),
-            EMPTY,
-            (*text("1. "), *text("modelyard init", "accent"), *text("    writes a configuration file to start from")),
-            (*text("2. "), *text("[[registry]]", "accent"), *text("      name one in it, and a "),
-             *text("[[rule]]", "accent"), *text(" of what to take in")),
-            (*text("3. "), *text("modelyard doctor", "accent"), *text("  checks it; then open this screen again")),
-            EMPTY,
-            (*text("Or look around first: "), *text("modelyard demo", "accent"), *text(" needs nothing.")),
-        )
-    return (
-        text("The library is empty: nothing was synchronised yet.", "strong"),
-        EMPTY,
-        (Span("f", "key"), *text(" or "), *text(":sync", "accent"), *text(" takes in what the rules name.")),
-        (*text("A "), *text("[[rule]]", "accent"), *text(" in the configuration says what that is; "),
-         *text("modelyard rules preview", "accent"), *text(" tries it.")),
-    )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.types import CSSPathType
 from textual.widget import Widget
 
 from tui.commands import Filter
@@ -15,6 +14,9 @@ from tui.document import EMPTY, Line, Span, text
 from tui.page import Page
 from tui.widgets.line_view import TextView
 from tui.widgets.one_line import OneLine, heading
+
+if TYPE_CHECKING:
+    from textual.types import CSSPathType
 
 _YAML_KEY = re.compile(r"(\s*(?:- )?)([^\s:#'\"][^:#]*)(:)(\s.*|$)")
 _LOG_BAD = re.compile(r"\b(error|fatal|critical|traceback|exception|panic|oom|killed)\b", re.IGNORECASE)

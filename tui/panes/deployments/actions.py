@@ -12,7 +12,7 @@ from tui.page import Page
 from tui.panes.common.text import TextPage, log_line, yaml_line
 from tui.panes.deployments.detail_model import event_lines, summary
 from tui.ports import ScreenYard
-from tui.widgets.ask import Ask, Field, Values, typed_name
+from tui.widgets.fields import Field, Values, typed_name
 
 _MOST_REPLICAS = 1000
 
@@ -130,8 +130,8 @@ class ServiceActions(Page):
             return await self._run(command, yard.deployments.scale(service.namespace, service.name, count))
 
         fields = [wanted, *self._name_field(service)]
-        self.room.push_screen(Ask(f"Scale {service.namespace}/{service.name}", lines, "Scale", perform, fields=fields),
-                              self._done("scaled"))
+        self.ask(f"Scale {service.namespace}/{service.name}", lines, "Scale", perform, fields=fields,
+                 done=self._done("scaled"))
 
     def act_deploy_rollback(self) -> None:
         from tui.panes.deployments.plan import open_rollback
@@ -157,9 +157,8 @@ class ServiceActions(Page):
         async def perform(_values: Values) -> object:
             return await self._run(command, act(yard)) if yard is not None else None
 
-        dialog = Ask(f"{verb} {service.namespace}/{service.name}?", lines, verb, perform,
-                     fields=self._name_field(service), danger=danger)
-        self.room.push_screen(dialog, self._done(f"{verb.lower()}: asked the cluster"))
+        self.ask(f"{verb} {service.namespace}/{service.name}?", lines, verb, perform,
+                 fields=self._name_field(service), danger=danger, done=self._done(f"{verb.lower()}: asked the cluster"))
 
     async def _run(self, command: str, work: Awaitable[object]) -> object:
         try:

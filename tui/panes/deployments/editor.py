@@ -17,7 +17,7 @@ from backend.core.text import sanitise_lines
 from backend.core.views import PlanView
 from tui.document import Span, text
 from tui.model import Problem
-from tui.panes.common.detail import problem_lines
+from tui.panes.common.messages import problem_lines
 from tui.ports import ScreenYard
 from tui.widgets.lines import Lines
 from tui.widgets.one_line import OneLine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from backend.core.views import PlanView
 from tui import format as fmt
 from tui.document import Line, Span, text
-from tui.widgets.ask import Ask, Field, Values
+from tui.widgets.fields import Field, Values
 
 if TYPE_CHECKING:
     from tui.app import ModelyardApp
@@ -74,7 +74,8 @@ async def open_form(room: ModelyardApp, reference: str, name: str, repository: s
         Field(id="name", label="Service name", placeholder=suggested_name(repository), check=check_name),
         Field(id="namespace", label=_namespaces_label(namespaces), value=usual, check=check_namespace),
     )
-    room.push_screen(Ask("Deploy", lines, "Plan", perform, fields=fields), planned)
+    if page := room.page():
+        page.ask("Deploy", lines, "Plan", perform, fields=fields, done=planned)
 
 
 def _namespaces_label(namespaces: list[str]) -> str:

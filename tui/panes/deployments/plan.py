@@ -12,7 +12,7 @@ from tui.model import PartName
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.text import TextPage, yaml_line
 from tui.panes.deployments.detail_model import plan_sections, plan_tally
-from tui.widgets.ask import Ask, Values, typed_name
+from tui.widgets.fields import Values, typed_name
 
 if TYPE_CHECKING:
     from tui.app import ModelyardApp
@@ -93,11 +93,8 @@ class PlanPage(DetailPage):
             *((Span("! ", "warn"), *text(warning, "warn")) for warning in plan.warnings[:2]),
         ]
         verb = "Roll back" if self._snapshots else "Apply"
-        self.room.push_screen(
-            Ask(f"{verb} {plan.namespace}/{plan.name}?", [line for line in lines if line], verb, perform,
-                fields=fields, danger=bool(self._snapshots), low=True),
-            self._applied,
-        )
+        self.ask(f"{verb} {plan.namespace}/{plan.name}?", [line for line in lines if line], verb, perform,
+                 fields=fields, danger=bool(self._snapshots), low=True, done=self._applied)
 
     def _applied(self, result: object) -> None:
         if not isinstance(result, AppliedView):

@@ -8,7 +8,8 @@ from backend.core.errors import ModelyardError
 from backend.core.views import ServiceDetailView, ServiceView
 from tui.document import EMPTY, Line, Section, Span, text
 from tui.model import PartName, Problem
-from tui.panes.common.detail import DetailPage, problem_lines
+from tui.panes.common.detail import DetailPage
+from tui.panes.common.messages import problem_lines
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.deployments.detail_model import service_sections
 from tui.panes.deployments.view_model import look

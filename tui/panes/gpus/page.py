@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.types import CSSPathType
 from textual.widget import Widget
 
 from backend.core.views import GpuState, GpuView, ServiceView
@@ -17,6 +16,9 @@ from tui.panes.gpus import detail_model, view_model
 from tui.widgets.columns import Column
 from tui.widgets.gauge_wall import GaugeWall
 from tui.widgets.one_line import OneLine
+
+if TYPE_CHECKING:
+    from textual.types import CSSPathType
 
 _WALL_SHARE = 3
 

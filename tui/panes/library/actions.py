@@ -9,7 +9,7 @@ from tui.model import PartName
 from tui.page import Page
 from tui.panes.common.text import TextPage, yaml_line
 from tui.panes.deployments.form import open_form
-from tui.widgets.ask import Ask, Values
+from tui.widgets.fields import Values
 
 
 class SyncAction(Page):
@@ -41,7 +41,7 @@ class SyncAction(Page):
             text(f"Rule {rule}" if rule else "Every enabled rule, against its registry."),
             text("Nothing is changed: a dry run." if dry_run else "New and moved tags become candidates in the queue."),
         )
-        self.room.push_screen(Ask("Synchronise?", lines, "Synchronise", perform), done)
+        self.ask("Synchronise?", lines, "Synchronise", perform, done=done)
 
 
 class ImageActions(Page):

@@ -10,7 +10,8 @@ from backend.core.views import ImageDetailView, ImageView, TagEventView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, pad, text
 from tui.model import PartName, Problem
-from tui.panes.common.detail import DetailPage, problem_lines
+from tui.panes.common.detail import DetailPage
+from tui.panes.common.messages import problem_lines
 from tui.panes.library.actions import ImageActions
 from tui.panes.library.view_model import state_cell
 

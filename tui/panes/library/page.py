@@ -9,7 +9,8 @@ from backend.core.views import ImageState, ImageView
 from tui.document import Line, Section, Span, join, text
 from tui.format import count
 from tui.model import Part, PartName
-from tui.panes.common.listing import ListPage, first_run
+from tui.panes.common.listing import ListPage
+from tui.panes.common.messages import first_run
 from tui.panes.library import view_model
 from tui.panes.library.actions import ImageActions, SyncAction
 from tui.panes.library.detail import image_sections

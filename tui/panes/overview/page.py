@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events
 from textual.containers import Container, Vertical
-from textual.types import CSSPathType
 from textual.widget import Widget
 
 from backend.core.views import CandidateView, ChangeView, ServiceView
@@ -16,8 +15,7 @@ from tui.commands import Filter
 from tui.document import EMPTY, Line, Span, ends, fit, join, text
 from tui.format import age
 from tui.model import Part, PartName, Problem
-from tui.panes.common.detail import problem_lines
-from tui.panes.common.listing import first_run
+from tui.panes.common.messages import first_run, problem_lines
 from tui.panes.deployments import view_model as deployments
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.gpus import view_model as gpus
@@ -29,6 +27,9 @@ from tui.panes.queue import view_model as queue
 from tui.panes.queue.actions import CandidateActions
 from tui.widgets.line_table import LineTable
 from tui.widgets.one_line import OneLine, heading
+
+if TYPE_CHECKING:
+    from textual.types import CSSPathType
 
 _TITLES: Final = {
     "deployments": ("3", "DEPLOYMENTS"), "queue": ("2", "QUEUE"), "gpus": ("4", "GPUS"), "library": ("1", "LIBRARY"),

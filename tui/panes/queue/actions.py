@@ -12,7 +12,7 @@ from tui.page import Page
 from tui.panes.deployments.form import open_form
 from tui.panes.queue.view_model import gates_cell
 from tui.ports import ScreenYard
-from tui.widgets.ask import Ask, Field, Values, required
+from tui.widgets.fields import Field, Values, required
 
 _Decide = Callable[[ScreenYard, Values], Awaitable[DecisionView]]
 _TICKET = Field(id="ticket", label="Ticket (may be empty)")
@@ -127,8 +127,7 @@ class CandidateActions(Page):
             self.room.flash(f"{verb.lower()}: recorded for {candidate.name}")
             self.decided(candidate)
 
-        dialog = Ask(f"{verb} {candidate.name}?", lines, verb, perform, fields=fields, danger=danger)
-        self.room.push_screen(dialog, done)
+        self.ask(f"{verb} {candidate.name}?", lines, verb, perform, fields=fields, danger=danger, done=done)
 
     def _candidate(self) -> CandidateView | None:
         candidate = self.current_candidate()

@@ -8,7 +8,8 @@ from backend.core.errors import ModelyardError
 from backend.core.views import CandidateView, EvidenceView
 from tui.document import EMPTY, Line, Section, text
 from tui.model import PartName, Problem
-from tui.panes.common.detail import DetailPage, problem_lines
+from tui.panes.common.detail import DetailPage
+from tui.panes.common.messages import problem_lines
 from tui.panes.queue.actions import CandidateActions
 from tui.panes.queue.detail_model import card_sections
 from tui.panes.queue.view_model import STATE_ROLE, mine_first, waiting
