@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from tests.fakes.ports import FixedClock, NumberedIds
 
@@ -42,3 +44,14 @@ def shared() -> Path:
     if not (folder / "wire").is_dir():
         pytest.skip("no shared data: set MODELYARD_SHARED")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """A call of ours that blocks an event loop (files, sockets, sleep) fails the test.
+
+    Scoped to our own code: Textual reads its style sheets on the loop, the demo's servers are not the program, and
+    kubernetes' loader of credentials runs on a loop of its own, in a thread.
+    """
+    with blockbuster_ctx(scanned_modules=["backend", "tui"], excluded_modules=["backend.demo", "backend.cluster.credentials", "tests"]):
+        yield

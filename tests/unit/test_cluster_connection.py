@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import stat
@@ -147,14 +148,14 @@ async def test_a_plugin_that_fails_says_why(
 ) -> None:
     path = write_kubeconfig(tmp_path / "config", "https://127.0.0.1:1", {"me": _plugin(tmp_path, program, **more)})
     with pytest.raises(kind, match=words):
-        await run_plugin(read_context([path], None))
+        await run_plugin(await asyncio.to_thread(read_context, [path], None))
 
 
 async def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
     user = _plugin(tmp_path, "import time; time.sleep(600)")
     path = write_kubeconfig(tmp_path / "config", "https://127.0.0.1:1", {"me": user})
     with pytest.raises(AuthenticationError, match="did not answer within"):
-        await run_plugin(read_context([path], None), patience=0.2)
+        await run_plugin(await asyncio.to_thread(read_context, [path], None), patience=0.2)
 
 
 @pytest.mark.parametrize(
