@@ -124,7 +124,8 @@ class Feed:
         await self._read(PartName.CHANGES)
         self._tell_now()
         self._wanted.add(PartName.LIBRARY)
-        await self._read(PartName.LIBRARY)
+        for part in (PartName.LIBRARY, PartName.SERVICES, PartName.QUEUE, PartName.GPUS):
+            await self._read(part)
         self.spawn(self._start(yard), "connecting")
         async for event in self._subscription:
             try:
@@ -140,7 +141,6 @@ class Feed:
         except ModelyardError as error:
             self.model.problem = Problem.of(error)
             self.mark(PartName.STATUS)
-        self.read(PartName.SERVICES, PartName.QUEUE, PartName.GPUS)
 
     # ------------------------------------------------------------ reading
 

@@ -56,9 +56,9 @@ class DeploymentsFlow:
         client = await self._foundation.cluster.client()
         manifest = await found_service(client, namespace, name)
         key = (namespace, name)
-        await self._services.rows()
-        case = self._services.board.case(key, self._foundation.clock.now())
-        row = self._services.board.row(key)
+        board = await self._services.current()
+        case = board.case(key, self._foundation.clock.now())
+        row = board.row(key)
         if case is None or row is None:
             raise NotFoundError(
                 f"service {namespace}/{name}", "its namespace is not among those that the yard looks at",

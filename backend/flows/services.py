@@ -55,10 +55,17 @@ class Services:
         Raises:
             ModelyardError: they cannot be read.
         """
-        if not self.is_live:
-            await self.read()
-        self.board.refresh(self._foundation.clock.now())
-        return list(self.board.rows())
+        return list((await self.current()).rows())
+
+    async def current(self) -> ServiceBoard:
+        """The board as watched, or else one that is read now, judged as of now.
+
+        Raises:
+            ModelyardError: it cannot be read.
+        """
+        board = self.board if self.is_live else await self.read()
+        board.refresh(self._foundation.clock.now())
+        return board
 
     @property
     def is_live(self) -> bool:
@@ -70,8 +77,8 @@ class Services:
         }
         return self._following and wanted <= self._listed
 
-    async def read(self) -> None:
-        """Read everything now, what we may not see left out.
+    async def read(self) -> ServiceBoard:
+        """Read everything now, what we may not see left out. Apart from the board that watches keep, if they do.
 
         Raises:
             NotFoundError: KServe is not installed.
@@ -79,7 +86,7 @@ class Services:
         """
         client = await self._foundation.cluster.client()
         await self._approvals.refresh()
-        self.board = ServiceBoard(client.context, approver=self._approvals.judge)
+        board = ServiceBoard(client.context, approver=self._approvals.judge)
         beside = asyncio.gather(
             self._seen(client, PODS, label_selector=SERVICE_LABEL),
             self._seen(client, DEPLOYMENTS, label_selector=SERVICE_LABEL),
@@ -93,16 +100,17 @@ class Services:
             # Without the services, what is still being asked is of no use.
             beside.cancel()
             await asyncio.gather(beside, return_exceptions=True)
-        self.board.reset_services(services)
-        self.board.reset_pods(pods)
-        self.board.reset_deployments(deployments)
-        self.board.reset_events(events)
-        self.board.set_gpu_types(nodes)
-        await self._hear_last_words(client)
+        board.reset_services(services)
+        board.reset_pods(pods)
+        board.reset_deployments(deployments)
+        board.reset_events(events)
+        board.set_gpu_types(nodes)
+        await self._hear_last_words(client, board)
+        return board
 
-    async def _hear_last_words(self, client: ClusterClient) -> None:
+    async def _hear_last_words(self, client: ClusterClient, board: ServiceBoard) -> None:
         """Read the log of crashes that left no message in the pod's status: most tell their cause only there."""
-        for crash in self.board.silent_crashes()[:_MOST_LAST_WORDS]:
+        for crash in board.silent_crashes()[:_MOST_LAST_WORDS]:
             try:
                 words = await client.logs(
                     crash.namespace, crash.pod, container=crash.container, previous=True, tail=_LAST_WORDS
@@ -110,7 +118,7 @@ class Services:
             except ModelyardError as error:
                 _LOG.info("last words of %s/%s: %s", crash.namespace, crash.pod, error)
                 words = ""
-            self.board.put_last_words(crash, words)
+            board.put_last_words(crash, words)
 
     async def _read_services(self, client: ClusterClient) -> list[InferenceService]:
         try:
@@ -264,7 +272,7 @@ class Services:
             await self._dirty.wait()
             await asyncio.sleep(_GATHER)
             self._dirty.clear()
-            await self._hear_last_words(await self._foundation.cluster.client())
+            await self._hear_last_words(await self._foundation.cluster.client(), self.board)
             rows: list[ServiceView] = []
             removed: list[tuple[str, str]] = []
             more = True
