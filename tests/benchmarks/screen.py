@@ -33,7 +33,9 @@ class Empty(App):
 Empty().run(mouse=False)
 """
 _MEGABYTE: Final = 1_000_000
-_SETTLED_TICKS: Final = 0.03
+#: Part of a core below which a screen counts as at rest, and over how many seconds.
+_AT_REST: Final = 0.06
+_REST_SECONDS: Final = 6.0
 _IDLE_SECONDS: Final = 20.0
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 
@@ -100,11 +102,11 @@ def _settled(terminal: Terminal) -> None:
     """
     terminal.wait_for(_SERVICE_ROW, within=_PATIENCE)
     deadline = time.monotonic() + 2 * _PATIENCE
-    resting = 0
-    while resting < 5:
+    while True:
         before = _processor_seconds(terminal.pid)
-        terminal.drain(1.0)
-        resting = resting + 1 if _processor_seconds(terminal.pid) - before <= _SETTLED_TICKS else 0
+        terminal.drain(_REST_SECONDS)
+        if _processor_seconds(terminal.pid) - before <= _AT_REST * _REST_SECONDS:
+            return
         if time.monotonic() > deadline:
             raise SkippedError(f"the screen did not come to rest within {2 * _PATIENCE:g} s")
 
