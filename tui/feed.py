@@ -123,6 +123,8 @@ class Feed:
         # What the store holds is there at once; a cluster may keep everybody waiting.
         await self._read(PartName.CHANGES)
         self._tell_now()
+        # Reading the rest imports much; these rows are painted first.
+        await asyncio.sleep(_FRAME_SECONDS)
         self._wanted.add(PartName.LIBRARY)
         for part in (PartName.LIBRARY, PartName.SERVICES, PartName.QUEUE, PartName.GPUS):
             await self._read(part)
