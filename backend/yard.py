@@ -194,7 +194,11 @@ class Yard:
             ),
         )
         yard = cls(foundation, read_only)
-        await yard._status.refresh()
+        try:
+            await yard._status.refresh()
+        except BaseException:
+            await yard.close()
+            raise
         return yard
 
     async def start(self) -> None:

@@ -58,8 +58,9 @@ def invoke(options: GlobalOptions, words: list[str], open_screen: OpenScreen) ->
     Raises:
         ModelyardError: what the command failed of, wrong use among it.
     """
+    session = Session(options, open_screen, command=words[0] if words else "")
     try:
-        status = build()(words, standalone_mode=False, prog_name="modelyard", obj=Session(options, open_screen))
+        status = build()(words, standalone_mode=False, prog_name="modelyard", obj=session)
     except TyperException as error:
         raise UsageError("command line", error.format_message().rstrip("."), "see modelyard --help") from error
     except typer.Abort as error:
@@ -71,4 +72,7 @@ def invoke(options: GlobalOptions, words: list[str], open_screen: OpenScreen) ->
         if isinstance(error.__context__, BrokenPipeError):
             raise error.__context__ from None
         raise
+    if status == InterruptedByUserError.exit_code:
+        # The library's answer to Ctrl-C, which says nothing of it.
+        raise InterruptedByUserError
     return status if isinstance(status, int) else 0

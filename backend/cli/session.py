@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from backend.cli.options import GlobalOptions
 from backend.cli.output import Printer, note
@@ -23,11 +24,28 @@ _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
+#: The rooms that commands, by their first word, work in. Importing them takes a moment that an event loop has not.
+_ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("sync", "rules", "images"), ("flows.library", "flows.queue", "registry.client")),
+    **dict.fromkeys(("queue", "approve", "reject", "revoke", "waive", "evidence", "policy"), ("flows.queue",)),
+    **dict.fromkeys(("deploy", "runtimes"), ("flows.deployments",)),
+    "gpu": ("flows.gpus",),
+    "doctor": ("flows.doctor", "flows.gpus", "registry.client"),
+    "audit": ("flows.audit",),
+    "worker": ("flows.schedule", "flows.library", "flows.queue", "registry.client"),
+}
+
+
 class Session:
     """One invocation of the command line."""
 
-    def __init__(self, options: GlobalOptions, open_screen: OpenScreen) -> None:
+    def __init__(self, options: GlobalOptions, open_screen: OpenScreen, *, command: str = "") -> None:
+        """
+        Args:
+            command: its first word.
+        """
         self.options = options
+        self._command = command
         self.open_screen = open_screen
         self.print = Printer(options.output)
 
@@ -39,6 +57,8 @@ class Session:
         """
         configuration = load_configuration(self.options.config)
         redactor = Redactor()
+        for room in _ROOMS.get(self._command, ()):
+            importlib.import_module(f"backend.{room}")
         with logging_to_file(redactor, debug=self.options.debug):
             return asyncio.run(self._worked(configuration, redactor, work))
 

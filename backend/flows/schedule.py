@@ -14,7 +14,7 @@ from backend.core.errors import ModelyardError, StoreUnwritableError
 from backend.core.ports import timestamp
 from backend.flows.foundation import Foundation
 from backend.library.config import RuleConfig
-from backend.library.runs import last_runs
+from backend.library.runs import LastRun, last_runs
 from backend.store.lease import Lease
 
 if TYPE_CHECKING:
@@ -114,16 +114,20 @@ class Schedule:
         runs = await last_runs(self._foundation.database)
         for rule in self._foundation.configuration.settings.rule:
             last = runs.get(rule.name)
-            if self._is_due(rule, None if last is None else last.at, now):
+            if self._is_due(rule, last, now):
                 await self._run(rule)
 
-    def _is_due(self, rule: RuleConfig, last: datetime | None, now: datetime) -> bool:
+    def _is_due(self, rule: RuleConfig, last: LastRun | None, now: datetime) -> bool:
         if not rule.enabled or rule.every is None:
             return False
         if now < self._retry_at.get(rule.name, now):
             return False
+        if last is None:
+            return True
+        # A run that did not come to its end, in whatever process, left something to be taken in.
+        wait = rule.every if last.complete else min(rule.every, _RETRY_AFTER)
         # A last run in the future was noted by a clock that went wrong.
-        return last is None or last > now or now - last >= rule.every
+        return last.at > now or now - last.at >= wait
 
     async def _run(self, rule: RuleConfig) -> None:
         try:

@@ -48,11 +48,20 @@ class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
 
 
+#: Why a run ended that somebody stopped.
+INTERRUPTED: Final = "interrupted"
+
+
 class LastRun(msgspec.Struct, frozen=True):
-    """When a rule last began to run, and what came of it, in a few words."""
+    """When a rule last began to run, and what came of it, in a few words.
+
+    Attributes:
+        complete: it came to its end, which a run that was interrupted or killed did not.
+    """
 
     at: datetime
     result: str
+    complete: bool = True
 
 
 async def record_start(database: Database, name: RunName, at: datetime) -> None:
@@ -120,7 +129,13 @@ async def last_runs(database: Database) -> dict[str, LastRun]:
         "SELECT rule, max(started_at) AS started_at, finished_at, outcome, reason, new, moved, gone, failed, unchanged"
         " FROM sync_run GROUP BY rule"
     )
-    return {row["rule"]: LastRun(instant(row["started_at"]), _result(row)) for row in rows}
+    return {
+        row["rule"]: LastRun(
+            instant(row["started_at"]), _result(row),
+            complete=row["finished_at"] is not None and row["reason"] != INTERRUPTED,
+        )
+        for row in rows
+    }  # fmt: skip
 
 
 async def failures_of(database: Database, run: str) -> list[SyncFailureView]:

@@ -20,7 +20,7 @@ from backend.library.fetching import Fetcher
 from backend.library.listing import Lister, Listing, preview
 from backend.library.records import Observation, change_of
 from backend.library.rules import takes_platform
-from backend.library.runs import RunCounts, RunName, record_end, record_start
+from backend.library.runs import INTERRUPTED, RunCounts, RunName, record_end, record_start
 from backend.library.sources import Account, Setting
 from backend.library.tasks import in_turns, together
 from backend.library.writer import Changes, Writer
@@ -75,7 +75,7 @@ class Synchroniser:
         except asyncio.CancelledError as cancelled:
             try:
                 # The one who cancels waits for this last transaction, which tells that the run is over.
-                await asyncio.shield(work.record("failed", "interrupted"))
+                await asyncio.shield(work.record("failed", INTERRUPTED))
             except StoreError as error:
                 raise cancelled from error
             raise
