@@ -1,0 +1,169 @@
+"""Every public coroutine of the facade is known to change something or not, and none that does goes around the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.config import load_configuration
+from backend.core.errors import ReadOnlyError
+from backend.flows.audit import AuditFlow
+from backend.flows.deployments import DeploymentsFlow
+from backend.flows.gate import MUTATIONS
+from backend.flows.gpus import GpusFlow
+from backend.flows.library import LibraryFlow
+from backend.flows.queue import QueueFlow
+from backend.registry.client import RegistryClient
+from backend.yard import Yard, YardOptions
+from tests.fakes.cli import Place
+from tests.fakes.cli_world import NAMESPACE, TAGS, World, running_world
+from tests.fakes.curation import trivy_report
+
+ROOMS = {
+    "library": LibraryFlow,
+    "queue": QueueFlow,
+    "deployments": DeploymentsFlow,
+    "gpus": GpusFlow,
+    "audit": AuditFlow,
+}
+LOOKING = {
+    "library": {"images", "image", "history", "rules", "preview", "recent_events"},
+    "queue": {"candidates", "candidate", "evidence", "check_policy"},
+    "deployments": {
+        "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan",
+        "rollback_plan",
+    },
+    "gpus": {"snapshot", "follow", "check", "close"},
+    "audit": {"entries", "verify"},
+}  # fmt: skip
+Call = Callable[[Yard, dict[str, Any]], Awaitable[Any]]
+#: What each coroutine that changes something is called with, and the mutation that it is.
+CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
+    ("library", "synchronise"): ("library.synchronise", lambda yard, _: yard.library.synchronise()),
+    ("library", "synchronise_as_worker"): (
+        "library.synchronise",
+        lambda yard, given: yard.library.synchronise_as_worker(given["rule"]),
+    ),
+    ("queue", "evaluate"): ("evidence.collect", lambda yard, _: yard.queue.evaluate()),
+    ("queue", "approve"): (
+        "queue.approve",
+        lambda yard, given: yard.queue.approve(given["ref"], reason="x", evidence_hash=given["hash"]),
+    ),
+    ("queue", "reject"): (
+        "queue.reject",
+        lambda yard, given: yard.queue.reject(given["ref"], reason="x", evidence_hash=given["hash"]),
+    ),
+    ("queue", "revoke"): (
+        "queue.revoke",
+        lambda yard, given: yard.queue.revoke(given["ref"], reason="x", evidence_hash=given["hash"]),
+    ),
+    ("queue", "waive"): (
+        "queue.waive",
+        lambda yard, given: yard.queue.waive(
+            given["ref"], finding="CVE-1", until=datetime(2099, 1, 1, tzinfo=UTC), reason="x"
+        ),
+    ),
+    ("queue", "import_evidence"): (
+        "evidence.import",
+        lambda yard, given: yard.queue.import_evidence(given["report"], given["ref"]),
+    ),
+    ("deployments", "apply"): ("deploy.apply", lambda yard, given: _apply(yard, given["deployment"])),
+    ("deployments", "scale"): ("deploy.scale", lambda yard, _: yard.deployments.scale(NAMESPACE, "held", 2)),
+    ("deployments", "stop"): ("deploy.stop", lambda yard, _: yard.deployments.stop(NAMESPACE, "held")),
+    ("deployments", "start"): ("deploy.start", lambda yard, _: yard.deployments.start(NAMESPACE, "held")),
+    ("deployments", "delete"): ("deploy.delete", lambda yard, _: yard.deployments.delete(NAMESPACE, "held")),
+}
+
+
+async def _apply(yard: Yard, deployment: str) -> None:
+    await yard.deployments.apply(await yard.deployments.plan(deployment))
+
+
+def coroutines(room: type) -> set[str]:
+    """Names of a room's public coroutines."""
+    found = inspect.getmembers(room, inspect.iscoroutinefunction)
+    return {name for name, _ in found if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_every_public_coroutine_is_known_to_change_something_or_not(room: str) -> None:
+    changing = {name for of, name in CHANGING if of == room}
+    assert coroutines(ROOMS[room]) == LOOKING[room] | changing
+    assert not LOOKING[room] & changing
+
+
+def test_every_mutation_is_reached_through_the_facade() -> None:
+    # A rollback is the apply of a plan to return to a snapshot.
+    assert {mutation for mutation, _ in CHANGING.values()} | {"deploy.rollback"} == set(MUTATIONS)
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Place]]:
+    """A yard with an approved image and a service of it."""
+    folder = tmp_path_factory.mktemp("held")
+    with pytest.MonkeyPatch.context() as patch, running_world() as world:
+        patch.setenv("HOME", str(folder))
+        place = world.place(folder, patch)
+        world.deployed(place, "held", TAGS[0])
+        yield world, place
+
+
+@pytest.mark.parametrize(("room", "name"), sorted(CHANGING))
+async def test_in_a_read_only_yard_it_is_refused_and_the_refusal_is_kept(
+    held: tuple[World, Place], room: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, place = held
+    monkeypatch.setenv("KUBECONFIG", str(place.folder.parent / "kubeconfig"))
+    # What a registry is asked for while nothing may be changed would be of no use.
+    monkeypatch.setattr(RegistryClient, "tags", _not_to_be_asked)
+    configuration = await asyncio.to_thread(load_configuration, place.config)
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(trivy_report(digest=world.digests[TAGS[0]])))
+    mutation, call = CHANGING[room, name]
+    yard = await Yard.open(configuration, YardOptions(read_only=True))
+    try:
+        reference = world.reference(TAGS[0])
+        given = {
+            "ref": reference,
+            "hash": (await yard.queue.candidate(reference)).evidence_hash,
+            "rule": configuration.settings.rule[0],
+            "report": report,
+            "deployment": world.deployment(place, "another", reference).read_text(),
+        }
+        newest = (await yard.audit.entries(limit=1))[0].seq
+        before = world.cluster.get(NAMESPACE, "held")
+        with pytest.raises(ReadOnlyError):
+            await call(yard, given)
+        entries = [entry for entry in await yard.audit.entries() if entry.seq > newest]
+        told = [(entry.action, entry.outcome) for entry in entries if entry.action != "deploy.plan"]
+        assert told == [(mutation, "refused")]
+        after = world.cluster.get(NAMESPACE, "held")
+        assert before is not None and after is not None and before["spec"] == after["spec"]
+        assert (await yard.audit.verify()).intact
+    finally:
+        await yard.close()
+
+
+async def _not_to_be_asked(*_: object) -> list[str]:
+    raise AssertionError("a registry was asked")
+
+
+async def test_a_read_only_yard_does_not_work_as_a_worker(
+    held: tuple[World, Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, place = held
+    monkeypatch.setenv("KUBECONFIG", str(place.folder.parent / "kubeconfig"))
+    configuration = await asyncio.to_thread(load_configuration, place.config)
+    yard = await Yard.open(configuration, YardOptions(read_only=True))
+    try:
+        with pytest.raises(ReadOnlyError):
+            await yard.work()
+    finally:
+        await yard.close()
