@@ -77,6 +77,26 @@ def cut(value: str, width: int) -> str:
     return set_cell_size(value, width - 1).rstrip() + ELLIPSIS
 
 
+def difference(old: Line, new: Line, width: int) -> tuple[int, int]:
+    """The first cell that differs between two lines, and the one after the last; equal where none does."""
+    before, after = _cells_of(old, width), _cells_of(new, width)
+    differing = [at for at in range(width) if before[at] != after[at]]
+    return (differing[0], differing[-1] + 1) if differing else (0, 0)
+
+
+def _cells_of(line: Line, width: int) -> list[tuple[str, str]]:
+    result: list[tuple[str, str]] = []
+    for span in line:
+        if span.text.isascii():
+            result.extend((character, span.role) for character in span.text)
+            continue
+        for character in span.text:
+            # The second cell of a wide character changes with the first.
+            result.extend([(character, span.role)] * max(1, cell_len(character)))
+    result.extend([(" ", "")] * (width - len(result)))
+    return result[:width]
+
+
 def fit(line: Line, width: int) -> Line:
     """The line in at most `width` cells, an ellipsis at its end where something is missing."""
     if cells(line) <= width:

@@ -10,6 +10,7 @@ from backend.core.views import GpuState, SourceState, SourceView, Verdict, YardS
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, cells, ends, text
 from tui.model import Model
+from tui.panes.deployments.view_model import verdict_counts
 
 _QUIET_SECONDS = 60
 BROKEN = frozenset({Verdict.FAILED, Verdict.STUCK})
@@ -31,19 +32,19 @@ class Counts(NamedTuple):
 
 def count(model: Model) -> Counts:
     """Count what is known."""
-    services = model.services.value.values()
+    verdicts = verdict_counts(model.services.value.values())
     known = model.services.known
     mine = [candidate for candidate in model.queue.value if candidate.waits_for_me]
     snapshot = model.gpus.value
     gpus = snapshot.gpus if snapshot is not None else ()
     return Counts(
-        broken=sum(service.verdict in BROKEN for service in services) if known else None,
-        slow=sum(service.verdict in SLOW for service in services) if known else None,
+        broken=sum(number for (verdict, _), number in verdicts.items() if verdict in BROKEN) if known else None,
+        slow=sum(number for (verdict, _), number in verdicts.items() if verdict in SLOW) if known else None,
         mine=len(mine) if model.queue.known else None,
         oldest_mine=min((candidate.submitted_at for candidate in mine), default=None),
         idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,
         gpus=len(gpus),
-        unapproved=sum(service.approved is False for service in services) if known else None,
+        unapproved=sum(number for (_, unapproved), number in verdicts.items() if unapproved) if known else None,
         changed=len(model.changes.value) if model.changes.known else None,
     )
 

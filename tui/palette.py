@@ -68,15 +68,27 @@ class Palette:
             size = len(clean) if clean.isascii() else cell_len(clean)
             if size > left:
                 clean, size = set_cell_size(clean, left), left
-            style = below + self.overlay(role) if role and not above.reverse else below
-            segments.append(Segment(clean, style + above))
+            style = (below + self.overlay(role) if role and not above.reverse else below) + above
+            # A blank looks the same in every colour of text: it stays with what stands before it.
+            if segments and clean.isspace() and _blank_alike(segments[-1].style, style):
+                style = segments[-1].style or style
+            segments.append(Segment(clean, style))
             left -= size
             if left <= 0:
                 break
         if left > 0:
-            segments.append(Segment(" " * left, below + above))
+            style = below + above
+            if segments and _blank_alike(segments[-1].style, style):
+                style = segments[-1].style or style
+            segments.append(Segment(" " * left, style))
         # Neighbours that look alike become one: every change of style is bytes on a slow line.
         return Strip(Segment.simplify(segments), width)
+
+
+def _blank_alike(one: Style | None, other: Style) -> bool:
+    return one is not None and one.bgcolor == other.bgcolor and not (
+        one.reverse or other.reverse or one.underline or other.underline or one.strike or other.strike
+    )
 
 
 @runtime_checkable

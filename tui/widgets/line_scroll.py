@@ -7,7 +7,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.document import EMPTY, Line, Span
+from tui.document import EMPTY, Line, Span, difference
 from tui.palette import palette_of
 
 
@@ -100,8 +100,19 @@ class LineScroll(Widget, can_focus=True):
         for row in list(self._drawn):
             if row >= self.size.height:
                 del self._drawn[row]
-            elif self._line(row, width) != self._drawn[row]:
-                self.repaint_row(row)
+            elif (line := self._line(row, width)) != self._drawn[row]:
+                self._repaint_difference(row, self._drawn.pop(row), line, width)
+
+    def _repaint_difference(self, row: int, old: Line, new: Line, width: int) -> None:
+        if old[-1:] != new[-1:] and any(span.text == "" for span in (*old[-1:], *new[-1:])):
+            # What lies over the whole line changed.
+            self.refresh(Region(0, row, self.size.width, 1))
+            return
+        start, end = difference(old, new, width)
+        if end > start:
+            self.refresh(Region(start, row, end - start, 1))
+        else:
+            self._drawn[row] = new
 
     def repaint_row(self, row: int) -> None:
         """Draw one row of the window again."""

@@ -11,7 +11,7 @@ from tui.document import EMPTY, Line, Span, cells, fit_end, pad, wrap
 from tui.widgets.columns import Column, Item, fit_columns
 from tui.widgets.line_scroll import LineScroll
 
-_SAMPLE = 200
+_SAMPLE = 60
 _MARK = Span("▌", "cursor-mark")
 _NO_MARK = Span(" ")
 

@@ -42,7 +42,7 @@ class ListPage(Page, Generic[Item]):
         self._sort: Column[Item] | None = None
         self._descending = False
         self._haystacks: tuple[Sequence[Item], list[str]] = ((), [])
-        self._preview_item: Item | None = None
+        self._all: Sequence[Item] = ()
 
     # ------------------------------------------------------------ what subclasses say
 
@@ -99,6 +99,7 @@ class ListPage(Page, Generic[Item]):
         return table
 
     def show(self) -> None:
+        self._all = self.items()
         items = self._shown_items()
         self.table.sort_key = self._sort.key if self._sort else ""
         self.table.descending = self._descending
@@ -111,7 +112,7 @@ class ListPage(Page, Generic[Item]):
         self._show_preview(keep=True)
 
     def _shown_items(self) -> Sequence[Item]:
-        items = self.items()
+        items = self._all
         if self.filter is not None and self.filter.typed:
             if self._haystacks[0] is not items or len(self._haystacks[1]) != len(items):
                 self._haystacks = (items, [self.haystack(item) for item in items])
@@ -122,7 +123,7 @@ class ListPage(Page, Generic[Item]):
         return items
 
     def _show_heading(self, shown: int) -> None:
-        part, total = self.part(), len(self.items())
+        part, total = self.part(), len(self._all)
         number = f"{total:,}".replace(",", " ")
         counted = text(number if shown == total else f"{shown} of {number}", "strong")
         left = join(counted, self.tally(), gap="  ")

@@ -41,7 +41,7 @@ class DeploymentsPage(ListPage[ServiceView], ServiceActions):
         return view_model.haystack(item)
 
     def tally(self) -> Line:
-        return view_model.tally(self.model.services.value.values())
+        return view_model.tally(view_model.verdict_counts(self.model.services.value.values()))
 
     def empty(self) -> Sequence[Line]:
         status = self.model.status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
@@ -23,6 +24,12 @@ _RANK: Final = {
     Verdict.STOPPED: 9,
 }
 _UNAPPROVED_RANK: Final = 4
+# By verdict, and whether something unapproved runs.
+_RANKS: Final = {
+    (verdict, unapproved): min(own, _UNAPPROVED_RANK) if unapproved else own
+    for verdict, own in _RANK.items()
+    for unapproved in (False, True)
+}
 _LOOK: Final = {
     Verdict.FAILED: ("X", "FAILED", "bad"),
     Verdict.STUCK: ("X", "STUCK", "bad"),
@@ -43,13 +50,22 @@ def is_unapproved(service: ServiceView) -> bool:
 
 def rank(service: ServiceView) -> int:
     """How urgent: 0 is failed."""
-    own = _RANK[service.verdict]
-    return min(own, _UNAPPROVED_RANK) if is_unapproved(service) else own
+    return _RANKS[service.verdict, service.approved is False]
 
 
 def worst_first(services: Iterable[ServiceView]) -> list[ServiceView]:
     """By urgency, then by the GPUs that are held, then by name."""
-    return sorted(services, key=lambda service: (rank(service), -service.gpus, service.namespace, service.name))
+    return sorted(
+        services,
+        key=lambda service: (
+            _RANKS[service.verdict, service.approved is False], -service.gpus, service.namespace, service.name
+        ),
+    )
+
+
+def verdict_counts(services: Iterable[ServiceView]) -> Counter[tuple[Verdict, bool]]:
+    """How many services there are of each verdict, approved and not."""
+    return Counter((service.verdict, service.approved is False) for service in services)
 
 
 def look(service: ServiceView) -> tuple[str, str, str]:
@@ -146,16 +162,19 @@ def approved_cell(service: ServiceView) -> Line:
     return text("approved", "muted") if service.approved else text("unapproved", "violet")
 
 
-def tally(services: Iterable[ServiceView]) -> Line:
+def tally(counts: Counter[tuple[Verdict, bool]]) -> Line:
     """How many of each verdict, the bad ones first: `1 failed · 1 stuck · 36 ok`."""
-    counts: dict[tuple[int, str, str], int] = {}
-    for service in services:
-        at, role = rank(service), look(service)[2]
-        word = "unapproved" if at == _UNAPPROVED_RANK else "ok" if at == _RANK[Verdict.SERVING] else service.verdict
-        key = (at, str(word), role)
-        counts[key] = counts.get(key, 0) + 1
+    words: dict[tuple[int, str, str], int] = {}
+    for (verdict, unapproved), number in counts.items():
+        at = _RANKS[verdict, unapproved]
+        word, role = str(verdict), _LOOK[verdict][2]
+        if at == _UNAPPROVED_RANK:
+            word, role = "unapproved", "violet"
+        elif verdict is Verdict.SERVING:
+            word = "ok"
+        words[at, word, role] = words.get((at, word, role), 0) + number
     parts: list[Span] = []
-    for (_, word, role), number in sorted(counts.items()):
+    for (_, word, role), number in sorted(words.items()):
         parts.extend((*((Span(" · ", "faint"),) if parts else ()), Span(f"{number} {word}", role)))
     return tuple(parts)
 

@@ -69,7 +69,7 @@ class GpusPage(ListPage[GpuView], ServiceActions):
         )
 
     def above(self) -> Iterable[Widget]:
-        yield GaugeWall(id="wall")
+        yield GaugeWall(self.room.clock.now, id="wall")
         yield OneLine(id="notes")
         yield OneLine(id="between")
 

@@ -50,6 +50,10 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         super().__init__()
         self._zoomed = ""
         self._heights: dict[str, int] = {}
+        self._rows: dict[str, Sequence[Any]] = {}
+        self._behind: set[PartName] = set(PartName)
+        self._broken: Sequence[ServiceView] = ()
+        self._services_tally: Line = EMPTY
 
     def body(self) -> Iterable[Widget]:
         now = self.room.clock.now
@@ -61,7 +65,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             "gpus": [LineTable(gpus.node_columns(now), lambda row: row.node, headings=False, id="gpus-table"),
                      LineTable(gpus.holder_columns(now), lambda row: row.key, headings=False, id="holders-table")],
             "library": [LineTable(library.news_columns(now), lambda row: row.key, headings=False, id="library-table")],
-            "changed": [LineTable(view_model.change_columns(now, lambda: self.model.services.value.values()),
+            "changed": [LineTable(view_model.change_columns(lambda: self._broken),
                                   lambda change: f"{change.at}{change.what}{change.object}", headings=False,
                                   id="changed-table")],
         }
@@ -78,18 +82,34 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
 
     # ------------------------------------------------------------ showing
 
+    def parts_changed(self, changed: frozenset[PartName]) -> None:
+        self._behind.update(changed)
+        super().parts_changed(changed)
+
+    def _make_rows(self) -> None:
+        """Make the rows again of what changed; with thousands of services that is worth it."""
+        model, changed = self.model, self._behind
+        self._behind = set()
+        if PartName.SERVICES in changed:
+            services = list(model.services.value.values())
+            self._rows["deployments"] = deployments.worst_first(services)
+            self._broken = view_model.broken_services(services)
+            self._services_tally = deployments.tally(deployments.verdict_counts(services))
+        if PartName.QUEUE in changed:
+            self._rows["queue"] = queue.mine_first(queue.waiting(model.queue.value))
+        if PartName.GPUS in changed:
+            self._rows["gpus"] = gpus.by_node(model.gpus.value)
+            self._rows["holders"] = gpus.by_holder(model.gpus.value)
+        if changed & {PartName.LIBRARY, PartName.STATUS, PartName.SYNC}:
+            sources = model.status.sources if model.status is not None else ()
+            runs = model.sync.values()
+            self._rows["library"] = library.news(model.library.value, sources, runs, self.room.clock.now())
+        if PartName.CHANGES in changed:
+            self._rows["changed"] = view_model.newest_first(model.changes.value)
+
     def show(self) -> None:
-        model, now = self.model, self.room.clock.now()
-        status = model.status
-        sources = status.sources if status is not None else ()
-        rows: dict[str, Sequence[Any]] = {
-            "deployments": deployments.worst_first(model.services.value.values()),
-            "queue": queue.mine_first(queue.waiting(model.queue.value)),
-            "gpus": gpus.by_node(model.gpus.value),
-            "holders": gpus.by_holder(model.gpus.value),
-            "library": library.news(model.library.value, sources, model.sync.values(), now),
-            "changed": view_model.newest_first(model.changes.value),
-        }
+        self._make_rows()
+        rows = self._rows
         told = {name: self._empty_lines(name, self._part("gpus" if name == "holders" else name)) for name in rows}
         is_wide = self._lay_out({name: len(items) or len(told[name]) for name, items in rows.items()})
         self._table("gpus").display, self._table("holders").display = is_wide, not is_wide
@@ -136,8 +156,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         approved = status.library_approved if status is not None else 0
         told: dict[str, tuple[Line, Line]] = {
             "deployments": (
-                join(_number(model.services, len(model.services.value)),
-                     deployments.tally(model.services.value.values()), gap="  "),
+                join(_number(model.services, len(model.services.value)), self._services_tally, gap="  "),
                 text("worst first", "muted"),
             ),
             "queue": (join(_number(model.queue, len(waiting)), queue.tally(waiting), gap="  "),
