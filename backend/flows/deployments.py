@@ -56,7 +56,7 @@ class DeploymentsFlow:
         client = await self._foundation.cluster.client()
         manifest = await found_service(client, namespace, name)
         key = (namespace, name)
-        board = await self._services.current()
+        board = await self._services.current(key)
         case = board.case(key, self._foundation.clock.now())
         row = board.row(key)
         if case is None or row is None:

@@ -18,6 +18,7 @@ from backend.core.events import DecisionRecorded, LibraryChanged, QueueChanged, 
 from backend.core.permits import Permit
 from backend.core.views import CandidateView, DecisionView, EvidenceView, ImageState, PolicyCheckView
 from backend.curation import curated, queue, store
+from backend.curation.coverage import submitted_digests
 from backend.curation.decisions import Verdict
 from backend.curation.policy import Policy, load_policy
 from backend.evidence.collect import collect
@@ -115,16 +116,17 @@ class QueueFlow:
 
     async def _evaluated(self, again: bool) -> int:
         foundation = self._foundation
-        facts = await all_facts(foundation.database)
-        states = await curated.states(foundation.database, foundation.policy.hash, foundation.clock.now())
-        submitted = [digest for digest in facts if digest in states]
-        known = await evaluated_digests(foundation.database)
+        unknown = await submitted_digests(foundation.database) - await evaluated_digests(foundation.database)
         keys = ",".join(sorted(foundation.policy.fingerprints))
         # Signatures are verified where they are collected: other keys ask for another look.
         again = again or await meta.get(foundation.database, _COLLECTED_WITH) not in (None, keys)
+        if not unknown and not again:
+            return 0
+        facts = await all_facts(foundation.database)
+        states = await curated.states(foundation.database, foundation.policy.hash, foundation.clock.now())
         wanted = [
-            digest for digest in submitted
-            if digest not in known or (again and states[digest] is ImageState.CANDIDATE)
+            digest for digest in facts
+            if digest in unknown or (again and states.get(digest) is ImageState.CANDIDATE)
         ]  # fmt: skip
         slots = asyncio.Semaphore(_AT_ONCE)
         done = 0

@@ -26,6 +26,7 @@ LEASE: Final = "yard"
 _LEASE_LASTS: Final = timedelta(seconds=30)
 _RENEW_EVERY: Final = 8.0
 _LOOK_EVERY: Final = 1.0
+_LOOK_FOR_MORE_EVERY: Final = timedelta(seconds=30)
 _COLLECT_AGAIN_EVERY: Final = timedelta(minutes=10)
 _RETRY_AFTER: Final = timedelta(minutes=1)
 #: A screen leaves a worker that is just being started the time to come first.
@@ -51,6 +52,7 @@ class Schedule:
         self._lease = Lease(foundation.database, foundation.clock, holder_name(kind))
         self._retry_at: dict[str, datetime] = {}
         self._collected_at: datetime | None = None
+        self._looked_at: datetime | None = None
         self._renewed = float("-inf")
 
     async def run(self, *, patience: float = 0.0, first: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -96,8 +98,8 @@ class Schedule:
     async def _round(self) -> None:
         keeping = asyncio.create_task(self._keep_lease())
         try:
-            await self._run_due_rules()
-            await self._collect()
+            ran = await self._run_due_rules()
+            await self._collect(ran)
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
@@ -109,13 +111,17 @@ class Schedule:
             await self._lease.renew(LEASE, _LEASE_LASTS)
             self._renewed = self._foundation.clock.monotonic()
 
-    async def _run_due_rules(self) -> None:
+    async def _run_due_rules(self) -> bool:
+        """Run what is due; gives whether anything was."""
+        ran = False
         now = self._foundation.clock.now()
         runs = await last_runs(self._foundation.database)
         for rule in self._foundation.configuration.settings.rule:
             last = runs.get(rule.name)
             if self._is_due(rule, last, now):
                 await self._run(rule)
+                ran = True
+        return ran
 
     def _is_due(self, rule: RuleConfig, last: LastRun | None, now: datetime) -> bool:
         if not rule.enabled or rule.every is None:
@@ -136,8 +142,12 @@ class Schedule:
             _LOG.warning("rule %s: %s", rule.name, error)
             self._retry_at[rule.name] = self._foundation.clock.now() + _RETRY_AFTER
 
-    async def _collect(self) -> None:
+    async def _collect(self, ran: bool) -> None:
+        """Collect evidence after a run, and now and then what runs of other processes left to be done."""
         now = self._foundation.clock.now()
+        if not ran and self._looked_at is not None and now - self._looked_at < _LOOK_FOR_MORE_EVERY:
+            return
+        self._looked_at = now
         again = self._collected_at is not None and now - self._collected_at >= _COLLECT_AGAIN_EVERY
         try:
             await self._queue.evaluate(again=again)

@@ -41,7 +41,7 @@ class Services:
         self._foundation = foundation
         self._approvals = approvals
         self.board = ServiceBoard(foundation.cluster.context, approver=approvals.judge)
-        self._following = False
+        self._told_all = False
         self._dirty = asyncio.Event()
         self._was_reset = False
         self._listed: set[tuple[str, str]] = set()
@@ -57,25 +57,31 @@ class Services:
         """
         return list((await self.current()).rows())
 
-    async def current(self) -> ServiceBoard:
-        """The board as watched, or else one that is read now, judged as of now.
+    async def current(self, key: tuple[str, str] | None = None) -> ServiceBoard:
+        """The board as watched, or else one that is read now.
+
+        Args:
+            key: namespace and name of a service that must be on it if there is one: what was just made may not have
+                come by the watch yet.
 
         Raises:
             ModelyardError: it cannot be read.
         """
-        board = self.board if self.is_live else await self.read()
+        # The watched board is judged where its changes are told of, and nowhere else: none must be lost.
+        if self._told_all and (key is None or self.board.row(key) is not None):
+            return self.board
+        board = await self.read()
         board.refresh(self._foundation.clock.now())
         return board
 
-    @property
-    def is_live(self) -> bool:
-        """Whether the watches have brought everything at least once."""
+    def _brought_all(self) -> bool:
+        """Whether every watch has brought its objects, or said that we may not see them."""
         wanted = {
             (resource.plural, namespace)
             for resource in (INFERENCE_SERVICES, PODS, DEPLOYMENTS)
             for namespace in self._foundation.cluster.namespaces or ("",)
         }
-        return self._following and wanted <= self._listed
+        return wanted <= self._listed
 
     async def read(self) -> ServiceBoard:
         """Read everything now, what we may not see left out. Apart from the board that watches keep, if they do.
@@ -165,7 +171,6 @@ class Services:
 
     def following(self) -> list[Coroutine[Any, Any, None]]:
         """The work that keeps the board live; run each as a task, and cancel them to stop."""
-        self._following = True
         return [self._follow_all(), self._publish(), self._judge_again()]
 
     async def _follow_all(self) -> None:
@@ -254,6 +259,8 @@ class Services:
                     case Removed(object=item):
                         keep(where, None, None, item)
                     case Lost(error=error):
+                        if isinstance(error, AccessDeniedError) and plural != INFERENCE_SERVICES.plural:
+                            self._listed.add((plural, where))
                         self._heard(plural, error)
                     case Regained():
                         self._heard(plural, None)
@@ -283,6 +290,7 @@ class Services:
                 removed += changes.removed
                 more = changes.more
                 await asyncio.sleep(0)
+            self._told_all = self._brought_all()
             if self._was_reset:
                 self._was_reset = False
                 context = self._foundation.cluster.context

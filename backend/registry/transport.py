@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import stamina
 from aiolimiter import AsyncLimiter
+from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from backend.core.errors import (
     ConfigurationError,
@@ -41,6 +42,9 @@ _USER_AGENT: Final = "modelyard"
 _LOOK_AT_REGISTRY: Final = "see whether the registry is up, and whether its address and the proxy settings are right"
 
 Sleep = Callable[[float], Awaitable[None]]
+
+# What stamina would look for at the first retry, an import of prometheus_client among it, has no place on the loop.
+set_on_retry_hooks([LoggingOnRetryHook])
 
 
 class Answer(NamedTuple):
