@@ -56,7 +56,7 @@ def assert_interrupted(ran: Ran, place: Place) -> None:
     assert place.json("audit", "verify")["intact"]
 
 
-@pytest.mark.parametrize("at", [1, 3, 40])
+@pytest.mark.parametrize("at", [1, 40])
 def test_an_interrupted_sync_keeps_what_it_recorded_and_the_next_completes_it(tmp_path: Path, at: int) -> None:
     key = CtrlC(at)
 
@@ -91,7 +91,7 @@ def test_an_interrupted_worker_ends_its_run_and_gives_the_lease_back(tmp_path: P
         assert len(place.json("sync")["new"]) == 1
 
 
-@pytest.mark.parametrize(("method", "at"), [("GET", 1), ("PATCH", 1), ("PATCH", 2), ("PATCH", 3)])
+@pytest.mark.parametrize(("method", "at"), [("GET", 1), ("PATCH", 2), ("PATCH", 3)])
 def test_an_interrupted_apply_is_not_called_done_and_can_be_done_again(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, at: int
 ) -> None:

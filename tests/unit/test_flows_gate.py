@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -134,6 +135,38 @@ async def test_a_change_of_the_cluster_that_fails_is_told_as_failed(database: Da
     assert [outcome for _, outcome, _ in await _entries(database)] == ["started", "failed"]
 
 
+async def test_a_change_of_the_cluster_that_is_interrupted_is_not_told_as_done(
+    database: Database, clock: FixedClock
+) -> None:
+    begun = asyncio.Event()
+
+    async def hang(_: Permit) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    changing = asyncio.create_task(_gate(database, clock).run("deploy.apply", "llm/a", hang))
+    await begun.wait()
+    changing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    entries = await _entries(database)
+    assert [outcome for _, outcome, _ in entries] == ["started", "failed"]
+    assert "interrupted" in entries[1][2]
+
+
+async def test_the_worker_does_what_is_on_schedule_and_nothing_else(database: Database, clock: FixedClock) -> None:
+    gate = _gate(database, clock, actor=Actor(name="mira", source=ActorSource.OPERATING_SYSTEM))
+    for name, mutation in MUTATIONS.items():
+        if mutation.by_worker:
+            assert await gate.run(name, "something", _Change(), as_worker=True) == "changed"
+        else:
+            with pytest.raises(RoleError):
+                await gate.run(name, "something", _Change(), as_worker=True)
+    assert {name for name, mutation in MUTATIONS.items() if mutation.by_worker} == {
+        "library.synchronise", "evidence.collect",
+    }  # fmt: skip
+
+
 async def test_a_decision_refused_by_its_own_room_is_recorded(database: Database, clock: FixedClock) -> None:
     actor = Actor(name="mira", source=ActorSource.OPERATING_SYSTEM, unrestricted=True)
     stale = PolicyError("approval", "2 critical, 0 allowed", "wait for a fixed image")
@@ -207,7 +240,7 @@ def test_every_public_call_that_changes_a_cluster_asks_for_a_permit_and_spends_i
                     break
                 leading |= more
             for name in leading:
-                if name.startswith("_") or name.startswith("dry_run_"):
+                if name.startswith(("_", "dry_run_")):
                     continue
                 assert "permit" in _arguments(methods[name]), f"{owner.name}.{name} changes a cluster without a permit"
                 spends = [n for n in ast.walk(methods[name]) if isinstance(n, ast.Attribute) and n.attr == "spend"]
