@@ -44,6 +44,12 @@ def text(value: object, role: str = "") -> Line:
     return (Span(clean, role),) if clean else EMPTY
 
 
+def label(value: object, width: int) -> Line:
+    """A label in at least `width` cells; what is wrapped after it stays to its right."""
+    clean = sanitise(str(value))
+    return (Span(clean + " " * max(1, width - cell_len(clean)), "label"),)
+
+
 def join(*parts: Line, gap: str = " ") -> Line:
     """The parts that are not empty, one after the other with a gap between."""
     result: list[Span] = []

@@ -53,8 +53,8 @@ def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) 
     """The summary bar: loud where something is wrong, quiet where nothing is."""
     wide = width >= 100
     oldest = ""
-    if counts.mine and counts.oldest_mine is not None:
-        oldest = f" ({'oldest ' if wide else ''}{fmt.age(counts.oldest_mine, now)})"
+    if counts.mine and counts.oldest_mine is not None and (old := fmt.age(counts.oldest_mine, now)) != "now":
+        oldest = f" ({'oldest ' if wide else ''}{old})"
     idle = None if counts.idle is None else f"{counts.idle}/{counts.gpus}{' GPUs' if wide else ''}"
     chips = (
         _chip("BROKEN", counts.broken, "chip-bad"),

@@ -71,14 +71,14 @@ async def test_a_fault_of_the_yard_does_not_end_the_screen() -> None:
         await table.sees("boom", "DEPLOYMENTS 41", "llama-3.3-70b")
 
 
-@pytest.mark.parametrize("keys", [["0"], ["1"], ["2"], ["3"], ["4"], ["5"], ["3", "G", "enter"], ["2", "G", "enter"],
-                                  ["1", "enter"], ["p"], ["3", "y"], ["5", "enter"], ["1", "h"]])
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
-async def test_hostile_text_is_harmless_on_every_page(keys: list[str], size: tuple[int, int]) -> None:
+async def test_hostile_text_is_harmless_on_every_page(size: tuple[int, int]) -> None:
     async with desk(size=size) as table:
-        await table.press(*keys)
-        await table.pilot.pause(0.1)
-        assert _harmless(table.text())
+        for keys in ("0", "1", "2", "3", "4", "5", "3 G enter", "2 G enter", "1 enter", "0 p", "3 y", "3 e", "5 enter",
+                     "1 h", "1 y", "question_mark"):
+            await table.press(*keys.split())
+            await table.pilot.pause(0.05)
+            assert _harmless(table.text()), keys
 
 
 async def test_hostile_text_is_harmless_in_dialogs_and_messages() -> None:

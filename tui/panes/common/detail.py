@@ -67,6 +67,12 @@ class DetailPage(Page):
         found = main.find(pattern.pattern)
         return "" if found else "nothing matches"
 
+    def act_look_next(self) -> None:
+        if self.filter is None:
+            self.act_move_down()
+        elif told := self.find(self.filter):
+            self.room.flash(told)
+
     def act_pane_next(self) -> None:
         if isinstance(self.focused, LineView):
             self.focused.next_section()

@@ -47,6 +47,7 @@ class TextPage(Page):
     Args:
         read: reads it; again on `r`. It raises ModelyardError.
         at_end: start at the newest line, as a log does.
+        wraps: break long lines; `w` changes it.
     """
 
     CSS_PATH: ClassVar[CSSPathType | None] = "common.tcss"
@@ -60,6 +61,7 @@ class TextPage(Page):
         colour: Callable[[str], Line] = yaml_line,
         *,
         at_end: bool = False,
+        wraps: bool = False,
         note: str = "",
     ) -> None:
         super().__init__()
@@ -67,11 +69,14 @@ class TextPage(Page):
         self._read = read
         self._colour = colour
         self._at_end = at_end
+        self._wraps = wraps
         self._note = note
 
     def body(self) -> Iterable[Widget]:
         yield OneLine(id="heading")
-        yield TextView(self._colour)
+        view = TextView(self._colour)
+        view.wraps = self._wraps
+        yield view
 
     def on_mount(self) -> None:
         self.room.feed.spawn(self._load(), self._title)

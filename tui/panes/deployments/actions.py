@@ -51,7 +51,7 @@ class ServiceActions(Page):
             detail = await self._detail(service)
             return "\n".join(plain(line) for line in event_lines(detail, self.room.clock.now()))
 
-        self.room.push_screen(TextPage(f"EVENTS {service.namespace}/{service.name}", read, log_line))
+        self.room.push_screen(TextPage(f"EVENTS {service.namespace}/{service.name}", read, log_line, wraps=True))
 
     def _logs(self, *, previous: bool) -> None:
         service = self._service()

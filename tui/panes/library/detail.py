@@ -8,7 +8,7 @@ from datetime import datetime
 from backend.core.errors import ModelyardError
 from backend.core.views import ImageDetailView, ImageView, TagEventView
 from tui import format as fmt
-from tui.document import EMPTY, Line, Section, Span, facts, join, pad, text
+from tui.document import EMPTY, Line, Section, Span, facts, join, label, pad, text
 from tui.model import PartName, Problem
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.messages import problem_lines
@@ -95,7 +95,7 @@ def image_sections(
         return [*sections, Section("Details", (text("reading…", "muted"),))]
     if detail.classifications:
         lines = tuple(
-            (*pad(text(found.name, "label"), 12), *pad(text(found.value, "name"), 20),
+            (*label(found.name, 12), *pad(text(found.value, "name"), 20),
              *text(f"{found.confidence:.0%} sure  ", "muted"), *text(found.evidence, "muted"),
              *text(f"  set by {found.set_by}" if found.set_by else "", "accent"))
             for found in detail.classifications
@@ -103,7 +103,7 @@ def image_sections(
         sections.append(Section("How it was classified", lines))
     for title, values in (("Labels", detail.labels), ("Annotations", detail.annotations)):
         if values:
-            shown = tuple((*text(f"{key}  ", "label"), *text(value)) for key, value in
+            shown = tuple((*label(key, len(key) + 2), *text(value)) for key, value in
                           sorted(values.items())[:_TEXTS_SHOWN])
             sections.append(Section(title, shown, note=fmt.count(len(values), "entry", "entries")))
     if detail.entrypoint:

@@ -22,7 +22,7 @@ from tui.panes.gpus import view_model as gpus
 from tui.panes.library import view_model as library
 from tui.panes.library.actions import SyncAction
 from tui.panes.overview import view_model
-from tui.panes.overview.layout import ORDER, share
+from tui.panes.overview.layout import ORDER, WIDE_FROM, share
 from tui.panes.queue import view_model as queue
 from tui.panes.queue.actions import CandidateActions
 from tui.widgets.line_table import LineTable
@@ -126,12 +126,12 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
 
     def _lay_out(self, rows: dict[str, int]) -> bool:
         width, height = self.app.size
-        below = 2 if width < 120 else 1
+        below = 2 if width < WIDE_FROM else 1
         below += height >= _LAST_LINE_FROM
         if height < 20:
             below = 1
         room = height - 3 - below
-        shares = share(width, room, {**rows, "gpus": rows["gpus"] if width >= 120 else rows["holders"]})
+        shares = share(width, room, {**rows, "gpus": rows["gpus"] if width >= WIDE_FROM else rows["holders"]})
         for name in ORDER:
             lines = shares.lines.get(name, 0)
             if self._zoomed:
@@ -143,7 +143,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
                 self._heights[name] = lines
                 pane.styles.height = lines
         self.query_one("#panes").set_class(shares.wide and not self._zoomed, "-two")
-        self.query_one("#next").display = width < 120 and height >= 20
+        self.query_one("#next").display = width < WIDE_FROM and height >= 20
         self.query_one("#last").display = height >= _LAST_LINE_FROM
         return shares.wide
 
@@ -154,6 +154,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         snapshot = model.gpus.value
         total = status.library_total if status is not None else 0
         approved = status.library_approved if status is not None else 0
+        legend = "% active  i idle  . free  ! fault" if self.app.size.width >= WIDE_FROM else ""
         told: dict[str, tuple[Line, Line]] = {
             "deployments": (
                 join(_number(model.services, len(model.services.value)), self._services_tally, gap="  "),
@@ -162,7 +163,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             "queue": (join(_number(model.queue, len(waiting)), queue.tally(waiting), gap="  "),
                       text("mine first", "muted")),
             "gpus": (join(_number(model.gpus, len(snapshot.gpus) if snapshot is not None else 0),
-                          gpus.tally(snapshot), gap="  "), text("% active  i idle  . free  ! fault", "faint")),
+                          gpus.tally(snapshot), gap="  "), text(legend, "faint")),
             "library": (join(text(str(total), "strong"), text(f"{approved} approved", "ok" if approved else "muted"),
                              gap="  "), text("24h", "muted")),
             "changed": (join(_number(model.changes, len(model.changes.value)), gap="  "), text("last hour", "muted")),
@@ -206,7 +207,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
 
     def _show_why(self) -> None:
         why, following = self._why_and_next()
-        wide = self.app.size.width >= 120
+        wide = self.app.size.width >= WIDE_FROM
 
         def first(width: int) -> Line:
             if not wide:
@@ -284,7 +285,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
     def on_resize(self, event: events.Resize) -> None:
         focused = self.focused
         if isinstance(focused, LineTable) and focused.id in {"gpus-table", "holders-table"}:
-            self._table("gpus" if event.size.width >= 120 else "holders").focus()
+            self._table("gpus" if event.size.width >= WIDE_FROM else "holders").focus()
 
     def find(self, pattern: Filter | None) -> str:
         self._table("deployments").focus()
