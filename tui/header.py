@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from backend.core.views import GpuState, SourceState, SourceView, Verdict, YardStatusView
+from backend.core.views import ChangeView, GpuState, SourceState, SourceView, Verdict, YardStatusView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, cells, ends, text
 from tui.model import Model
@@ -30,7 +30,7 @@ class Counts(NamedTuple):
     changed: int | None
 
 
-def count(model: Model) -> Counts:
+def count(model: Model, now: datetime) -> Counts:
     """Count what is known."""
     verdicts = verdict_counts(model.services.value.values())
     known = model.services.known
@@ -45,8 +45,14 @@ def count(model: Model) -> Counts:
         idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,
         gpus=len(gpus),
         unapproved=sum(number for (_, unapproved), number in verdicts.items() if unapproved) if known else None,
-        changed=len(model.changes.value) if model.changes.known else None,
+        changed=len(recent(model.changes.value, now)) if model.changes.known else None,
     )
+
+
+def recent(changes: Iterable[ChangeView], now: datetime) -> list[ChangeView]:
+    """Those of the last hour, however long ago the list was read."""
+    start = now - timedelta(hours=1)
+    return [change for change in changes if change.at > start]
 
 
 def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) -> Line:

@@ -150,7 +150,7 @@ class Page(Screen[None], inherit_bindings=False):
         self.query_one("#title", OneLine).show(
             lambda width: header.title_line(model, now, width, paused=room.paused)
         )
-        counts = header.count(model)
+        counts = header.count(model, now)
         self.query_one("#summary", OneLine).show(lambda width: header.summary_line(counts, now, width))
         self.show_hints()
 

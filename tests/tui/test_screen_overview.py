@@ -88,6 +88,14 @@ async def test_a_change_before_a_failure_is_pointed_out() -> None:
         assert "← before FAILED" in line
 
 
+async def test_changes_leave_the_list_when_their_hour_is_over() -> None:
+    async with desk(size=(160, 45)) as table:
+        await table.sees("CHANGED 1h 5")
+        table.clock.move(minutes=10)
+        await table.sees("CHANGED 1h 4")
+        await table.sees_not("by kubectl")
+
+
 async def test_the_filter_narrows_the_deployments_and_escape_clears_it() -> None:
     async with desk() as table:
         await table.press("slash")

@@ -144,7 +144,7 @@ def test_unrestricted_and_writes_off_stand_out() -> None:
 
 
 def test_what_is_not_known_is_no_zero_in_the_summary() -> None:
-    shown = _plain(summary_line(count(Model()), data.NOW, 160))
+    shown = _plain(summary_line(count(Model(), data.NOW), data.NOW, 160))
     assert "BROKEN –" in shown
     assert "FOR ME –" in shown
 

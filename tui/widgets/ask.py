@@ -23,6 +23,8 @@ from tui.widgets.fields import Field, Values
 from tui.widgets.lines import Lines
 from tui.widgets.one_line import OneLine
 
+_LINE = 32
+
 
 class Choice(OneLine, can_focus=True):
     """A button of one line."""
@@ -97,13 +99,17 @@ class Ask(ModalScreen[object]):
                     label = OneLine(classes="field-label")
                     label.show(partial(_label, field))
                     yield label
-                    entry = Input(field.value, field.placeholder, compact=True, id=f"field-{field.id}")
+                    entry = Input(field.value, self._placeholder(field), compact=True, id=f"field-{field.id}")
                     entry.cursor_blink = False
                     yield entry
             yield Lines(id="dialog-problem")
             with Horizontal(id="dialog-choices"):
                 yield Choice("Cancel", "cancel")
                 yield Choice(self._confirm, "confirm", danger=self._danger)
+
+    def _placeholder(self, field: Field) -> str:
+        # Without a background of its own a field is seen by the line that is to be written on.
+        return field.placeholder or ("_" * _LINE if self.app.native_ansi_color else "")
 
     def on_mount(self) -> None:
         widest = max((len(field.label) for field in self._fields), default=0)

@@ -14,6 +14,7 @@ from backend.core.views import CandidateView, ChangeView, ServiceView
 from tui.commands import Filter
 from tui.document import EMPTY, Line, Span, ends, fit, join, text
 from tui.format import age
+from tui.header import recent
 from tui.model import Part, PartName, Problem
 from tui.panes.common.messages import first_run, problem_lines
 from tui.panes.deployments import view_model as deployments
@@ -86,6 +87,12 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         self._behind.update(changed)
         super().parts_changed(changed)
 
+    def age(self) -> None:
+        super().age()
+        if self._is_built:
+            self._behind.add(PartName.CHANGES)
+            self.show()
+
     def _make_rows(self) -> None:
         """Make the rows again of what changed; with thousands of services that is worth it."""
         model, changed = self.model, self._behind
@@ -105,7 +112,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             runs = model.sync.values()
             self._rows["library"] = library.news(model.library.value, sources, runs, self.room.clock.now())
         if PartName.CHANGES in changed:
-            self._rows["changed"] = view_model.newest_first(model.changes.value)
+            now = self.room.clock.now()
+            self._rows["changed"] = view_model.newest_first(recent(model.changes.value, now))
 
     def show(self) -> None:
         self._make_rows()
@@ -166,7 +174,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
                           gpus.tally(snapshot), gap="  "), text(legend, "faint")),
             "library": (join(text(str(total), "strong"), text(f"{approved} approved", "ok" if approved else "muted"),
                              gap="  "), text("24h", "muted")),
-            "changed": (join(_number(model.changes, len(model.changes.value)), gap="  "), text("last hour", "muted")),
+            "changed": (_number(model.changes, len(self._rows["changed"])), text("last hour", "muted")),
         }
         for name, (left, right) in told.items():
             part = self._part(name)

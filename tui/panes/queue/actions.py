@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from backend.core.views import CandidateView, DecisionView, ImageState
 from tui import format as fmt
-from tui.document import EMPTY, Line, Span, text
+from tui.document import Line, Span, text
 from tui.model import PartName
 from tui.page import Page
 from tui.panes.deployments.form import open_form
@@ -161,5 +161,5 @@ def _standing(candidate: CandidateView) -> tuple[Line, ...]:
     return (
         (Span("gates   ", "label"), *gates_cell(candidate)),
         *((Span("! ", "bad"), *text(gate.sentence, "bad")) for gate in blocking[:3]),
-        text(told, "muted") if not blocking else EMPTY,
+        *((text(told, "muted"),) if not blocking else ()),
     )
