@@ -9,7 +9,7 @@ from backend.core.views import YardStatusView
 
 EVERYWHERE: Final = ("*",)
 LISTS: Final = ("overview", "library", "queue", "deployments", "gpus", "audit")
-PANES: Final = (*LISTS, "image", "card", "service", "plan", "gpu", "entry", "text", "note")
+PANES: Final = (*LISTS, "image", "card", "service", "plan", "gpu", "entry", "text", "note", "rules")
 _SERVICES: Final = ("overview", "deployments", "service")
 _CANDIDATES: Final = ("overview", "queue", "card")
 
@@ -68,8 +68,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(id="move.page-down", title="A window down", keys=("pagedown", "ctrl+d"), group="Move"),
     Action(id="move.first", title="To the first", keys=("g", "home"), group="Move"),
     Action(id="move.last", title="To the last", keys=("G", "end"), group="Move"),
-    Action(id="look.open", title="Open what is under the cursor", keys=("enter", "d"), panes=LISTS, group="Look",
-           hint="open"),
+    Action(id="look.open", title="Open what is under the cursor", keys=("enter", "d"), panes=(*LISTS, "rules"),
+           group="Look", hint="open"),
     Action(id="look.filter", title="Filter by a regular expression; ! in front inverts, in text searches", keys=("/",),
            group="Look", hint="filter"),
     Action(id="look.next", title="Next match", keys=("n",), group="Look"),
@@ -79,7 +79,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(id="look.invert", title="Turn the order around", keys=("I",), group="Look",
            panes=("library", "queue", "deployments", "gpus", "audit")),
     Action(id="look.copy", title="Send the reference to the terminal's clipboard (OSC 52)", keys=("c",), group="Look",
-           panes=tuple(pane for pane in PANES if pane not in {"text", "note"})),
+           panes=tuple(pane for pane in PANES if pane not in {"text", "note", "rules"})),
     Action(id="look.refresh", title="Read again", keys=("r",), group="Look"),
     Action(id="look.pause", title="Hold the screen still, or let it go on", keys=("Z",), group="Look"),
     Action(id="look.manifest", title="Show the manifest", keys=("y",), group="Look", hint="YAML",
@@ -93,6 +93,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(id="look.newest", title="Go to the newest line", keys=("f",), group="Look", panes=("text",), hint="newest"),
     Action(id="library.history", title="Show what the tag named over time", keys=("h",), group="Look",
            panes=("library", "image"), hint="history"),
+    Action(id="library.rules", title="Rules: what they take in, and what they leave out", keys=("u",), group="Look",
+           panes=("library",), hint="rules", command="rules"),
     Action(id="library.approved", title="Approved images only, or all", keys=("o",), group="Look", panes=("library",),
            hint="approved only", command="approved"),
     Action(id="library.synchronise", title="Synchronise from the registries", keys=("f",), group="Change",
@@ -103,6 +105,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
            mutates="queue.reject", role="approver"),
     Action(id="queue.revoke", title="Revoke an approval", keys=("V",), group="Decide",
            panes=("queue", "card", "library", "image"), mutates="queue.revoke", role="approver"),
+    Action(id="queue.waive", title="Waive a finding until a date", keys=("W",), group="Decide", panes=("card",),
+           hint="waive", mutates="queue.waive", role="approver"),
     Action(id="deploy.form", title="Deploy an approved image", keys=("D",), group="Change",
            panes=("overview", "library", "image", "queue", "card"), hint="deploy", role="operator", command="deploy"),
     Action(id="plan.apply", title="Apply the plan", keys=("D",), group="Change", panes=("plan",), hint="apply",

@@ -26,7 +26,7 @@ from tui.palette import Palette, textual_theme
 from tui.panes.overview.page import OverviewPage
 from tui.ports import ScreenSettings, ScreenYard
 
-_AGE_SECONDS: Final = 2.0
+_AGE_SECONDS: Final = 3.0
 _FLASH_SECONDS: Final = 8.0
 _COMMANDS_KEPT: Final = 500
 

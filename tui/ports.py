@@ -59,6 +59,9 @@ class QueuePort(Protocol):
     async def revoke(
         self, reference: str, *, reason: str, evidence_hash: str, ticket: str = ""
     ) -> DecisionView: ...
+    async def waive(
+        self, reference: str, *, finding: str, until: datetime, reason: str, owner: str = ""
+    ) -> None: ...
 
 
 class DeploymentsPort(Protocol):

@@ -24,6 +24,8 @@ from backend.core.views import (
     LedgerEntryView,
     ModelServerView,
     PodView,
+    RuleClauseView,
+    RuleView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
@@ -218,6 +220,26 @@ def images(count: int = 60) -> list[ImageView]:
                 type=HOSTILE, state=ImageState.REJECTED),
         ]
     return result
+
+
+def rules() -> list[RuleView]:
+    """Two rules, one of them off."""
+    return [
+        RuleView(name="nim-llama", registry="ngc", repositories=("nim/meta/*",), tags="versions >=1.3,<3",
+                 types=("chat",), every="15m", enabled=True, last_run_at=ago(minutes=4), last_result="3 new, 1 moved"),
+        RuleView(name="old", registry="quay", repositories=(HOSTILE,), tags="glob *", types=(), every="1d",
+                 enabled=False),
+    ]
+
+
+def clauses() -> list[RuleClauseView]:
+    """What became of three tags."""
+    return [
+        RuleClauseView(registry="ngc", repository="nim/meta/llama-3.1-8b", tag="1.3.0", taken=True, clause="versions"),
+        RuleClauseView(registry="ngc", repository="nim/meta/llama-3.1-8b", tag="nightly", taken=False,
+                       clause="tags.versions: no version in it"),
+        RuleClauseView(registry="ngc", repository="nim/meta/x", tag=HOSTILE, taken=False, clause="exclude"),
+    ]
 
 
 def gpus() -> GpuSnapshotView:

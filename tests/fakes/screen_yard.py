@@ -207,10 +207,11 @@ class FakeLibrary:
                               skipped=0, requests=418, bytes=90_000, seconds=2.4)
 
     async def rules(self) -> list[RuleView]:
-        return []
+        return data.rules()
 
     async def preview(self, rule: str | None = None) -> list[RuleClauseView]:
-        return []
+        self._yard.note("preview", rule)
+        return data.clauses()
 
 
 class FakeQueue:
@@ -242,6 +243,9 @@ class FakeQueue:
 
     async def revoke(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
         return await self._decide("revoke", reference, reason, evidence_hash)
+
+    async def waive(self, reference: str, *, finding: str, until: datetime, reason: str, owner: str = "") -> None:
+        self._yard.note("waive", reference, finding, until.date().isoformat(), reason)
 
     async def _decide(self, verb: str, reference: str, reason: str, evidence_hash: str) -> DecisionView:
         self._yard.note(verb, reference, reason, evidence_hash)

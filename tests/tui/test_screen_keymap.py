@@ -68,6 +68,13 @@ def test_keys_can_be_changed_and_taken_away() -> None:
     assert keymap.action("deployments", "X") is None
 
 
+def test_what_actions_change_and_who_may_is_what_the_gate_knows() -> None:
+    from backend.flows.gate import MUTATIONS
+
+    told = {action.mutates: action.role for action in mutating()}
+    assert {name: MUTATIONS[name].role.value for name in told if name is not None} == told
+
+
 def test_the_same_key_may_mean_different_things_in_different_panes() -> None:
     keymap = KeyMap()
     assert keymap.action("plan", "D") is BY_ID["plan.apply"]
@@ -85,12 +92,13 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
         from tui.panes.gpus.page import GpusPage
         from tui.panes.library.detail import ImagePage
         from tui.panes.library.page import LibraryPage
+        from tui.panes.library.rules import RulesPage
         from tui.panes.overview.page import OverviewPage
         from tui.panes.queue.card import CardPage
         from tui.panes.queue.page import QueuePage
 
         pages: list[type[Page]] = [AuditPage, EntryPage, TextPage, DeploymentsPage, PlanPage, ServicePage, GpuPage,
-                                   GpusPage, ImagePage, LibraryPage, OverviewPage, CardPage, QueuePage]
+                                   GpusPage, ImagePage, LibraryPage, OverviewPage, CardPage, QueuePage, RulesPage]
         assert {page.pane for page in pages} | {"note"} == set(PANES)
         missing = [
             (page.__name__, action.id)

@@ -9,6 +9,7 @@ from backend.core.views import ImageState
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import Desk, desk
 from tests.fakes.screen_yard import FakeYard
+from tui.panes.queue.card import check_day
 
 LLAMA = data.candidates()[0]
 SIX = LLAMA.digest[-6:]
@@ -153,3 +154,22 @@ async def test_a_decision_elsewhere_shows_on_the_card() -> None:
         table.yard.candidate_views[0] = msgspec.structs.replace(LLAMA, state=ImageState.REJECTED, waits_for_me=False)
         table.yard.publish(Topic.QUEUE, QueueChanged())
         await table.sees("llama-3.3-70b:1.8.2 rejected")
+
+
+async def test_waiving_names_a_finding_a_day_and_a_reason() -> None:
+    async with desk(size=(100, 40)) as table:
+        await _open_llama(table)
+        await table.sees("CVE-2026-1230")
+        await table.press("W")
+        await table.sees("Waive a finding?", "2026-09-13")
+        await table.press("tab", "tab")
+        await table.type("behind a proxy")
+        await table.press("enter")
+        await table.until(lambda: table.yard.called("waive"))
+        assert table.yard.called("waive") == [(LLAMA.reference, "CVE-2026-1230", "2026-09-13", "behind a proxy")]
+
+
+def test_days_of_waivers() -> None:
+    assert check_day(data.NOW, "2026-08-14") == ""
+    assert "over" in check_day(data.NOW, "2026-08-13")
+    assert "write a day" in check_day(data.NOW, "soon")

@@ -85,6 +85,11 @@ class LibraryPage(ListPage[ImageView], ImageActions, SyncAction):
         if image := self.table.current:
             self.room.push_screen(ImagePage(image))
 
+    def act_library_rules(self) -> None:
+        from tui.panes.library.rules import RulesPage
+
+        self.room.push_screen(RulesPage())
+
     def act_library_approved(self) -> None:
         self._approved_only = not self._approved_only
         self.show()

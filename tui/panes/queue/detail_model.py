@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from backend.core.views import CandidateView, DecisionView, EvidenceValue, EvidenceView, ImageState
+from backend.core.views import CandidateView, DecisionView, EvidenceValue, EvidenceView, FindingView, ImageState
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, pad, text
 from tui.panes.queue.view_model import STATE_ROLE, VALUE_ROLE
@@ -109,10 +109,15 @@ def evidence_sections(evidence: Sequence[EvidenceView] | None, now: datetime) ->
     return [Section("Evidence", tuple(lines[:-1]) or (text("none was found", "warn"),))]
 
 
+def worst_findings(evidence: Sequence[EvidenceView]) -> list[FindingView]:
+    """Every finding, the worst first."""
+    found = [finding for piece in evidence for finding in piece.findings]
+    return sorted(found, key=lambda finding: (_SEVERITIES.get(finding.severity.lower(), (9, ""))[0], finding.id))
+
+
 def finding_lines(piece: EvidenceView) -> list[Line]:
     """Vulnerabilities, the worst first; how many more there are."""
-    ordered = sorted(piece.findings, key=lambda finding: (_SEVERITIES.get(finding.severity.lower(), (9, ""))[0],
-                                                          finding.id))
+    ordered = worst_findings([piece])
     lines: list[Line] = []
     for finding in ordered[:_FINDINGS_SHOWN]:
         role = _SEVERITIES.get(finding.severity.lower(), (9, "muted"))[1]
