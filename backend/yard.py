@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from backend.flows.services import Services
 
 _LOG = logging.getLogger(__name__)
+#: How often approvals and waivers are looked through for those that ended by themselves.
+_EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
 _LIVE_ROOMS: Final = ("deployments", "gpus", "queue", "library", "watch_store", "schedule", "audit", "recent")
 
@@ -98,6 +100,7 @@ class Yard:
         self._read_only = read_only
         self._status = StatusBoard(foundation, read_only)
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked_at = float("-inf")
 
     # ------------------------------------------------------------ rooms
 
@@ -212,7 +215,7 @@ class Yard:
         work: list[tuple[str, Coroutine[Any, Any, None]]] = [
             ("services", coroutine) for coroutine in self._services.following()
         ]
-        work.append(("store", StoreWatch(self._foundation, self._store_changed).run()))
+        work.append(("store", StoreWatch(self._foundation, self._store_changed, self._store_touched).run()))
         work.append(("status", self._introduce()))
         work.append(("gpus", self.gpus.follow()))
         if not self._read_only:
@@ -298,13 +301,27 @@ class Yard:
         async for _ in sources:
             await self._tell_status()
 
+    async def _store_touched(self) -> None:
+        """Somebody renewed a lease: see who holds it, and now and then what time alone has changed."""
+        now = self._foundation.clock.monotonic()
+        if now - self._looked_at >= _EXPIRY_SECONDS:
+            await self._store_changed()
+            return
+        before = self._status.view()
+        await self._status.refresh_holder()
+        self._tell_status_after(before)
+
     async def _store_changed(self) -> None:
+        self._looked_at = self._foundation.clock.monotonic()
         await self._services.store_changed()
         await self._tell_status()
 
     async def _tell_status(self) -> None:
         before = self._status.view()
         await self._status.refresh()
+        self._tell_status_after(before)
+
+    def _tell_status_after(self, before: YardStatusView) -> None:
         after = self._status.view()
         if after != before:
             self._foundation.hub.publish(Topic.STATUS, StatusChanged(key="yard", status=after))

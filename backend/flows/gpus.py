@@ -8,6 +8,8 @@ import socket
 from collections.abc import Sequence
 from datetime import timedelta
 
+import msgspec
+
 from backend.core.errors import ModelyardError
 from backend.core.events import GpusSampled, Topic
 from backend.core.views import CheckView, GpuSnapshotView
@@ -52,10 +54,14 @@ class GpusFlow:
     async def follow(self) -> None:
         """Sample until cancelled, and tell subscribers."""
         await self._approvals.refresh()
+        told: GpuSnapshotView | None = None
         while True:
             try:
                 snapshot = await self.snapshot()
-                self._foundation.hub.publish(Topic.GPUS, GpusSampled(key="gpus", snapshot=snapshot))
+                # Where there is nothing to measure, there is nothing to tell of every two seconds.
+                if told is None or msgspec.structs.replace(snapshot, at=told.at) != told:
+                    self._foundation.hub.publish(Topic.GPUS, GpusSampled(key="gpus", snapshot=snapshot))
+                    told = snapshot
             except ModelyardError as error:
                 _LOG.warning("GPUs: %s", error)
             await asyncio.sleep(self.interval.total_seconds())

@@ -82,4 +82,13 @@ class StatusBoard:
             run = by_rule.get(rule.name)
             if run is not None and (rule.registry not in self._runs or run.at > self._runs[rule.registry].at):
                 self._runs[rule.registry] = run
+        await self.refresh_holder()
+
+    async def refresh_holder(self) -> None:
+        """Ask who holds the yard's lease.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        foundation = self._foundation
         self._worker = await Lease(foundation.database, foundation.clock, "").holder(LEASE) or ""

@@ -20,13 +20,17 @@ _MOST_TOLD: Final = 200
 class StoreWatch:
     """Looks once a second whether anybody committed, and tells subscribers what to read again."""
 
-    def __init__(self, foundation: Foundation, changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, foundation: Foundation, changed: Callable[[], Awaitable[None]], touched: Callable[[], Awaitable[None]]
+    ) -> None:
         """
         Args:
-            changed: awaited after each commit that was noticed.
+            changed: awaited after commits that the ledger tells of.
+            touched: awaited after others, such as the renewal of a lease.
         """
         self._foundation = foundation
         self._changed = changed
+        self._touched = touched
         self._last_entry: int | None = None
 
     async def run(self) -> None:
@@ -40,24 +44,23 @@ class StoreWatch:
                 if now == version:
                     continue
                 version = now
-                await self._tell()
+                # Whatever is worth reading again is an entry of the ledger; a lease is renewed every few seconds.
+                if await self._tell_entries():
+                    self._foundation.hub.publish(Topic.LIBRARY, LibraryChanged())
+                    self._foundation.hub.publish(Topic.QUEUE, QueueChanged())
+                    await self._changed()
+                else:
+                    await self._touched()
             except ModelyardError as error:
                 _LOG.warning("watching the database: %s", error)
 
-    async def _tell(self) -> None:
-        hub = self._foundation.hub
-        hub.publish(Topic.LIBRARY, LibraryChanged())
-        hub.publish(Topic.QUEUE, QueueChanged())
-        await self._tell_entries()
-        await self._changed()
-
-    async def _tell_entries(self) -> None:
-        newest = await audit_entries.entries(self._foundation.database, limit=_MOST_TOLD)
-        known = self._last_entry
-        if newest:
-            self._last_entry = newest[0].seq
-        if known is None:
-            return
-        for entry in reversed(newest):
+    async def _tell_entries(self) -> bool:
+        """Tell of the entries since the last look; gives whether there were any."""
+        newest = await audit_entries.entries(self._foundation.database, limit=1)
+        known, self._last_entry = self._last_entry, newest[0].seq if newest else 0
+        if known is None or self._last_entry == known:
+            return False
+        for entry in reversed(await audit_entries.entries(self._foundation.database, limit=_MOST_TOLD)):
             if entry.seq > known:
                 self._foundation.hub.publish(Topic.LEDGER, LedgerAppended(key=str(entry.seq), entry=entry))
+        return True
