@@ -111,9 +111,7 @@ def state_folder() -> Path:
     return platformdirs.user_state_path("modelyard")
 
 
-def load_configuration(
-    path: Path | None = None, *, system_policy: Path = SYSTEM_POLICY
-) -> LoadedConfiguration:
+def load_configuration(path: Path | None = None, *, system_policy: Path = SYSTEM_POLICY) -> LoadedConfiguration:
     """Read and check the configuration.
 
     Args:
@@ -136,9 +134,7 @@ def load_configuration(
     overruled = [name for name in ("policy", "role") if name in settings.model_fields_set]
     notes = tuple(f"[{name}] in {file} is not used: {system_policy} has it" for name in overruled)
     merged = settings.model_copy(update={"policy": system.policy, "role": system.role})
-    return LoadedConfiguration(
-        settings=merged, path=file, exists=exists, policy_source=str(system_policy), notes=notes
-    )
+    return LoadedConfiguration(settings=merged, path=file, exists=exists, policy_source=str(system_policy), notes=notes)
 
 
 def read_model(file: Path, model: type[_Model]) -> _Model:
@@ -154,7 +150,9 @@ def read_model(file: Path, model: type[_Model]) -> _Model:
         line = _AT_LINE.search(str(error))
         raise ConfigurationError(
             _AT_LINE.sub("", str(error)).strip() or "it is not TOML",
-            "correct the line", path=file, line=int(line.group(1)) if line else None,
+            "correct the line",
+            path=file,
+            line=int(line.group(1)) if line else None,
         ) from error
     try:
         return model.model_validate(table)
@@ -229,7 +227,8 @@ def _check_names(settings: Configuration, file: Path) -> None:
             raise ConfigurationError(
                 f"rule {rule.name!r} names registry {rule.registry!r}, which is not configured",
                 f"use one of: {', '.join(registries) or '(none configured)'}",
-                path=file, line=line_of(text_lines, ("rule", position, "registry")),
+                path=file,
+                line=line_of(text_lines, ("rule", position, "registry")),
             )
 
 
@@ -239,5 +238,6 @@ def _require_root_owned(file: Path) -> None:
     if information.st_uid != 0 or information.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigurationError(
             "it must belong to root and be writable by root alone",
-            f"sudo chown root:root {file} && sudo chmod 644 {file}", path=file,
+            f"sudo chown root:root {file} && sudo chmod 644 {file}",
+            path=file,
         )

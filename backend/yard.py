@@ -167,8 +167,13 @@ class Yard:
 
     @classmethod
     async def open(
-        cls, configuration: LoadedConfiguration, options: YardOptions, *, redactor: Redactor | None = None,
-        clock: Clock | None = None, ids: IdSource | None = None,
+        cls,
+        configuration: LoadedConfiguration,
+        options: YardOptions,
+        *,
+        redactor: Redactor | None = None,
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
     ) -> Yard:
         """Open the database; registries and cluster are connected when first needed.
 
@@ -187,13 +192,20 @@ class Yard:
         cluster = ClusterLink(context, namespaces, clock=clock, hub=hub, changed=lambda: None)
         identity = Identity(configuration, cluster)
         foundation = Foundation(
-            configuration=configuration, database=database, clock=clock, ids=ids or RandomIds(), hub=hub,
+            configuration=configuration,
+            database=database,
+            clock=clock,
+            ids=ids or RandomIds(),
+            hub=hub,
             gate=Gate(database=database, clock=clock, actor=identity.actor, writes_off=lambda: read_only),
-            policy=policy, identity=identity, cluster=cluster,
+            policy=policy,
+            identity=identity,
+            cluster=cluster,
             registries=Registries(
                 settings.registry,
                 credentials=learning_credentials(Credentials(configuration.folder), redactor or Redactor()),
-                clock=clock, hub=hub,
+                clock=clock,
+                hub=hub,
             ),
         )
         yard = cls(foundation, read_only)

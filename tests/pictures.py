@@ -27,7 +27,8 @@ _WITHIN = 60.0
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(_WITHIN):
-        while not await holds():
+        # What is waited for comes about in another process.
+        while not await holds():  # noqa: ASYNC110
             await asyncio.sleep(0.25)
 
 
@@ -88,7 +89,8 @@ async def _take(options: GlobalOptions) -> None:
         _save(app, "gpus")
         draft = await yard.deployments.draft(
             next(one.reference for one in candidates if one.state is ImageState.APPROVED and one.framework == "nim"),
-            "chat-new", "llm-prod",
+            "chat-new",
+            "llm-prod",
         )
         await _plan(app, pilot, draft)
         _save(app, "plan")

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 def build() -> typer.Typer:
     """The whole command tree."""
     application = typer.Typer(
-        name="modelyard", no_args_is_help=False, add_completion=True, rich_markup_mode=None, epilog=HELP,
+        name="modelyard",
+        no_args_is_help=False,
+        add_completion=True,
+        rich_markup_mode=None,
+        epilog=HELP,
         pretty_exceptions_enable=False,
         help="A terminal control room for large language models on Kubernetes. Without a command: the screen.",
     )

@@ -160,12 +160,14 @@ def started(options: GlobalOptions, seed: int, *, crew: bool) -> Iterator[DemoYa
         _furnish(home, servers)
         stack.enter_context(_environment(home))
         stack.callback(nvml.install(seed))
-        demo = DemoYard(
-            home, msgspec.structs.replace(options, config=home / "config.toml", database=options.database)
-        )
+        demo = DemoYard(home, msgspec.structs.replace(options, config=home / "config.toml", database=options.database))
         if crew:
             command = [
-                sys.executable, "-m", "backend.cli.demo_crew", "--config", str(home / "config.toml"),
+                sys.executable,
+                "-m",
+                "backend.cli.demo_crew",
+                "--config",
+                str(home / "config.toml"),
                 *(["--db", str(options.database.absolute())] if options.database else []),
             ]
             stack.enter_context(start_crew(command))
@@ -177,8 +179,11 @@ def _furnish(home: Path, servers: Servers) -> None:
     registry = servers.registry
     (home / "config.toml").write_text(
         _CONFIGURATION.format(
-            database=json.dumps(str(home / "modelyard.db")), url=json.dumps(registry.url),
-            username=json.dumps(registry.username), person=PERSON, colleague=COLLEAGUE,
+            database=json.dumps(str(home / "modelyard.db")),
+            url=json.dumps(registry.url),
+            username=json.dumps(registry.username),
+            person=PERSON,
+            colleague=COLLEAGUE,
         ),
         encoding="utf-8",
     )
@@ -226,5 +231,3 @@ def _environment(home: Path) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-

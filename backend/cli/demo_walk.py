@@ -115,9 +115,7 @@ class _Walk:
             names = []
             for yard, reason in ((colleague, "evidence reviewed"), (person, "needed by the chat team")):
                 shown = await yard.queue.candidate(candidate.reference)
-                decision = await yard.queue.approve(
-                    shown.reference, reason=reason, evidence_hash=shown.evidence_hash
-                )
+                decision = await yard.queue.approve(shown.reference, reason=reason, evidence_hash=shown.evidence_hash)
                 names.append(decision.actor)
         finally:
             await colleague.close()

@@ -24,7 +24,11 @@ class Printer:
         self.output = output
 
     def rows(
-        self, rows: Sequence[_Row], columns: Sequence[Column[_Row]], *, empty: str,
+        self,
+        rows: Sequence[_Row],
+        columns: Sequence[Column[_Row]],
+        *,
+        empty: str,
         as_data: Callable[[_Row], Any] | None = None,
     ) -> None:
         """A list: an array, or a table with a heading; `empty` is the note when there is nothing."""

@@ -74,9 +74,7 @@ class ClusterClient(ClusterReader):
     """One API server, as one context of the kubeconfig reaches it, to read and to change."""
 
     @classmethod
-    async def open(
-        cls, context: str | None = None, kubeconfig: Path | None = None, *, clock: Clock
-    ) -> ClusterClient:
+    async def open(cls, context: str | None = None, kubeconfig: Path | None = None, *, clock: Clock) -> ClusterClient:
         """Read the kubeconfig; see `ClusterConnection.open`."""
         return cls(await ClusterConnection.open(context, kubeconfig, clock=clock), clock=clock)
 
@@ -133,13 +131,21 @@ class ClusterClient(ClusterReader):
                     raise
                 version = current
         raise ConflictError(
-            f"apply of {resource.kind} {placed(namespace, name)}", "its status changes faster than it can be applied",
+            f"apply of {resource.kind} {placed(namespace, name)}",
+            "its status changes faster than it can be applied",
             "try again in a moment",
         )
 
     async def merge_patch(
-        self, permit: Permit, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any], *,
-        resource_version: str | None = None, seen: Mapping[str, Any] | None = None,
+        self,
+        permit: Permit,
+        resource: Resource[Item],
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        resource_version: str | None = None,
+        seen: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """JSON merge patch of one object (RFC 7386): annotations, replica counts.
 
@@ -154,7 +160,10 @@ class ClusterClient(ClusterReader):
         if seen is None:
             return await self._merge(resource, namespace, name, patch, resource_version, dry_run=False)
         return await self._held_to(
-            seen, resource, namespace, name,
+            seen,
+            resource,
+            namespace,
+            name,
             lambda version: self._merge(resource, namespace, name, patch, version, dry_run=False),
         )
 
@@ -165,8 +174,15 @@ class ClusterClient(ClusterReader):
         return await self._merge(resource, namespace, name, patch, None, dry_run=True)
 
     async def delete(
-        self, permit: Permit, resource: Resource[Item], namespace: str | None, name: str, *, uid: str = "",
-        resource_version: str = "", seen: Mapping[str, Any] | None = None,
+        self,
+        permit: Permit,
+        resource: Resource[Item],
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        seen: Mapping[str, Any] | None = None,
     ) -> None:
         """Delete one object; what it owns goes after it.
 
@@ -187,7 +203,11 @@ class ClusterClient(ClusterReader):
         )
 
     async def _held_to(
-        self, seen: Mapping[str, Any], resource: Resource[Item], namespace: str | None, name: str,
+        self,
+        seen: Mapping[str, Any],
+        resource: Resource[Item],
+        namespace: str | None,
+        name: str,
         send: Callable[[str], Awaitable[_Sent]],
     ) -> _Sent:
         """Send a change that holds for an object as it was seen.
@@ -211,7 +231,9 @@ class ClusterClient(ClusterReader):
     ) -> None:
         preconditions = {"uid": uid, "resourceVersion": resource_version}
         options: dict[str, Any] = {
-            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
             "preconditions": {key: value for key, value in preconditions.items() if value},
         }
         response = await self.connection.request(
@@ -220,8 +242,14 @@ class ClusterClient(ClusterReader):
         require(response, f"deletion of {resource.kind} {placed(namespace, name)}")
 
     async def _merge(
-        self, resource: Resource[Item], namespace: str | None, name: str, patch: Mapping[str, Any],
-        resource_version: str | None, *, dry_run: bool,
+        self,
+        resource: Resource[Item],
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        resource_version: str | None,
+        *,
+        dry_run: bool,
     ) -> dict[str, Any]:
         body = dict(patch)
         if resource_version:
@@ -231,8 +259,12 @@ class ClusterClient(ClusterReader):
             params["dryRun"] = "All"
         what = f"change of {resource.kind} {placed(namespace, name)}"
         response = await self.connection.request(
-            "PATCH", resource.path(namespace, name), params=params, body=msgspec.json.encode(body),
-            content_type=_MERGE, limit=MAX_OBJECT,
+            "PATCH",
+            resource.path(namespace, name),
+            params=params,
+            body=msgspec.json.encode(body),
+            content_type=_MERGE,
+            limit=MAX_OBJECT,
         )
         require(response, what)
         return object_of(response, what)
@@ -263,7 +295,11 @@ class ClusterClient(ClusterReader):
         if force:
             params["force"] = "true"
         return await self.connection.request(
-            "PATCH", resource.path(namespace, name), params=params, body=content, content_type=_APPLY,
+            "PATCH",
+            resource.path(namespace, name),
+            params=params,
+            body=content,
+            content_type=_APPLY,
             limit=MAX_OBJECT,
         )
 
@@ -288,7 +324,9 @@ def _partial(done: Sequence[Applied], error: ModelyardError) -> PartialFailureEr
 
 def _appeared(resource: Resource[Any], namespace: str | None, name: str) -> ConflictError:
     return ConflictError(
-        f"apply of {resource.kind} {placed(namespace, name)}", "somebody made it since the plan", "make a new plan",
+        f"apply of {resource.kind} {placed(namespace, name)}",
+        "somebody made it since the plan",
+        "make a new plan",
         conflicts=[f"{resource.kind} {placed(namespace, name)} exists"],
     )
 

@@ -53,7 +53,12 @@ class ClusterConnection:
     """
 
     def __init__(
-        self, context: KubeContext, credential: Credential, session: aiohttp.ClientSession, *, clock: Clock,
+        self,
+        context: KubeContext,
+        credential: Credential,
+        session: aiohttp.ClientSession,
+        *,
+        clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.context = context
@@ -98,8 +103,15 @@ class ClusterConnection:
         return self.context.impersonates
 
     async def request(
-        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None,
-        content_type: str = "application/json", accept: str = "application/json", limit: int = _MAX_BODY,
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        limit: int = _MAX_BODY,
         patience: float = _TOTAL_TIMEOUT,
     ) -> Response:
         """Send a request and read its answer, whatever its status.
@@ -173,8 +185,15 @@ class ClusterConnection:
             yield chunk
 
     async def _exchange(
-        self, method: str, path: str, params: Mapping[str, str] | None, body: bytes | None,
-        headers: Mapping[str, str], credential: Credential, limit: int, patience: float,
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        credential: Credential,
+        limit: int,
+        patience: float,
     ) -> Response:
         import aiohttp
 
@@ -198,7 +217,8 @@ class ClusterConnection:
             self.bytes_received += len(chunk)
             if size > limit:
                 raise LimitExceededError(
-                    f"answer of {self.context.server}{path}", f"it is larger than {limit} bytes",
+                    f"answer of {self.context.server}{path}",
+                    f"it is larger than {limit} bytes",
                     "ask for less, or look at it with kubectl",
                 )
             parts.append(chunk)
@@ -238,17 +258,20 @@ class ClusterConnection:
         server = self.context.server
         if isinstance(error, TimeoutError):
             return UnreachableError(
-                what, f"{server} sent nothing for {seconds:g} s",
+                what,
+                f"{server} sent nothing for {seconds:g} s",
                 "check the network, or whether the server is overloaded",
             )
         if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
             return UnreachableError(
-                what, f"the certificate of {server} is not trusted: {sanitise(str(error), 300)}",
+                what,
+                f"the certificate of {server} is not trusted: {sanitise(str(error), 300)}",
                 "check certificate-authority in the kubeconfig",
             )
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return UnreachableError(
-            what, f"{server} cannot be reached: {sanitise(reason, 300)}",
+            what,
+            f"{server} cannot be reached: {sanitise(reason, 300)}",
             "check that the cluster runs, the network and the address in the kubeconfig",
         )
 
@@ -257,7 +280,9 @@ async def _new_session() -> aiohttp.ClientSession:
     aiohttp = await asyncio.to_thread(_import_aiohttp)
     # A large buffer: the default hands out list pages in pieces of 64 KiB.
     session: Any = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=100), cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=2**20,
+        connector=aiohttp.TCPConnector(limit=100),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=2**20,
         trust_env=False,
     )
     return session  # type: ignore[no-any-return]

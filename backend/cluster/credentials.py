@@ -110,8 +110,11 @@ def _load(context: KubeContext, user: dict[str, Any], expires_at: datetime | Non
     if authorization := str(configuration.api_key.get("BearerToken") or "").strip():
         headers["Authorization"] = authorization
     return Credential(
-        headers=headers, tls=tls, server_name=configuration.tls_server_name or None,
-        proxy=configuration.proxy or _environment_proxy(context.server), expires_at=expires_at,
+        headers=headers,
+        tls=tls,
+        server_name=configuration.tls_server_name or None,
+        proxy=configuration.proxy or _environment_proxy(context.server),
+        expires_at=expires_at,
         renewable=any(key in context.user for key in ("exec", "tokenFile", "auth-provider")),
         authority_hash=f"sha256:{hashlib.sha256(authority).hexdigest()}" if authority else "",
     )

@@ -62,13 +62,19 @@ async def run_plugin(context: KubeContext, *, patience: float = _TIMEOUT) -> Exe
     command, arguments, environment = _call(context, plugin)
     try:
         process = await asyncio.create_subprocess_exec(
-            command, *arguments, env=environment, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=_MAX_OUTPUT,
+            command,
+            *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_MAX_OUTPUT,
         )
     except OSError as error:
         hint = sanitise(str(plugin.get("installHint") or f"install {command}"), 400)
         raise ConfigurationError(
-            f"the sign-in program {command} of context {context.name!r} cannot be run: {error.strerror}", hint,
+            f"the sign-in program {command} of context {context.name!r} cannot be run: {error.strerror}",
+            hint,
             path=context.path,
         ) from error
     what = f"sign-in to context {context.name}"
@@ -85,7 +91,8 @@ async def run_plugin(context: KubeContext, *, patience: float = _TIMEOUT) -> Exe
     if process.returncode != 0:
         told = sanitise(complaint.decode("utf-8", "replace").strip().replace("\n", " "), 400)
         raise AuthenticationError(
-            what, f"{command} ended with status {process.returncode}{': ' if told else ''}{told}",
+            what,
+            f"{command} ended with status {process.returncode}{': ' if told else ''}{told}",
             f"run {command} by hand, or sign in again",
         )
     return _read(output, what, command, str(plugin["apiVersion"]))
@@ -119,7 +126,11 @@ def _information(context: KubeContext, plugin: Mapping[str, Any]) -> dict[str, A
     specification: dict[str, Any] = {"interactive": False}
     if plugin.get("provideClusterInfo"):
         keys = (
-            "server", "certificate-authority-data", "insecure-skip-tls-verify", "tls-server-name", "proxy-url",
+            "server",
+            "certificate-authority-data",
+            "insecure-skip-tls-verify",
+            "tls-server-name",
+            "proxy-url",
         )
         specification["cluster"] = {key: context.cluster[key] for key in keys if key in context.cluster}
     return {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": specification}
@@ -143,6 +154,8 @@ def _read(output: bytes, what: str, command: str, version: str) -> ExecCredentia
     if not status.token and not (status.client_certificate_data and status.client_key_data):
         raise wrong("gave neither a token nor a client certificate with its key")
     return ExecCredential(
-        token=status.token, certificate=status.client_certificate_data, key=status.client_key_data,
+        token=status.token,
+        certificate=status.client_certificate_data,
+        key=status.client_key_data,
         expires_at=parsed_time(status.expiration_timestamp),
     )

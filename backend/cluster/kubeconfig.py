@@ -106,8 +106,10 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigurationError(
-            f"the kubeconfig is not YAML: {getattr(error, 'problem', None) or error}", "correct the line",
-            path=path, line=mark.line + 1 if mark else None,
+            f"the kubeconfig is not YAML: {getattr(error, 'problem', None) or error}",
+            "correct the line",
+            path=path,
+            line=mark.line + 1 if mark else None,
         ) from error
     except RecursionError as error:
         raise ConfigurationError("the kubeconfig nests too deeply", "name a kubeconfig", path=path) from error
@@ -130,9 +132,7 @@ def _named(document: Mapping[str, Any], section: str, path: Path) -> list[tuple[
         if body is None:
             body = {}
         if not isinstance(body, dict):
-            raise ConfigurationError(
-                f"{singular} {name!r} of the kubeconfig is no table", "correct it", path=path
-            )
+            raise ConfigurationError(f"{singular} {name!r} of the kubeconfig is no table", "correct it", path=path)
         named.append((name, _with_absolute_paths(body, section, path)))
     return named
 
@@ -178,7 +178,12 @@ def _chosen(
             f"cluster {cluster_name!r} has no server that starts with https:// or http://", "correct it", path=path
         )
     return KubeContext(
-        name=name, cluster_name=cluster_name, user_name=user_name,
-        namespace=str(body.get("namespace") or "default"), cluster=cluster,
-        user=merged["users"][user_name][1] if user_name else {}, path=path, known=known,
+        name=name,
+        cluster_name=cluster_name,
+        user_name=user_name,
+        namespace=str(body.get("namespace") or "default"),
+        cluster=cluster,
+        user=merged["users"][user_name][1] if user_name else {},
+        path=path,
+        known=known,
     )

@@ -32,7 +32,12 @@ class ClusterReader:
     """One API server, as one context of the kubeconfig reaches it; nothing here changes anything."""
 
     def __init__(
-        self, connection: ClusterConnection, *, clock: Clock, sleep: Sleep = asyncio.sleep, silence: float = SILENCE,
+        self,
+        connection: ClusterConnection,
+        *,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+        silence: float = SILENCE,
         page_size: int = PAGE,
     ) -> None:
         """
@@ -77,7 +82,11 @@ class ClusterReader:
     # ------------------------------------------------------------ reading
 
     async def list_pages(
-        self, resource: Resource[Item], namespace: str | None = None, *, label_selector: str = "",
+        self,
+        resource: Resource[Item],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncGenerator[tuple[tuple[Item, ...], str], None]:
         """The objects of a kind, a page at a time, each with the list's resourceVersion.
@@ -101,16 +110,18 @@ class ClusterReader:
             params["continue"] = page.metadata.continue_
 
     async def list(
-        self, resource: Resource[Item], namespace: str | None = None, *, label_selector: str = "",
+        self,
+        resource: Resource[Item],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
         field_selector: str = "",
     ) -> tuple[tuple[Item, ...], str]:
         """All objects of a kind and the list's resourceVersion; begins again when the pages expire under it."""
         for attempt in range(1, _LIST_ATTEMPTS + 1):
             objects: list[Item] = []
             version = ""
-            pages = self.list_pages(
-                resource, namespace, label_selector=label_selector, field_selector=field_selector
-            )
+            pages = self.list_pages(resource, namespace, label_selector=label_selector, field_selector=field_selector)
             try:
                 async with aclosing(pages) as opened:
                     async for items, at in opened:
@@ -123,7 +134,11 @@ class ClusterReader:
         raise AssertionError("the loop returns or raises")
 
     async def watch(
-        self, resource: Resource[Item], namespace: str | None = None, *, label_selector: str = "",
+        self,
+        resource: Resource[Item],
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncGenerator[WatchEvent[Item], None]:
         """The objects of a kind, then every change, without end. Close the generator when done.
@@ -132,13 +147,17 @@ class ClusterReader:
         """
 
         async def lister() -> tuple[tuple[Item, ...], str]:
-            return await self.list(
-                resource, namespace, label_selector=label_selector, field_selector=field_selector
-            )
+            return await self.list(resource, namespace, label_selector=label_selector, field_selector=field_selector)
 
         watcher = Watcher(
-            self.connection, resource, namespace, lister=lister, params=params_of(label_selector, field_selector),
-            clock=self._clock, sleep=self._sleep, silence=self._silence,
+            self.connection,
+            resource,
+            namespace,
+            lister=lister,
+            params=params_of(label_selector, field_selector),
+            clock=self._clock,
+            sleep=self._sleep,
+            silence=self._silence,
         )
         async with aclosing(watcher.events()) as events:
             async for event in events:
@@ -189,7 +208,10 @@ class ClusterReader:
         if previous:
             params["previous"] = "true"
         response = await self.connection.request(
-            "GET", PODS.path(namespace, pod, "log"), params=params, accept="text/plain, application/json",
+            "GET",
+            PODS.path(namespace, pod, "log"),
+            params=params,
+            accept="text/plain, application/json",
             limit=_MAX_LOG + 65_536,
         )
         if response.status == 400 and (status := read_status(response.body)) is not None:

@@ -80,8 +80,15 @@ NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", Namespace, nam
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment", Deployment)
 
 RESOURCES: Final[tuple[Resource[Any], ...]] = (
-    INFERENCE_SERVICES, SERVING_RUNTIMES, CLUSTER_SERVING_RUNTIMES, LLM_INFERENCE_SERVICES, PODS, EVENTS, NODES,
-    NAMESPACES, DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    SERVING_RUNTIMES,
+    CLUSTER_SERVING_RUNTIMES,
+    LLM_INFERENCE_SERVICES,
+    PODS,
+    EVENTS,
+    NODES,
+    NAMESPACES,
+    DEPLOYMENTS,
 )
 
 
@@ -96,6 +103,7 @@ def resource_of(manifest: Mapping[str, Any]) -> Resource[Any]:
         if resource.api_version == api_version and resource.kind == kind:
             return resource
     raise UsageError(
-        f"object {kind!r} of {api_version!r}", "it is of a kind that modelyard does not handle",
+        f"object {kind!r} of {api_version!r}",
+        "it is of a kind that modelyard does not handle",
         "apply it with kubectl",
     )

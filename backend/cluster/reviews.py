@@ -119,8 +119,11 @@ async def identity(connection: ClusterConnection) -> ClusterIdentity:
     if not user.username:
         raise MalformedDataError(what, "the API server named no user", "check which server the context leads to")
     return ClusterIdentity(
-        username=user.username, groups=user.groups, cluster_id=await _cluster_id(connection, what),
-        authority_hash=connection.authority_hash, impersonated=bool(connection.impersonates),
+        username=user.username,
+        groups=user.groups,
+        cluster_id=await _cluster_id(connection, what),
+        authority_hash=connection.authority_hash,
+        impersonated=bool(connection.impersonates),
     )
 
 
@@ -128,7 +131,8 @@ async def can_i(connection: ClusterConnection, request: AccessRequest) -> Access
     """Ask the API server whether we may do something (SelfSubjectAccessReview)."""
     attributes = {name: value for name, value in msgspec.structs.asdict(request).items() if value}
     body = {
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
     what = f"access review in context {connection.context.name}"
@@ -149,13 +153,15 @@ async def kserve(connection: ClusterConnection) -> KServe:
     response = await connection.request("GET", f"/apis/{KSERVE_GROUP}/v1beta1", limit=_MAX_ANSWER)
     if response.status == 404:
         return KServe(
-            installed=False, kinds=(),
+            installed=False,
+            kinds=(),
             message=f"KServe is not installed in the cluster of context {name}: it serves no {KSERVE_GROUP}/v1beta1",
         )
     kinds = tuple(kind.name for kind in _decoded(response, _Kinds, f"kinds of KServe in context {name}").resources)
     if "inferenceservices" not in kinds:
         return KServe(
-            installed=False, kinds=kinds,
+            installed=False,
+            kinds=kinds,
             message=f"KServe in the cluster of context {name} is not complete: it serves no inferenceservices",
         )
     return KServe(installed=True, kinds=kinds, message="")
@@ -174,7 +180,6 @@ async def _cluster_id(connection: ClusterConnection, what: str) -> str:
 async def _post(connection: ClusterConnection, path: str, body: Mapping[str, object], what: str) -> _Review:
     response = await connection.request("POST", path, body=msgspec.json.encode(body), limit=_MAX_ANSWER)
     return _decoded(response, _Review, what)
-
 
 
 def _decoded(response: Response, type_: type[_S], what: str) -> _S:

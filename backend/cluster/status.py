@@ -150,7 +150,8 @@ def _without_status(code: int, body: bytes, what: str) -> ModelyardError:
         return AuthenticationError(what, "the cluster refused our credentials", "renew the token or sign in again")
     if code == 404:
         return NotFoundError(
-            what, "the cluster does not have this kind of object (404 without a Status)",
+            what,
+            "the cluster does not have this kind of object (404 without a Status)",
             "install what provides it, or choose another cluster",
         )
     if code in {403, 407}:
@@ -171,7 +172,8 @@ def _forbidden(what: str, status: Status, message: str) -> ModelyardError:
             asked = f"{match.group('resource')}.{group}" if group else match.group("resource")
             place = f" in namespace {match.group('namespace')}" if match.group("namespace") else " in the whole cluster"
         return AccessDeniedError(
-            what, f"the cluster's RBAC does not let {match.group('user')} {match.group('verb')} {asked}{place}",
+            what,
+            f"the cluster's RBAC does not let {match.group('user')} {match.group('verb')} {asked}{place}",
             "ask the cluster's administrator for a role binding",
         )
     if match := _WEBHOOK.search(message):
@@ -208,8 +210,10 @@ def _conflict(what: str, status: Status, message: str) -> ModelyardError:
     if fields:
         managers = ", ".join(sorted({conflict.manager for conflict in fields}))
         return ConflictError(
-            what, "; ".join(str(conflict) for conflict in fields),
-            f"leave these fields out, or agree with {managers}", conflicts=[str(conflict) for conflict in fields],
+            what,
+            "; ".join(str(conflict) for conflict in fields),
+            f"leave these fields out, or agree with {managers}",
+            conflicts=[str(conflict) for conflict in fields],
         )
     if status.reason == "AlreadyExists":
         return ConflictError(what, message, "make a new plan", conflicts=[message])

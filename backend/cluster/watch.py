@@ -102,8 +102,16 @@ class Watcher(Generic[Item]):
     """Follows one kind, in one namespace or all, for one reader."""
 
     def __init__(
-        self, connection: ClusterConnection, resource: Resource[Item], namespace: str | None, *, lister: Lister[Item],
-        params: dict[str, str], clock: Clock, sleep: Sleep, silence: float = SILENCE,
+        self,
+        connection: ClusterConnection,
+        resource: Resource[Item],
+        namespace: str | None,
+        *,
+        lister: Lister[Item],
+        params: dict[str, str],
+        clock: Clock,
+        sleep: Sleep,
+        silence: float = SILENCE,
     ) -> None:
         """
         Args:
@@ -148,7 +156,10 @@ class Watcher(Generic[Item]):
     async def _watched(self) -> AsyncGenerator[WatchEvent[Item], None]:
         """One watch request, to its end."""
         params = {
-            **self._params, "watch": "1", "allowWatchBookmarks": "true", "resourceVersion": self._version,
+            **self._params,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         started = self._clock.monotonic()

@@ -38,7 +38,8 @@ class Permit:
         """
         if self.mutation not in mutations:
             raise RefusedError(
-                f"{self.mutation} of {self.object}", f"its permit does not cover {' or '.join(mutations)}",
+                f"{self.mutation} of {self.object}",
+                f"its permit does not cover {' or '.join(mutations)}",
                 "report this: an action asked the gate for something other than it does",
             )
         if self._spent:

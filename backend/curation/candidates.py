@@ -131,8 +131,7 @@ def by_approval(candidates: Iterable[Candidate]) -> dict[tuple[str, str], list[C
         if approved:
             found[each.registry, each.repository].append((approved[-1].seq, each))
     return {
-        where: [each for _, each in sorted(approvals, key=lambda pair: -pair[0])]
-        for where, approvals in found.items()
+        where: [each for _, each in sorted(approvals, key=lambda pair: -pair[0])] for where, approvals in found.items()
     }
 
 

@@ -146,7 +146,5 @@ def roles_of(name: str, groups: Sequence[str], roles: Iterable[RoleConfig]) -> t
         the roles held, and whether none are configured at all, in which case one person may do everything.
     """
     configured = list(roles)
-    held = frozenset(
-        role.name for role in configured if name in role.users or not set(groups).isdisjoint(role.groups)
-    )
+    held = frozenset(role.name for role in configured if name in role.users or not set(groups).isdisjoint(role.groups))
     return held, not configured

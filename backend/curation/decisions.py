@@ -185,9 +185,7 @@ def standing(
 
 
 def _agreeing(decisions: Iterable[Decision], evidence_hash: str, policy_hash: str) -> tuple[Decision, ...]:
-    return tuple(
-        each for each in decisions if each.evidence_hash == evidence_hash and each.policy_hash == policy_hash
-    )
+    return tuple(each for each in decisions if each.evidence_hash == evidence_hash and each.policy_hash == policy_hash)
 
 
 def is_approved_at(decisions: Iterable[Decision], at: datetime) -> bool:

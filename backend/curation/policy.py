@@ -93,8 +93,6 @@ def _hash(config: PolicyConfig, gates: Sequence[Gate], roles: Sequence[RoleConfi
         {
             **config.model_dump(mode="json", exclude={"gate"}),
             "gate": [gate_facts(gate) for gate in gates],
-            "role": sorted(
-                [role.name.value, sorted(role.users), sorted(role.groups)] for role in roles
-            ),
+            "role": sorted([role.name.value, sorted(role.users), sorted(role.groups)] for role in roles),
         }
     )

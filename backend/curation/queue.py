@@ -92,9 +92,7 @@ async def candidate(
         facts=facts.get(previous.digest) or previous.facts(),
         evidence=await evidence_store.of_digest(reader, previous.digest),
     )
-    return msgspec.structs.replace(
-        view, changes=differences.changes(Subject(facts=known, evidence=evidence), old)
-    )
+    return msgspec.structs.replace(view, changes=differences.changes(Subject(facts=known, evidence=evidence), old))
 
 
 def build(

@@ -25,9 +25,7 @@ _WEIGHTS_NOT_FIXED: Final = 5
 _GATE: Final = {EvidenceValue.FAIL: 10, EvidenceValue.NOT_MEASURED: 5, EvidenceValue.STALE: 5}
 
 
-def risk(
-    evidence: Sequence[EvidenceRecord], gates: Iterable[GateView], waived: Mapping[str, Mapping[str, int]]
-) -> int:
+def risk(evidence: Sequence[EvidenceRecord], gates: Iterable[GateView], waived: Mapping[str, Mapping[str, int]]) -> int:
     """0 (clean, signed, everything measured) to 100.
 
     Args:

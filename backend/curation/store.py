@@ -253,9 +253,7 @@ def _check_state(what: str, verdict: Verdict, now: Standing) -> None:
         raise ConflictError(what, f"it is {now.state.value} already{by}", action, conflicts=[f"{now.state.value}{by}"])
 
 
-async def _check_shown(
-    transaction: Transaction, what: str, verdict: Verdict, candidate: Candidate, shown: str
-) -> None:
+async def _check_shown(transaction: Transaction, what: str, verdict: Verdict, candidate: Candidate, shown: str) -> None:
     if verdict is Verdict.REVOKE or (verdict is Verdict.REJECT and not shown):
         return
     if not shown:
@@ -366,4 +364,3 @@ async def _refresh(transaction: Transaction, digest: str, at: datetime) -> str:
         (new_hash, evidence_store.encode_summaries(stored.values()), digest),
     )
     return new_hash
-

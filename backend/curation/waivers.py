@@ -58,9 +58,7 @@ def in_force(waivers: Iterable[Waiver], now: datetime) -> dict[str, Waiver]:
     return {finding: waiver for finding, waiver in latest.items() if now < waiver.until}
 
 
-def waived_counts(
-    evidence: Iterable[EvidenceRecord], waivers: Mapping[str, Waiver]
-) -> dict[str, dict[str, int]]:
+def waived_counts(evidence: Iterable[EvidenceRecord], waivers: Mapping[str, Waiver]) -> dict[str, dict[str, int]]:
     """How many findings of each report are waived, by severity.
 
     Args:

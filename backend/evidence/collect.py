@@ -67,7 +67,12 @@ class _Findings:
 
 
 async def collect(
-    source: ArtifactSource, facts: ImageFacts, manifest: Manifest, *, keys: Sequence[PublicKey], clock: Clock,
+    source: ArtifactSource,
+    facts: ImageFacts,
+    manifest: Manifest,
+    *,
+    keys: Sequence[PublicKey],
+    clock: Clock,
     ids: IdSource,
 ) -> list[EvidenceRecord]:
     """All evidence on an image that its registry holds, and what the image itself says of licences and weights.
@@ -257,9 +262,7 @@ def _read_attested(
             found.attestation_failures.append(_reason(error))
     for kind_name, data in found.bare:
         try:
-            how = Provenance(
-                digest=digest, origin=Origin.REGISTRY, how="attached, not signed", at=attached.at
-            )
+            how = Provenance(digest=digest, origin=Origin.REGISTRY, how="attached, not signed", at=attached.at)
             records.extend(documents.of_sbom(sbom.read(data, kind_name), how, ids))
         except ModelyardError as error:
             found.attestation_failures.append(_reason(error))
@@ -275,7 +278,11 @@ def _kind_of(predicate_type: str) -> EvidenceKind | None:
 
 
 def _read_statement(
-    statement: SignedStatement, kind: EvidenceKind, digest: str, children: frozenset[str], attached: Provenance,
+    statement: SignedStatement,
+    kind: EvidenceKind,
+    digest: str,
+    children: frozenset[str],
+    attached: Provenance,
     ids: IdSource,
 ) -> list[EvidenceRecord]:
     signer = statement.signed_by

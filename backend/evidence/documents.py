@@ -40,9 +40,9 @@ class Provenance:
         self.asserted_by = asserted_by
         self.at = at
 
-    def record(self, *, id: str, kind: EvidenceKind, state: str, summary: str, maker: str = "", **rest: Any) -> (
-        EvidenceRecord
-    ):
+    def record(
+        self, *, id: str, kind: EvidenceKind, state: str, summary: str, maker: str = "", **rest: Any
+    ) -> EvidenceRecord:
         """A record of this provenance; `maker` is the first half of its source."""
         return EvidenceRecord(
             id=id,

@@ -18,9 +18,7 @@ from backend.evidence.keys import PublicKey
 
 DSSE_MEDIA_TYPE: Final = "application/vnd.dsse.envelope.v1+json"
 BUNDLE_MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
-_BUNDLE_MEDIA_TYPES: Final = frozenset(
-    {BUNDLE_MEDIA_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.3"}
-)
+_BUNDLE_MEDIA_TYPES: Final = frozenset({BUNDLE_MEDIA_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.3"})
 _IN_TOTO: Final = "application/vnd.in-toto+json"
 _STATEMENT_TYPES: Final = frozenset({"https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1"})
 #: The largest envelope that is taken from a registry, in bytes: an SBOM of a CUDA image, twice base64, fits.

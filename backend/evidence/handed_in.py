@@ -31,7 +31,5 @@ def read_handed_in(
     """
     what = f"report {path}"
     report = read_report(read_file(path, what), digest=digest, also=also, what=what)
-    provenance = Provenance(
-        digest=digest, origin=Origin.HANDED_IN, how=f"asserted by {by}", asserted_by=by, at=at
-    )
+    provenance = Provenance(digest=digest, origin=Origin.HANDED_IN, how=f"asserted by {by}", asserted_by=by, at=at)
     return of_report(report, provenance, ids)

@@ -98,10 +98,7 @@ async def of_digest(reader: Reader, digest: str) -> list[EvidenceRecord]:
     ):
         columns = dict(row)
         packages.setdefault(columns.pop("evidence"), []).append(Package(**columns))
-    return [
-        _record(row, tuple(findings.get(row["id"], ())), tuple(packages.get(row["id"], ())))
-        for row in rows
-    ]
+    return [_record(row, tuple(findings.get(row["id"], ())), tuple(packages.get(row["id"], ()))) for row in rows]
 
 
 async def summaries_of(reader: Reader, digest: str) -> dict[str, EvidenceRecord]:
@@ -182,9 +179,7 @@ def _slot_of(row: sqlite3.Row) -> _Slot:
     return row["kind"], row["origin"], row["asserted_by"]
 
 
-async def _replace(
-    transaction: Transaction, digest: str, records: Sequence[EvidenceRecord], slots: set[_Slot]
-) -> bool:
+async def _replace(transaction: Transaction, digest: str, records: Sequence[EvidenceRecord], slots: set[_Slot]) -> bool:
     if not records:
         return False
     rows = await transaction.fetch_all(
@@ -198,9 +193,7 @@ async def _replace(
     kept = {row["id"] for row in known if _slot_of(row) in unread and row["state"] != UNCHECKED}
     answered |= {_slot_of(row) for row in known if row["id"] in kept}
     wanted = {
-        content_hash(record): record
-        for record in records
-        if record.state != UNCHECKED or _slot(record) not in answered
+        content_hash(record): record for record in records if record.state != UNCHECKED or _slot(record) not in answered
     }
     same = {row["content_hash"]: row["id"] for row in known if row["content_hash"] in wanted}
     gone = [row["id"] for row in known if row["id"] not in kept and row["content_hash"] not in wanted]

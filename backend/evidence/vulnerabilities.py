@@ -154,9 +154,7 @@ def read_report(
     return report
 
 
-def _read_trivy(
-    data: bytes, *, digest: str, also: frozenset[str], attested: bool, what: str
-) -> VulnerabilityReport:
+def _read_trivy(data: bytes, *, digest: str, also: frozenset[str], attested: bool, what: str) -> VulnerabilityReport:
     report = decode(data, _TRIVY_DECODER, what, REPORT_LIMIT)
     if report.schema_version != _TRIVY_SCHEMA:
         raise malformed(what, f"it has Trivy's schema version {report.schema_version}; {_TRIVY_SCHEMA} is read")
@@ -207,9 +205,7 @@ def _read_predicate(
 def _of_scanner(
     scanner: _Scanner, *, digest: str, also: frozenset[str], attested: bool, what: str
 ) -> VulnerabilityReport:
-    report = _read_trivy(
-        bytes(scanner.result), digest=digest, also=also, attested=attested, what=f"result in {what}"
-    )
+    report = _read_trivy(bytes(scanner.result), digest=digest, also=also, attested=attested, what=f"result in {what}")
     told = clean(scanner.version, 80)
     return VulnerabilityReport(
         digest=digest,
@@ -221,9 +217,7 @@ def _of_scanner(
     )
 
 
-def _check_binding(
-    metadata: _Metadata | None, *, digest: str, also: frozenset[str], attested: bool, what: str
-) -> None:
+def _check_binding(metadata: _Metadata | None, *, digest: str, also: frozenset[str], attested: bool, what: str) -> None:
     named = [text.rpartition("@")[2] for text in (metadata.repo_digests if metadata else None) or ()]
     digests = {text for text in named if is_digest(text)}
     if not digests and attested:

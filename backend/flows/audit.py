@@ -17,7 +17,13 @@ class AuditFlow:
         self._foundation = foundation
 
     async def entries(
-        self, limit: int = 200, before: int | None = None, *, actor: str = "", action: str = "", object: str = "",
+        self,
+        limit: int = 200,
+        before: int | None = None,
+        *,
+        actor: str = "",
+        action: str = "",
+        object: str = "",
     ) -> list[LedgerEntryView]:
         """Entries, newest first.
 

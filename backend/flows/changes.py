@@ -36,7 +36,11 @@ class ServiceChanges:
         before = (live.get("spec", {}).get("predictor") or {}).get("minReplicas")
         more = not isinstance(before, int) or replicas > before
         return await self._patched(
-            "deploy.scale", client, live, patch, policy=self._approved(live, "scale up") if more else None,
+            "deploy.scale",
+            client,
+            live,
+            patch,
+            policy=self._approved(live, "scale up") if more else None,
             detail={"replicas": replicas, "before": before},
         )
 
@@ -48,9 +52,7 @@ class ServiceChanges:
     async def start(self, namespace: str, name: str) -> AppliedView:
         """Start a stopped service, if its image is approved."""
         client, live = await self._seen(namespace, name)
-        return await self._patched(
-            "deploy.start", client, live, start_patch(), policy=self._approved(live, "start")
-        )
+        return await self._patched("deploy.start", client, live, start_patch(), policy=self._approved(live, "start"))
 
     async def delete(self, namespace: str, name: str) -> AppliedView:
         """Delete a service, as it was seen."""
@@ -62,8 +64,11 @@ class ServiceChanges:
             return _applied(client, live, changed=True)
 
         return await self._foundation.gate.run(
-            "deploy.delete", f"{client.context}/{namespace}/{name}", action,
-            checks=Checks(access=access_check(client, "delete", namespace, name)), detail={"uid": metadata["uid"]},
+            "deploy.delete",
+            f"{client.context}/{namespace}/{name}",
+            action,
+            checks=Checks(access=access_check(client, "delete", namespace, name)),
+            detail={"uid": metadata["uid"]},
         )
 
     async def _seen(self, namespace: str, name: str) -> tuple[ClusterClient, dict[str, Any]]:
@@ -91,8 +96,14 @@ class ServiceChanges:
         return check
 
     async def _patched(
-        self, mutation: str, client: ClusterClient, live: dict[str, Any], patch: Mapping[str, Any], *,
-        policy: Callable[[], Awaitable[None]] | None = None, detail: Mapping[str, Any] | None = None,
+        self,
+        mutation: str,
+        client: ClusterClient,
+        live: dict[str, Any],
+        patch: Mapping[str, Any],
+        *,
+        policy: Callable[[], Awaitable[None]] | None = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> AppliedView:
         metadata = live["metadata"]
         namespace, name = str(metadata["namespace"]), str(metadata["name"])
@@ -106,7 +117,9 @@ class ServiceChanges:
             return _applied(client, after, changed=changed)
 
         return await self._foundation.gate.run(
-            mutation, f"{client.context}/{namespace}/{name}", action,
+            mutation,
+            f"{client.context}/{namespace}/{name}",
+            action,
             checks=Checks(access=access_check(client, "patch", namespace, name), policy=policy, dry_run=dry_run),
             detail=detail,
         )
@@ -130,7 +143,10 @@ def access_check(client: ClusterClient, verb: str, namespace: str, name: str) ->
     async def check() -> None:
         access = await client.can_i(
             AccessRequest(
-                verb=verb, resource=INFERENCE_SERVICES.plural, group=INFERENCE_SERVICES.group, namespace=namespace,
+                verb=verb,
+                resource=INFERENCE_SERVICES.plural,
+                group=INFERENCE_SERVICES.group,
+                namespace=namespace,
                 name=name,
             )
         )
@@ -147,7 +163,11 @@ def access_check(client: ClusterClient, verb: str, namespace: str, name: str) ->
 def _applied(client: ClusterClient, object_: Mapping[str, Any], *, changed: bool) -> AppliedView:
     metadata = object_["metadata"]
     return AppliedView(
-        context=client.context, namespace=metadata["namespace"], name=metadata["name"], changed=changed,
-        objects=(f"InferenceService {metadata['namespace']}/{metadata['name']}",), snapshot="",
+        context=client.context,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        changed=changed,
+        objects=(f"InferenceService {metadata['namespace']}/{metadata['name']}",),
+        snapshot="",
         resource_version=str(metadata["resourceVersion"]),
     )

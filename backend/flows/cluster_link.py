@@ -24,7 +24,12 @@ class ClusterLink:
     """
 
     def __init__(
-        self, context: str | None, namespaces: tuple[str, ...], *, clock: Clock, hub: EventHub,
+        self,
+        context: str | None,
+        namespaces: tuple[str, ...],
+        *,
+        clock: Clock,
+        hub: EventHub,
         changed: Callable[[], None],
     ) -> None:
         """

@@ -61,7 +61,8 @@ class DeploymentsFlow:
         row = board.row(key)
         if case is None or row is None:
             raise NotFoundError(
-                f"service {namespace}/{name}", "its namespace is not among those that the yard looks at",
+                f"service {namespace}/{name}",
+                "its namespace is not among those that the yard looks at",
                 "add the namespace to [[cluster]] namespaces",
             )
         try:
@@ -128,7 +129,8 @@ class DeploymentsFlow:
             )
         if became(held[0].intent, [live]) is not Outcome.APPLIED:
             raise ConflictError(
-                what, "it was changed by others since it was applied",
+                what,
+                "it was changed by others since it was applied",
                 "apply its deployment file again, or look at its YAML",
             )
         return held[0].intent.deployment

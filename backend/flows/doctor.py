@@ -44,7 +44,9 @@ class Doctor:
         loaded = self._foundation.configuration
         if not loaded.exists:
             return CheckView(
-                name="configuration", state="warning", detail=f"there is no {loaded.path}; everything has its default",
+                name="configuration",
+                state="warning",
+                detail=f"there is no {loaded.path}; everything has its default",
                 action="run modelyard init",
             )
         notes = "; ".join((loaded.policy_source, *loaded.notes))
@@ -67,7 +69,8 @@ class Doctor:
             return CheckView(name="identity", state="failed", detail=error.why, action=error.action)
         roles = "unrestricted" if actor.unrestricted else ", ".join(sorted(role.value for role in actor.roles))
         return CheckView(
-            name="identity", state="ok" if roles else "warning",
+            name="identity",
+            state="ok" if roles else "warning",
             detail=f"{actor.name} ({actor.source.value}), {roles or 'no role'}",
             action="" if roles else "ask an administrator of the yard for a role",
         )
@@ -76,9 +79,7 @@ class Doctor:
         registries = self._foundation.registries
         if not registries.configs:
             return [
-                CheckView(
-                    name="registries", state="absent", detail="none is configured", action="add a [[registry]]"
-                )
+                CheckView(name="registries", state="absent", detail="none is configured", action="add a [[registry]]")
             ]
         return list(await asyncio.gather(*(check_registry(registries.client(one.name)) for one in registries.configs)))
 
@@ -109,7 +110,10 @@ class Doctor:
         try:
             for namespace in namespaces or ("",):
                 asked = AccessRequest(
-                    verb=request.verb, group=request.group, resource=request.resource, namespace=namespace,
+                    verb=request.verb,
+                    group=request.group,
+                    resource=request.resource,
+                    namespace=namespace,
                     subresource=request.subresource,
                 )
                 if not (await client.can_i(asked)).allowed:
@@ -118,7 +122,9 @@ class Doctor:
             return CheckView(name=name, state="failed", detail=error.why, action=error.action)
         if refused:
             return CheckView(
-                name=name, state=missing, detail=f"not allowed in {', '.join(refused)}: needed to {purpose}",
+                name=name,
+                state=missing,
+                detail=f"not allowed in {', '.join(refused)}: needed to {purpose}",
                 action=f"ask for the verb {request.verb} on {kind}",
             )
         return CheckView(name=name, state="ok", detail=purpose)

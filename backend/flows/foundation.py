@@ -60,8 +60,9 @@ class Identity:
         except ModelyardError as error:
             self._cluster.heard(error)
             raise IdentityError(
-                "identity", f"the cluster does not tell who you are: {error.why}",
-                "mend the connection to the cluster: with identity = \"cluster\" nothing is decided without it",
+                "identity",
+                f"the cluster does not tell who you are: {error.why}",
+                'mend the connection to the cluster: with identity = "cluster" nothing is decided without it',
             ) from error
         self._cluster.heard(None)
         if identity.impersonated:
@@ -85,4 +86,3 @@ class Foundation:
     identity: Identity
     cluster: ClusterLink
     registries: Registries
-

@@ -169,7 +169,12 @@ class Gate:
         """Append an entry to the ledger by itself."""
         async with self._database.transaction() as transaction:
             return await ledger.append(
-                transaction, at=self._clock.now(), actor=actor, action=action, object=object, outcome=outcome,
+                transaction,
+                at=self._clock.now(),
+                actor=actor,
+                action=action,
+                object=object,
+                outcome=outcome,
                 detail=detail,
             )
 

@@ -99,7 +99,9 @@ class GpusFlow:
         await self.close()
         self._has_cluster = source is not None
         self._collector = Collector(
-            source, clock=self._foundation.clock, local=NvmlSource(clock=self._foundation.clock, node=_host()),
+            source,
+            clock=self._foundation.clock,
+            local=NvmlSource(clock=self._foundation.clock, node=_host()),
             approved=self._approved,
         )
         return self._collector

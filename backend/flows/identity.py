@@ -49,8 +49,12 @@ def with_roles(name: str, groups: Sequence[str], source: ActorSource, roles: Seq
     if shared:
         held -= _DECIDING
     return Actor(
-        name=name, source=source, groups=tuple(groups), roles=held,
-        unrestricted=unrestricted and not shared, claimed_origin=claimed_origin(),
+        name=name,
+        source=source,
+        groups=tuple(groups),
+        roles=held,
+        unrestricted=unrestricted and not shared,
+        claimed_origin=claimed_origin(),
     )
 
 

@@ -39,6 +39,7 @@ from backend.store.connection import Transaction
 
 _Evaluate = Callable[[], Awaitable[int]]
 
+
 class LibraryFlow:
     """Images of the library."""
 
@@ -83,9 +84,17 @@ class LibraryFlow:
             view = rule_view(rule)
             last = runs.get(rule.name)
             views.append(
-                view if last is None else RuleView(
-                    name=view.name, registry=view.registry, repositories=view.repositories, tags=view.tags,
-                    types=view.types, every=view.every, enabled=view.enabled, last_run_at=last.at,
+                view
+                if last is None
+                else RuleView(
+                    name=view.name,
+                    registry=view.registry,
+                    repositories=view.repositories,
+                    tags=view.tags,
+                    types=view.types,
+                    every=view.every,
+                    enabled=view.enabled,
+                    last_run_at=last.at,
                     last_result=last.result,
                 )
             )
@@ -101,7 +110,11 @@ class LibraryFlow:
         return clauses
 
     async def synchronise(
-        self, rule: str | None = None, dry_run: bool = False, allow_many: bool = False, evaluate: bool = True,
+        self,
+        rule: str | None = None,
+        dry_run: bool = False,
+        allow_many: bool = False,
+        evaluate: bool = True,
     ) -> SyncResultView:
         """Run one rule, or all that are enabled.
 
@@ -163,8 +176,13 @@ class LibraryFlow:
         foundation = self._foundation
         config = foundation.registries.config(rule.registry)
         setting = Setting(
-            database=foundation.database, source=foundation.registries.client(rule.registry), registry=config.name,
-            host=config.host, clock=foundation.clock, actor=actor, concurrency=config.max_concurrency,
+            database=foundation.database,
+            source=foundation.registries.client(rule.registry),
+            registry=config.name,
+            host=config.host,
+            clock=foundation.clock,
+            actor=actor,
+            concurrency=config.max_concurrency,
             recorded=lambda transaction, entries: self._submit(transaction, rule, config.host, entries),
         )
         return Synchroniser(setting)
@@ -176,7 +194,11 @@ class LibraryFlow:
         at = self._foundation.clock.now()
         for entry in entries:
             facts = ImageFacts(
-                digest=entry.digest, registry=entry.registry, host=host, repository=entry.repository, tags=(entry.tag,),
+                digest=entry.digest,
+                registry=entry.registry,
+                host=host,
+                repository=entry.repository,
+                tags=(entry.tag,),
                 rules=(rule.name,),
             )
             await curation_store.submit(transaction, facts, actor=WORKER, at=at, rule=rule.name)
@@ -213,6 +235,7 @@ class LibraryFlow:
         self._foundation.registries.heard(rule.registry, _lost(rule.registry, result))
         return result
 
+
 def _lost(registry: str, result: SyncResultView) -> ModelyardError | None:
     """Why nothing of a registry could be reached, or None when something could."""
     reached = bool(result.new or result.moved or result.gone or result.unchanged)
@@ -220,6 +243,7 @@ def _lost(registry: str, result: SyncResultView) -> ModelyardError | None:
     if reached or not unreachable:
         return None
     return UnreachableError(f"registry {registry}", unreachable[0].reason, "run modelyard doctor")
+
 
 def _summed(run: str, dry_run: bool, results: Sequence[SyncResultView]) -> SyncResultView:
     """The results of several rules as one; an image that two rules take in is told of once."""
@@ -231,8 +255,15 @@ def _summed(run: str, dry_run: bool, results: Sequence[SyncResultView]) -> SyncR
         dict.fromkeys(failure for result in results for failure in result.failed)
     )
     return SyncResultView(
-        run=run, dry_run=dry_run, new=joined("new"), moved=joined("moved"), gone=joined("gone"), failed=failed,
-        unchanged=sum(result.unchanged for result in results), skipped=sum(result.skipped for result in results),
-        requests=sum(result.requests for result in results), bytes=sum(result.bytes for result in results),
+        run=run,
+        dry_run=dry_run,
+        new=joined("new"),
+        moved=joined("moved"),
+        gone=joined("gone"),
+        failed=failed,
+        unchanged=sum(result.unchanged for result in results),
+        skipped=sum(result.skipped for result in results),
+        requests=sum(result.requests for result in results),
+        bytes=sum(result.bytes for result in results),
         seconds=max((result.seconds for result in results), default=0.0),
     )

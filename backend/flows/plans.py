@@ -83,8 +83,10 @@ class Plans:
         client = await self._foundation.cluster.client()
         await self._approvals.refresh()
         held = await snapshots(self._foundation.database, client.context, namespace, name)
-        chosen = self._last_good(held, f"{namespace}/{name}") if wanted is None else choose(
-            held, wanted, f"{namespace}/{name}"
+        chosen = (
+            self._last_good(held, f"{namespace}/{name}")
+            if wanted is None
+            else choose(held, wanted, f"{namespace}/{name}")
         )
         made = await self._make(parse(chosen.intent.deployment, "snapshot"), chosen)
         await self._record(made)
@@ -118,7 +120,9 @@ class Plans:
         async def precondition() -> None:
             if again[0].planned.view.id != plan.id:
                 raise ConflictError(
-                    what, "something changed since the plan was made", "look at a new plan, and apply that",
+                    what,
+                    "something changed since the plan was made",
+                    "look at a new plan, and apply that",
                     conflicts=_differences(view, again[0].planned.view),
                 )
 
@@ -127,11 +131,14 @@ class Plans:
             f"{view.context}/{view.namespace}/{view.name}",
             lambda permit: self._carry_out(client, permit, again[0]),
             checks=Checks(
-                access=access_check(client, "patch", view.namespace, view.name), policy=policy, dry_run=dry_run,
+                access=access_check(client, "patch", view.namespace, view.name),
+                policy=policy,
+                dry_run=dry_run,
                 precondition=precondition,
             ),
             detail={
-                "plan": plan.id, "image": view.image,
+                "plan": plan.id,
+                "image": view.image,
                 **({"snapshot": made.snapshot.id} if made.snapshot is not None else {}),
             },
             told=lambda applied: {"snapshot": applied.snapshot, "changed": applied.changed},
@@ -154,7 +161,10 @@ class Plans:
             told.append(f"apply of {intent.namespace}/{intent.name} by {intent.actor} was cut off: {outcome.value}")
             actor = await self._foundation.identity.actor()
             await self._foundation.gate.record(
-                actor, "deploy.settle", f"{intent.context}/{intent.namespace}/{intent.name}", "done",
+                actor,
+                "deploy.settle",
+                f"{intent.context}/{intent.namespace}/{intent.name}",
+                "done",
                 {"intent": intent.id, "by": intent.actor, "outcome": outcome.value},
             )
         return told
@@ -167,8 +177,12 @@ class Plans:
         refusals = await self._refusals(deployment)
         try:
             planned = await make_plan(
-                client, deployment, manifests=snapshot.intent.manifests if snapshot is not None else None,
-                gates=gates, refusals=refusals, warnings=warnings,
+                client,
+                deployment,
+                manifests=snapshot.intent.manifests if snapshot is not None else None,
+                gates=gates,
+                refusals=refusals,
+                warnings=warnings,
             )
         except UnreachableError as error:
             self._foundation.cluster.heard(error)
@@ -202,7 +216,8 @@ class Plans:
                 return snapshot
         if len(held) > 1:
             raise PolicyError(
-                f"rollback of {service}", "no earlier snapshot has an image that is still approved",
+                f"rollback of {service}",
+                "no earlier snapshot has an image that is still approved",
                 "deploy an approved image instead",
             )
         return choose(held, None, service)
@@ -225,11 +240,18 @@ class Plans:
         view = made.planned.view
         identity = await client.identity()
         intent = Intent(
-            id=self._foundation.ids.new_id(), context=client.context, cluster_id=identity.cluster_id,
-            namespace=view.namespace, name=view.name, image=view.image, plan=view.id,
-            manifests=tuple(seen.manifest for seen in made.planned.objects), deployment=view.deployment,
+            id=self._foundation.ids.new_id(),
+            context=client.context,
+            cluster_id=identity.cluster_id,
+            namespace=view.namespace,
+            name=view.name,
+            image=view.image,
+            plan=view.id,
+            manifests=tuple(seen.manifest for seen in made.planned.objects),
+            deployment=view.deployment,
             note=f"rollback to {made.snapshot.id[:12]}" if made.snapshot is not None else "",
-            actor=permit.actor.name, started_at=self._foundation.clock.now(),
+            actor=permit.actor.name,
+            started_at=self._foundation.clock.now(),
         )
         async with self._foundation.database.transaction() as transaction:
             await begin(transaction, intent)
@@ -248,8 +270,12 @@ class Plans:
         changed = any(_moved(seen.live, one) for seen, one in zip(made.planned.objects, applied, strict=True))
         snapshot = await self._complete(intent, Outcome.APPLIED if changed else Outcome.UNCHANGED, "")
         return AppliedView(
-            context=client.context, namespace=view.namespace, name=view.name, changed=changed,
-            objects=tuple(f"{one.kind} {one.namespace}/{one.name}" for one in view.objects), snapshot=snapshot,
+            context=client.context,
+            namespace=view.namespace,
+            name=view.name,
+            changed=changed,
+            objects=tuple(f"{one.kind} {one.namespace}/{one.name}" for one in view.objects),
+            snapshot=snapshot,
             resource_version=applied[0].metadata.resource_version,
         )
 

@@ -53,8 +53,12 @@ class QueueFlow:
         foundation = self._foundation
         actor, unknown = await foundation.identity.onlooker()
         found = await queue.candidates(
-            foundation.database, await all_facts(foundation.database), policy=foundation.policy, actor=actor,
-            now=foundation.clock.now(), everything=True,
+            foundation.database,
+            await all_facts(foundation.database),
+            policy=foundation.policy,
+            actor=actor,
+            now=foundation.clock.now(),
+            everything=True,
         )
         return [msgspec.structs.replace(one, not_me=unknown) for one in found] if unknown else found
 
@@ -192,13 +196,22 @@ class QueueFlow:
         async def action(permit: Permit) -> DecisionView:
             async with foundation.database.transaction() as transaction:
                 return await store.record_decision(
-                    transaction, permit, verdict=verdict, facts=facts, reason=reason, ticket=ticket,
-                    shown_evidence=evidence_hash, policy=foundation.policy, ids=foundation.ids,
+                    transaction,
+                    permit,
+                    verdict=verdict,
+                    facts=facts,
+                    reason=reason,
+                    ticket=ticket,
+                    shown_evidence=evidence_hash,
+                    policy=foundation.policy,
+                    ids=foundation.ids,
                     at=foundation.clock.now(),
                 )
 
         decision = await foundation.gate.run(
-            f"queue.{verdict.value}", facts.reference, action,
+            f"queue.{verdict.value}",
+            facts.reference,
+            action,
             detail={"reason": reason, "ticket": ticket, "evidence_hash": evidence_hash},
         )
         foundation.hub.publish(Topic.QUEUE, DecisionRecorded(key=decision.id, decision=decision))
@@ -213,13 +226,19 @@ class QueueFlow:
         async def action(permit: Permit) -> None:
             async with foundation.database.transaction() as transaction:
                 await store.waive(
-                    transaction, permit, facts=facts, finding=finding, until=until, reason=reason, owner=owner,
-                    policy=foundation.policy, ids=foundation.ids, at=foundation.clock.now(),
+                    transaction,
+                    permit,
+                    facts=facts,
+                    finding=finding,
+                    until=until,
+                    reason=reason,
+                    owner=owner,
+                    policy=foundation.policy,
+                    ids=foundation.ids,
+                    at=foundation.clock.now(),
                 )
 
-        await foundation.gate.run(
-            "queue.waive", facts.reference, action, detail={"finding": finding, "reason": reason}
-        )
+        await foundation.gate.run("queue.waive", facts.reference, action, detail={"finding": finding, "reason": reason})
         foundation.hub.publish(Topic.QUEUE, QueueChanged())
 
     async def import_evidence(self, path: Path, reference: str) -> EvidenceView:
@@ -233,7 +252,12 @@ class QueueFlow:
         actor = await foundation.identity.actor()
         children = _children(await aliases(foundation.database), facts.digest)
         record = await asyncio.to_thread(
-            read_handed_in, path, digest=facts.digest, also=children, by=actor.name, ids=foundation.ids,
+            read_handed_in,
+            path,
+            digest=facts.digest,
+            also=children,
+            by=actor.name,
+            ids=foundation.ids,
             at=foundation.clock.now(),
         )
 

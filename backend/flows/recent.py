@@ -24,9 +24,7 @@ _MOST_NEW: Final = 2
 async def recent_changes(foundation: Foundation, period: timedelta) -> list[ChangeView]:
     """Changes within a period up to now, newest first, at most 500."""
     since = foundation.clock.now() - period
-    entries = await audit_entries.entries(
-        foundation.database, audit_entries.EntryFilter(since=since), limit=_MOST
-    )
+    entries = await audit_entries.entries(foundation.database, audit_entries.EntryFilter(since=since), limit=_MOST)
     events = await catalogue.recent_events(foundation.database, since=timestamp(since), limit=_MOST)
     changes = [_of_entry(entry) for entry in entries if _is_change(entry)] + _of_tags(events)
     return sorted(changes, key=lambda change: change.at, reverse=True)[:_MOST]
@@ -40,8 +38,11 @@ def _of_entry(entry: LedgerEntryView) -> ChangeView:
     detail = entry.detail.get("error") or entry.detail.get("reason") or entry.detail.get("image") or ""
     what = entry.action.partition(".")[2] or entry.action
     return ChangeView(
-        at=entry.at, actor=entry.actor, what=what if entry.outcome == "done" else f"{what} {entry.outcome}",
-        object=entry.object, detail=str(detail),
+        at=entry.at,
+        actor=entry.actor,
+        what=what if entry.outcome == "done" else f"{what} {entry.outcome}",
+        object=entry.object,
+        detail=str(detail),
     )
 
 
@@ -61,7 +62,10 @@ def _of_tags(events: Sequence[TagEventView]) -> list[ChangeView]:
         tags = ", ".join(event.tag for event in found[:3])
         changes.append(
             ChangeView(
-                at=found[0].at, actor="registry", what=f"{len(found)} tags new", object=f"{registry}/{repository}",
+                at=found[0].at,
+                actor="registry",
+                what=f"{len(found)} tags new",
+                object=f"{registry}/{repository}",
                 detail=f"{tags}, ...",
             )
         )
@@ -71,7 +75,9 @@ def _of_tags(events: Sequence[TagEventView]) -> list[ChangeView]:
 def _of_tag(event: TagEventView) -> ChangeView:
     moved = f"{short_digest(event.previous_digest)} > " if event.change == "moved" and event.previous_digest else ""
     return ChangeView(
-        at=event.at, actor="registry", what=f"tag {event.change}",
+        at=event.at,
+        actor="registry",
+        what=f"tag {event.change}",
         object=f"{event.registry}/{event.repository}:{event.tag}",
         detail=moved + (short_digest(event.digest) if event.digest else ""),
     )

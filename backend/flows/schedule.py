@@ -67,7 +67,8 @@ class Schedule:
         """
         if self._foundation.database.read_only:
             raise StoreUnwritableError(
-                str(self._foundation.database.path), "it may only be read",
+                str(self._foundation.database.path),
+                "it may only be read",
                 "run the worker as somebody who may write it",
             )
         await asyncio.sleep(patience)

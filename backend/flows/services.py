@@ -231,9 +231,7 @@ class Services:
 
         return keep
 
-    def _take_nodes(
-        self, _where: str, listed: list[Any] | None, changed: Any | None, removed: Any | None
-    ) -> None:
+    def _take_nodes(self, _where: str, listed: list[Any] | None, changed: Any | None, removed: Any | None) -> None:
         if listed is not None:
             self._products = {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in listed}
         if changed is not None:
@@ -243,7 +241,10 @@ class Services:
         self.board.set_gpu_types(self._products)
 
     async def _follow(
-        self, watch: Any, plural: str, where: str,
+        self,
+        watch: Any,
+        plural: str,
+        where: str,
         keep: Callable[[str, list[Any] | None, Any | None, Any | None], None],
     ) -> None:
         async with aclosing(watch) as events:

@@ -57,8 +57,11 @@ class StatusBoard:
             failed = last.result.startswith("failed")
             told.append(
                 SourceView(
-                    name=source.name, kind="registry", state=SourceState.LOST if failed else SourceState.LIVE,
-                    as_of=last.at, detail=last.result,
+                    name=source.name,
+                    kind="registry",
+                    state=SourceState.LOST if failed else SourceState.LIVE,
+                    as_of=last.at,
+                    detail=last.result,
                 )
             )
         return told

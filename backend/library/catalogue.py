@@ -183,9 +183,7 @@ async def classifications_of(database: Database, digest: str) -> tuple[Classific
     """The classified properties of a digest; where a person corrected one, what they said counts."""
     rows = await database.fetch_all("SELECT * FROM classification WHERE digest = ?", (digest,))
     views = [
-        ClassificationView(
-            name=row["name"], value=row["value"], evidence=row["evidence"], confidence=row["confidence"]
-        )
+        ClassificationView(name=row["name"], value=row["value"], evidence=row["evidence"], confidence=row["confidence"])
         if row["set_by"] is None
         else ClassificationView(
             name=row["name"], value=row["set_value"], evidence=row["set_reason"], confidence=1.0, set_by=row["set_by"]

@@ -89,8 +89,13 @@ class Account:
             self._last_reason = error.why
         self.failures.append(
             SyncFailureView(
-                registry=self._registry, repository=repository, tag=tag, reason=f"{error.why}{advice}",
-                unreachable=unreachable, misconfigured=isinstance(error, ConfigurationError), action=error.action,
+                registry=self._registry,
+                repository=repository,
+                tag=tag,
+                reason=f"{error.why}{advice}",
+                unreachable=unreachable,
+                misconfigured=isinstance(error, ConfigurationError),
+                action=error.action,
             )
         )
 
@@ -104,8 +109,6 @@ class Account:
             what = f"{count} tags were" if count else "it was"
             reason = f"{what} not tried: {self._last_reason}"
             self.failures.append(
-                SyncFailureView(
-                    registry=self._registry, repository=repository, tag="", reason=reason, unreachable=True
-                )
+                SyncFailureView(registry=self._registry, repository=repository, tag="", reason=reason, unreachable=True)
             )
         self._untried.clear()

@@ -143,9 +143,7 @@ class Writer:
         number = await repository_id(
             transaction, registry=self._name.registry, host=self._host, name=repository, at=self._clock.now()
         )
-        changes = await write_observations(
-            transaction, number, observations, rule=self._name.rule, run=self._name.run
-        )
+        changes = await write_observations(transaction, number, observations, rule=self._name.rule, run=self._name.run)
         found = [(change, change.entry(self._name.registry, repository)) for change in changes]
         if found:
             told = Changes()

@@ -44,7 +44,8 @@ def scale_patch(live: Mapping[str, Any], replicas: int) -> dict[str, Any]:
     chosen = (metadata.get("annotations") or {}).get(AUTOSCALER) or "hpa"
     if chosen != "none":
         raise UsageError(
-            what, f"an autoscaler of class {chosen} decides how many replicas serve",
+            what,
+            f"an autoscaler of class {chosen} decides how many replicas serve",
             "change replicas in the deployment file and apply it",
         )
     most = predictor.get("maxReplicas") or 0

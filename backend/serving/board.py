@@ -153,7 +153,9 @@ class ServiceBoard:
     def silent_crashes(self) -> tuple[SilentCrash, ...]:
         """Crashes whose last words are not known yet: read the end of the log of the run before, and put it here."""
         found = (
-            crash for service in self._services for pod in self._pods.get(service, {}).values()
+            crash
+            for service in self._services
+            for pod in self._pods.get(service, {}).values()
             if (crash := _silent(pod)) is not None
         )
         return tuple(crash for crash in found if crash not in self._words)
@@ -226,17 +228,14 @@ class ServiceBoard:
     def _case(self, service: InferenceService, now: datetime) -> Case:
         key = service.key
         pods = tuple(self._pods.get(key, {}).values())
-        events = {
-            pod.metadata.name: tuple(self._events[pod.key].values()) for pod in pods if pod.key in self._events
-        }
+        events = {pod.metadata.name: tuple(self._events[pod.key].values()) for pod in pods if pod.key in self._events}
         deployments = tuple(self._deployments.get(key, {}).values())
         words = {
             pod.metadata.name: self._words[crash]
-            for pod in pods if (crash := _silent(pod)) is not None and crash in self._words
+            for pod in pods
+            if (crash := _silent(pod)) is not None and crash in self._words
         }
-        return Case(
-            service=service, deployments=deployments, pods=pods, events=events, last_words=words, now=now
-        )
+        return Case(service=service, deployments=deployments, pods=pods, events=events, last_words=words, now=now)
 
     def _row(self, service: InferenceService, now: datetime) -> ServiceView:
         case = self._case(service, now)
@@ -252,7 +251,12 @@ class ServiceBoard:
         nodes = {pod.spec.node_name for pod in case.pods if pod.spec.node_name}
         products = sorted({self._gpu_types[node] for node in nodes if node in self._gpu_types})
         return service_view(
-            self._context, case, judgement, images=digests.images, approval=approval, gpu_type=", ".join(products),
+            self._context,
+            case,
+            judgement,
+            images=digests.images,
+            approval=approval,
+            gpu_type=", ".join(products),
         )
 
     def _put(self, held: dict[Key, dict[str, _Owned]], item: _Owned) -> None:
@@ -269,9 +273,7 @@ class ServiceBoard:
                 del held[service]
             self._dirty.add(service)
 
-    def _sorted_in(
-        self, before: dict[Key, dict[str, _Owned]], items: Iterable[_Owned]
-    ) -> dict[Key, dict[str, _Owned]]:
+    def _sorted_in(self, before: dict[Key, dict[str, _Owned]], items: Iterable[_Owned]) -> dict[Key, dict[str, _Owned]]:
         self._dirty.update(before)
         held: dict[Key, dict[str, _Owned]] = {}
         for item in items:
@@ -288,15 +290,27 @@ def service_view(
     status = service.status
     metadata = service.metadata
     return ServiceView(
-        context=context, namespace=metadata.namespace, name=metadata.name, verdict=judgement.verdict,
-        reason=judgement.reason, next_step=judgement.next_step, since=judgement.since,
-        ready_replicas=judgement.ready, wanted_replicas=judgement.wanted, gpus=_gpus(case), gpu_type=gpu_type,
-        images=images, model=_model(predictor),
+        context=context,
+        namespace=metadata.namespace,
+        name=metadata.name,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        next_step=judgement.next_step,
+        since=judgement.since,
+        ready_replicas=judgement.ready,
+        wanted_replicas=judgement.wanted,
+        gpus=_gpus(case),
+        gpu_type=gpu_type,
+        images=images,
+        model=_model(predictor),
         runtime=(predictor.model.runtime or "") if predictor.model else "",
         mode=(status.deployment_mode if status else "") or metadata.annotation("serving.kserve.io/deploymentMode"),
-        approved=approval.approved, approval_note="" if approval.approved else approval.note,
-        url=status.url if status else "", owner=owner_of(metadata),
-        created_at=parsed_time(metadata.creation_timestamp), generation=metadata.generation,
+        approved=approval.approved,
+        approval_note="" if approval.approved else approval.note,
+        url=status.url if status else "",
+        owner=owner_of(metadata),
+        created_at=parsed_time(metadata.creation_timestamp),
+        generation=metadata.generation,
         resource_version=metadata.resource_version,
     )
 
@@ -333,9 +347,7 @@ def _silent(pod: Pod) -> SilentCrash | None:
     if found is None:
         return None
     container, restarts = found
-    return SilentCrash(
-        namespace=pod.metadata.namespace, pod=pod.metadata.name, container=container, restarts=restarts
-    )
+    return SilentCrash(namespace=pod.metadata.namespace, pod=pod.metadata.name, container=container, restarts=restarts)
 
 
 def _service_key(item: KubeObject) -> Key | None:

@@ -91,7 +91,8 @@ def owner_of(metadata: ObjectMeta) -> str:
     if metadata.annotation("argocd.argoproj.io/tracking-id") or any("argocd" in manager for manager in managers):
         return "Argo CD"
     if (
-        metadata.label("kustomize.toolkit.fluxcd.io/name") or metadata.label("helm.toolkit.fluxcd.io/name")
+        metadata.label("kustomize.toolkit.fluxcd.io/name")
+        or metadata.label("helm.toolkit.fluxcd.io/name")
         or managers & {"kustomize-controller", "helm-controller"}
     ):
         return "Flux"

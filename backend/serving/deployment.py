@@ -259,8 +259,11 @@ def to_yaml(deployment: DeploymentFile) -> str:
     """The file that reads back as the same deployment: what every file has, and what differs from the default."""
     told = deployment.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     always: dict[str, Any] = {
-        "name": deployment.name, "namespace": deployment.namespace, "image": deployment.image,
-        "model": deployment.model.model_dump(by_alias=True), "runtime": deployment.runtime,
+        "name": deployment.name,
+        "namespace": deployment.namespace,
+        "image": deployment.image,
+        "model": deployment.model.model_dump(by_alias=True),
+        "runtime": deployment.runtime,
         "mode": deployment.mode,
         "resources": deployment.resources.model_dump(by_alias=True, exclude_none=True),
         "replicas": deployment.replicas.model_dump(by_alias=True, exclude_none=True),
@@ -295,8 +298,13 @@ def explained(error: ValidationError, source: str, lines: dict[tuple[str | int, 
 def _keys_at(location: tuple[str | int, ...]) -> list[str]:
     """The keys of the table at a location of the file."""
     tables: dict[str, type[Settings]] = {
-        "model": ModelSource, "resources": ResourceSettings, "replicas": Replicas, "autoscaling": Autoscaling,
-        "env": Variable, "secretKeyRef": SecretKey, "health": Health,
+        "model": ModelSource,
+        "resources": ResourceSettings,
+        "replicas": Replicas,
+        "autoscaling": Autoscaling,
+        "env": Variable,
+        "secretKeyRef": SecretKey,
+        "health": Health,
     }
     named = [part for part in location if isinstance(part, str)]
     table = tables.get(named[-1], DeploymentFile) if named else DeploymentFile

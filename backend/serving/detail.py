@@ -21,7 +21,10 @@ from backend.serving.verdict import Case
 
 
 def detail_view(
-    row: ServiceView, case: Case, manifest: Mapping[str, Any], events: Iterable[Event] = (),
+    row: ServiceView,
+    case: Case,
+    manifest: Mapping[str, Any],
+    events: Iterable[Event] = (),
     endpoints: Iterable[EndpointView] = (),
 ) -> ServiceDetailView:
     """Everything about one service.
@@ -48,7 +51,10 @@ def detail_view(
 def condition_view(condition: Condition) -> ConditionView:
     """A condition as it is shown."""
     return ConditionView(
-        type=condition.type, status=condition.status, reason=condition.reason, message=condition.message,
+        type=condition.type,
+        status=condition.status,
+        reason=condition.reason,
+        message=condition.message,
         since=parsed_time(condition.last_transition_time),
     )
 
@@ -59,8 +65,11 @@ def event_views(events: Iterable[Event]) -> tuple[KubeEventView, ...]:
     ordered = sorted(once.values(), key=lambda event: event.at.timestamp() if event.at else 0.0, reverse=True)
     return tuple(
         KubeEventView(
-            at=event.at, type=event.type, reason=event.reason,
-            object=f"{event.involved_object.kind} {event.involved_object.name}", message=event.message,
+            at=event.at,
+            type=event.type,
+            reason=event.reason,
+            object=f"{event.involved_object.kind} {event.involved_object.name}",
+            message=event.message,
             count=event.times,
         )
         for event in ordered
@@ -77,8 +86,13 @@ def timeline(pods: Sequence[Pod], events: Mapping[str, Sequence[Event]]) -> tupl
     pulled = _pulled(events.get(pod.metadata.name, ()))
     started = _started(pod)
     ready = _since(pod, "Ready")
-    steps = [("created", created), ("scheduled", scheduled), ("pulled", pulled or started), ("loading", started),
-             ("ready", ready)]
+    steps = [
+        ("created", created),
+        ("scheduled", scheduled),
+        ("pulled", pulled or started),
+        ("loading", started),
+        ("ready", ready),
+    ]
     views: list[StepView] = []
     previous: datetime | None = None
     for name, at in steps:

@@ -59,7 +59,10 @@ def running_digests(
             if not stated and container.image and not _is_sidecar(container):
                 unpinned.append(container.image)
     return Digests(
-        images=images, named=frozenset(named), running=frozenset(running), unpinned=tuple(dict.fromkeys(unpinned)),
+        images=images,
+        named=frozenset(named),
+        running=frozenset(running),
+        unpinned=tuple(dict.fromkeys(unpinned)),
     )
 
 

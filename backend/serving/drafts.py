@@ -21,9 +21,7 @@ _GPU_MEMORY_GIB: Final = 80
 _ROOM_FOR_KV_CACHE: Final = 1.3
 
 
-def draft(
-    image: str, *, namespace: str, name: str = "", runtimes: Iterable[ServingRuntime] = ()
-) -> DeploymentFile:
+def draft(image: str, *, namespace: str, name: str = "", runtimes: Iterable[ServingRuntime] = ()) -> DeploymentFile:
     """A deployment of an image with one replica, on as many GPUs as `suggested_gpus` tells.
 
     Args:
@@ -38,7 +36,9 @@ def draft(
     chosen = runtime_for(engine_of(image), namespace, runtimes)
     gpus = suggested_gpus(image)
     values = {
-        "name": name or name_for(image, namespace), "namespace": namespace, "image": image,
+        "name": name or name_for(image, namespace),
+        "namespace": namespace,
+        "image": image,
         "runtime": chosen.name if chosen else "",
         "resources": {"gpu": gpus, "cpu": str(8 * gpus), "memory": f"{48 * gpus}Gi"},
     }
@@ -75,8 +75,10 @@ def runtime_for(engine: Engine, namespace: str, runtimes: Iterable[ServingRuntim
     if engine is OTHER:
         return None
     listed = [
-        runtime for runtime in runtimes
-        if runtime.metadata.namespace in {"", namespace} and not runtime.spec.disabled
+        runtime
+        for runtime in runtimes
+        if runtime.metadata.namespace in {"", namespace}
+        and not runtime.spec.disabled
         and any(engine_of(container.image, runtime.metadata.name) is engine for container in runtime.spec.containers)
     ]
     if not listed:

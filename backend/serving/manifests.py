@@ -166,7 +166,9 @@ def _process(deployment: DeploymentFile, engine: Engine) -> dict[str, Any]:
 
 def _revision_is_argument(deployment: DeploymentFile, engine: Engine) -> bool:
     return (
-        engine is VLLM and bool(deployment.model.revision) and not deployment.model.storage_uri
+        engine is VLLM
+        and bool(deployment.model.revision)
+        and not deployment.model.storage_uri
         and not any(argument.startswith("--revision") for argument in deployment.args)
     )
 
@@ -200,11 +202,11 @@ def _probes(deployment: DeploymentFile, engine: Engine) -> dict[str, Any]:
         live = {"httpGet": {"path": deployment.health.live or engine.live, "port": deployment.port}}
     return {
         "startupProbe": {
-            **ready, "periodSeconds": _PERIOD, "failureThreshold": -(-deployment.health.startup_seconds // _PERIOD)
+            **ready,
+            "periodSeconds": _PERIOD,
+            "failureThreshold": -(-deployment.health.startup_seconds // _PERIOD),
         },
         "readinessProbe": {**ready, "periodSeconds": _PERIOD, "timeoutSeconds": 5},
         # A busy engine takes longer than the API's default of one second, and would be killed for it.
-        "livenessProbe": {
-            **live, "periodSeconds": _PERIOD, "timeoutSeconds": _LIVENESS_TIMEOUT, "failureThreshold": 6
-        },
+        "livenessProbe": {**live, "periodSeconds": _PERIOD, "timeoutSeconds": _LIVENESS_TIMEOUT, "failureThreshold": 6},
     }

@@ -21,8 +21,18 @@ from backend.serving.yaml_lines import dump
 _CONTEXT: Final = 3
 #: Fields of a predictor that change how many replicas there are, or how requests reach them, and restart none.
 _WITHOUT_RESTART: Final = frozenset(
-    {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "scaleMetricType", "autoScaling", "timeout",
-     "deploymentStrategy", "canaryTrafficPercent", "containerConcurrency"}
+    {
+        "minReplicas",
+        "maxReplicas",
+        "scaleMetric",
+        "scaleTarget",
+        "scaleMetricType",
+        "autoScaling",
+        "timeout",
+        "deploymentStrategy",
+        "canaryTrafficPercent",
+        "containerConcurrency",
+    }
 )
 
 
@@ -70,12 +80,21 @@ def plan_of(inputs: PlanInputs) -> PlanView:
     first = inputs.objects[0]
     manifests = "---\n".join(dump(seen.manifest) for seen in inputs.objects)
     return PlanView(
-        id=plan_id(inputs), context=inputs.context, namespace=inputs.deployment.namespace,
-        name=inputs.deployment.name, image=inputs.deployment.image, objects=objects, gates=inputs.gates,
-        refusals=inputs.refusals, warnings=inputs.warnings,
-        outage=outage(first.live, first.answer or first.manifest, inputs.cold_start), not_fixed=inputs.not_fixed,
-        kubectl=kubectl(inputs.context, inputs.deployment), manifests=manifests,
-        deployment=to_yaml(inputs.deployment), conflicts=inputs.conflicts,
+        id=plan_id(inputs),
+        context=inputs.context,
+        namespace=inputs.deployment.namespace,
+        name=inputs.deployment.name,
+        image=inputs.deployment.image,
+        objects=objects,
+        gates=inputs.gates,
+        refusals=inputs.refusals,
+        warnings=inputs.warnings,
+        outage=outage(first.live, first.answer or first.manifest, inputs.cold_start),
+        not_fixed=inputs.not_fixed,
+        kubectl=kubectl(inputs.context, inputs.deployment),
+        manifests=manifests,
+        deployment=to_yaml(inputs.deployment),
+        conflicts=inputs.conflicts,
     )
 
 
@@ -111,9 +130,13 @@ def object_plan(seen: Seen) -> ObjectPlanView:
     same = seen.live is not None and without_noise(seen.live) == without_noise(seen.answer or seen.manifest)
     action = "create" if seen.live is None else "unchanged" if same else "update"
     return ObjectPlanView(
-        api_version=str(seen.manifest["apiVersion"]), kind=str(seen.manifest["kind"]),
-        namespace=str(metadata.get("namespace") or ""), name=str(metadata["name"]), action=action,
-        diff=diff(before, after), resource_version=seen.resource_version,
+        api_version=str(seen.manifest["apiVersion"]),
+        kind=str(seen.manifest["kind"]),
+        namespace=str(metadata.get("namespace") or ""),
+        name=str(metadata["name"]),
+        action=action,
+        diff=diff(before, after),
+        resource_version=seen.resource_version,
     )
 
 

@@ -41,8 +41,13 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def make_plan(
-    client: ClusterClient, deployment: DeploymentFile, *, manifests: Sequence[dict[str, Any]] | None = None,
-    gates: Sequence[GateView] = (), refusals: Sequence[str] = (), warnings: Sequence[str] = (),
+    client: ClusterClient,
+    deployment: DeploymentFile,
+    *,
+    manifests: Sequence[dict[str, Any]] | None = None,
+    gates: Sequence[GateView] = (),
+    refusals: Sequence[str] = (),
+    warnings: Sequence[str] = (),
     cold_start: timedelta | None = None,
 ) -> Planned:
     """Plan a deployment. Nothing is changed: objects are read, and applied with dryRun.
@@ -75,10 +80,15 @@ async def make_plan(
     first = objects[0].live
     owner = owner_of(_metadata(first)) if first is not None else ""
     inputs = PlanInputs(
-        context=client.context, deployment=deployment, objects=tuple(objects), gates=tuple(gates),
-        refusals=tuple(dict.fromkeys(refused)), conflicts=tuple(dict.fromkeys(conflicts)),
+        context=client.context,
+        deployment=deployment,
+        objects=tuple(objects),
+        gates=tuple(gates),
+        refusals=tuple(dict.fromkeys(refused)),
+        conflicts=tuple(dict.fromkeys(conflicts)),
         warnings=(*warnings, *cautions(deployment, first, runtime, owner)),
-        not_fixed=not_fixed(deployment), cold_start=cold_start,
+        not_fixed=not_fixed(deployment),
+        cold_start=cold_start,
     )
     return Planned(view=plan_of(inputs), objects=inputs.objects)
 
@@ -162,9 +172,7 @@ async def _optional(
     try:
         return msgspec.convert(raw, resource.type)
     except msgspec.ValidationError as error:
-        raise MalformedDataError(
-            f"runtime {name}", f"it cannot be read: {error}", "look at it with kubectl"
-        ) from error
+        raise MalformedDataError(f"runtime {name}", f"it cannot be read: {error}", "look at it with kubectl") from error
 
 
 def _metadata(live: Mapping[str, Any]) -> ObjectMeta:

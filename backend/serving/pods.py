@@ -22,12 +22,24 @@ from backend.core.views import PodView, Verdict
 from backend.serving.causes import Cause, pull_cause, schedule_cause, server_cause
 
 _PULLING: Final = frozenset(
-    {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable",
-     "ImageInspectError", "SignatureValidationFailed"}
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ImageInspectError",
+        "SignatureValidationFailed",
+    }
 )
 _CONFIGURATION: Final = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreStartHookError",
-     "PostStartHookError"}
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "PreStartHookError",
+        "PostStartHookError",
+    }
 )
 _LOOP: Final = "crash loop"
 _MOUNTING: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
@@ -115,10 +127,17 @@ def pod_view(pod: Pod, events: Iterable[Event] = ()) -> PodView:
     trouble = trouble_of(pod, events)
     statuses = pod.status.container_statuses or ()
     return PodView(
-        name=pod.metadata.name, namespace=pod.metadata.namespace, node=pod.spec.node_name, phase=pod.status.phase,
-        state=_state(pod), ready=is_ready(pod), restarts=sum(status.restart_count for status in statuses),
-        gpus=gpus_of(pod), image_ids=tuple(status.image_id for status in statuses if status.image_id),
-        message=trouble.reason if trouble else "", started_at=parsed_time(pod.status.start_time),
+        name=pod.metadata.name,
+        namespace=pod.metadata.namespace,
+        node=pod.spec.node_name,
+        phase=pod.status.phase,
+        state=_state(pod),
+        ready=is_ready(pod),
+        restarts=sum(status.restart_count for status in statuses),
+        gpus=gpus_of(pod),
+        image_ids=tuple(status.image_id for status in statuses if status.image_id),
+        message=trouble.reason if trouble else "",
+        started_at=parsed_time(pod.status.start_time),
     )
 
 
@@ -160,7 +179,8 @@ def _ended(pod: Pod, others: _Told) -> Trouble:
     return Trouble(
         verdict=Verdict.FAILED,
         reason=f"pod {pod.metadata.name} ended: {reason or 'Failed'}{': ' if told else ''}{told}",
-        next_step=steps.get(reason, "look at the pod's log"), since=since,
+        next_step=steps.get(reason, "look at the pod's log"),
+        since=since,
     )
 
 
@@ -172,14 +192,18 @@ def _waiting(pod: Pod, status: ContainerStatus, initial: bool, told: _Told) -> T
     if waiting.reason in _PULLING:
         cause = pull_cause(waiting.message or _message(told.events, "Failed"))
         return Trouble(
-            verdict=Verdict.FAILED, reason=f"the image cannot be pulled: {cause.reason}", next_step=cause.next_step,
+            verdict=Verdict.FAILED,
+            reason=f"the image cannot be pulled: {cause.reason}",
+            next_step=cause.next_step,
             since=since,
         )
     if waiting.reason in _CONFIGURATION:
         said = sanitise(waiting.message, 200)
         return Trouble(
-            verdict=Verdict.STUCK, reason=f"the container cannot be made: {said or waiting.reason}",
-            next_step="make the secret, config map or key that it names, or correct the name", since=since,
+            verdict=Verdict.STUCK,
+            reason=f"the container cannot be made: {said or waiting.reason}",
+            next_step="make the secret, config map or key that it names, or correct the name",
+            since=since,
         )
     if waiting.reason == "CrashLoopBackOff":
         return _crashing(status, initial, told)
@@ -225,7 +249,9 @@ def _crashing(status: ContainerStatus, initial: bool, told: _Told) -> Trouble | 
     else:
         head = "the server ended"
     return Trouble(
-        verdict=Verdict.FAILED, reason=f"{head}: {cause.reason}", next_step=cause.next_step,
+        verdict=Verdict.FAILED,
+        reason=f"{head}: {cause.reason}",
+        next_step=cause.next_step,
         since=parsed_time(ended.finished_at),
     )
 
@@ -237,8 +263,10 @@ def _unscheduled(pod: Pod) -> Trouble | None:
     since = parsed_time(condition.last_transition_time)
     if condition.reason == "SchedulingGated":
         return Trouble(
-            verdict=Verdict.STUCK, reason="waits for quota (the pod is held back by a scheduling gate)",
-            next_step="look at its queue in Kueue", since=since,
+            verdict=Verdict.STUCK,
+            reason="waits for quota (the pod is held back by a scheduling gate)",
+            next_step="look at its queue in Kueue",
+            since=since,
         )
     cause = schedule_cause(condition.message, gpus_of(pod))
     return Trouble(verdict=Verdict.STUCK, reason=cause.reason, next_step=cause.next_step, since=since)
@@ -252,8 +280,10 @@ def _mounting(pod: Pod, events: Sequence[Event]) -> Trouble | None:
         return None
     last = max(found, key=lambda event: event.at.timestamp() if event.at else 0.0)
     return Trouble(
-        verdict=Verdict.STUCK, reason=sanitise(last.message, 200) or last.reason,
-        next_step="check the volume, its claim or secret", since=parsed_time(pod.metadata.creation_timestamp),
+        verdict=Verdict.STUCK,
+        reason=sanitise(last.message, 200) or last.reason,
+        next_step="check the volume, its claim or secret",
+        since=parsed_time(pod.metadata.creation_timestamp),
     )
 
 
@@ -272,4 +302,3 @@ def _whole(value: Quantity) -> int:
         return max(0, int(value))
     except (ValueError, OverflowError):
         return 0
-

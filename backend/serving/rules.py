@@ -20,7 +20,16 @@ _STANDARD: Final = frozenset({"Standard", "RawDeployment"})
 _KNATIVE: Final = frozenset({"Knative", "Serverless"})
 _CLASSES: Final = ("hpa", "external", "keda", "none")
 _FRAMEWORKS: Final = (
-    "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
+    "sklearn",
+    "xgboost",
+    "tensorflow",
+    "pytorch",
+    "triton",
+    "onnx",
+    "huggingface",
+    "pmml",
+    "lightgbm",
+    "paddle",
     "model",
 )
 _COMPONENTS: Final = ("predictor", "transformer", "explainer")
@@ -44,8 +53,13 @@ def check(manifest: Mapping[str, Any], live: Mapping[str, Any] | None = None) ->
         live: as it is in the cluster, or None when it is not there.
     """
     return (
-        *_names(manifest), *_mode(manifest, live), *_components(manifest), *_scaling(manifest), *_canary(manifest),
-        *_images(manifest), *_changes(manifest, live),
+        *_names(manifest),
+        *_mode(manifest, live),
+        *_components(manifest),
+        *_scaling(manifest),
+        *_canary(manifest),
+        *_images(manifest),
+        *_changes(manifest, live),
     )
 
 

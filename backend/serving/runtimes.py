@@ -34,10 +34,14 @@ def runtime_views(
 
 def _view(context: str, runtime: ServingRuntime, users: list[str]) -> RuntimeView:
     return RuntimeView(
-        context=context, namespace=runtime.metadata.namespace, name=runtime.metadata.name,
+        context=context,
+        namespace=runtime.metadata.namespace,
+        name=runtime.metadata.name,
         images=tuple(container.image for container in runtime.spec.containers if container.image),
-        formats=_formats(runtime), protocols=runtime.spec.protocol_versions or (),
-        disabled=bool(runtime.spec.disabled), used_by=tuple(sorted(users)),
+        formats=_formats(runtime),
+        protocols=runtime.spec.protocol_versions or (),
+        disabled=bool(runtime.spec.disabled),
+        used_by=tuple(sorted(users)),
     )
 
 
@@ -53,7 +57,8 @@ def find_runtime(name: str, namespace: str, runtimes: Iterable[ServingRuntime]) 
     )
     probe = server.liveness_probe if server else None
     return RuntimeInfo(
-        name=name, namespace=runtime.metadata.namespace,
+        name=name,
+        namespace=runtime.metadata.namespace,
         formats=tuple(format_.name for format_ in runtime.spec.supported_model_formats or () if format_.name),
         disabled=bool(runtime.spec.disabled),
         # The API's default for a probe that names no timeout.

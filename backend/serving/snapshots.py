@@ -81,8 +81,17 @@ async def begin(transaction: Transaction, intent: Intent) -> None:
     await transaction.execute(
         f"INSERT INTO apply_intent ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
         (
-            intent.id, intent.context, intent.cluster_id, intent.namespace, intent.name, intent.image, intent.plan,
-            canonical_json(list(intent.manifests)).decode(), intent.deployment, intent.note, intent.actor,
+            intent.id,
+            intent.context,
+            intent.cluster_id,
+            intent.namespace,
+            intent.name,
+            intent.image,
+            intent.plan,
+            canonical_json(list(intent.manifests)).decode(),
+            intent.deployment,
+            intent.note,
+            intent.actor,
             timestamp(intent.started_at),
         ),
     )
@@ -175,8 +184,15 @@ def snapshot_view(snapshot: Snapshot, *, still_approved: bool) -> SnapshotView:
     """The snapshot as it is shown."""
     intent = snapshot.intent
     return SnapshotView(
-        id=snapshot.id, context=intent.context, namespace=intent.namespace, name=intent.name, image=intent.image,
-        actor=intent.actor, at=snapshot.at, note=intent.note, still_approved=still_approved,
+        id=snapshot.id,
+        context=intent.context,
+        namespace=intent.namespace,
+        name=intent.name,
+        image=intent.image,
+        actor=intent.actor,
+        at=snapshot.at,
+        note=intent.note,
+        still_approved=still_approved,
     )
 
 
@@ -200,7 +216,8 @@ def _holds(live: Any, wanted: Any) -> bool:
         return isinstance(live, Mapping) and all(key in live and _holds(live[key], wanted[key]) for key in wanted)
     if isinstance(wanted, list):
         return (
-            isinstance(live, list) and len(live) == len(wanted)
+            isinstance(live, list)
+            and len(live) == len(wanted)
             and all(_holds(one, other) for one, other in zip(live, wanted, strict=True))
         )
     return bool(live == wanted)
@@ -216,7 +233,16 @@ def _we_wrote_since(live: Mapping[str, Any], began: datetime) -> bool:
 
 def _intent(row: sqlite3.Row) -> Intent:
     return Intent(
-        id=row["id"], context=row["context"], cluster_id=row["cluster_id"], namespace=row["namespace"],
-        name=row["name"], image=row["image"], plan=row["plan"], manifests=tuple(json.loads(row["manifests"])),
-        deployment=row["deployment"], note=row["note"], actor=row["actor"], started_at=instant(row["started_at"]),
+        id=row["id"],
+        context=row["context"],
+        cluster_id=row["cluster_id"],
+        namespace=row["namespace"],
+        name=row["name"],
+        image=row["image"],
+        plan=row["plan"],
+        manifests=tuple(json.loads(row["manifests"])),
+        deployment=row["deployment"],
+        note=row["note"],
+        actor=row["actor"],
+        started_at=instant(row["started_at"]),
     )

@@ -92,7 +92,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def judge(
-    service: InferenceService, deployments: Sequence[Deployment], pods: Sequence[Pod], events: Iterable[Event],
+    service: InferenceService,
+    deployments: Sequence[Deployment],
+    pods: Sequence[Pod],
+    events: Iterable[Event],
     now: datetime,
 ) -> Judgement:
     """Judge a service.
@@ -118,11 +121,21 @@ def judge_case(case: Case) -> Judgement:
 
 
 def _judgement(
-    case: Case, verdict: Verdict, reason: str, next_step: str = "", since: datetime | None = None, *,
+    case: Case,
+    verdict: Verdict,
+    reason: str,
+    next_step: str = "",
+    since: datetime | None = None,
+    *,
     settled: bool = True,
 ) -> Judgement:
     return Judgement(
-        verdict=verdict, reason=reason, next_step=next_step, since=since, ready=case.ready, wanted=case.wanted,
+        verdict=verdict,
+        reason=reason,
+        next_step=next_step,
+        since=since,
+        ready=case.ready,
+        wanted=case.wanted,
         settled=settled,
     )
 
@@ -132,9 +145,7 @@ def _deleted(case: Case) -> Judgement | None:
     if at is None:
         return None
     if case.now - at > timedelta(minutes=5):
-        return _judgement(
-            case, Verdict.STUCK, "is being deleted and something holds it", "look at its finalizers", at
-        )
+        return _judgement(case, Verdict.STUCK, "is being deleted and something holds it", "look at its finalizers", at)
     return _judgement(case, Verdict.STOPPED, "is being deleted", since=at, settled=False)
 
 
@@ -163,8 +174,11 @@ def _invalid(case: Case) -> Judgement | None:
     }
     reason = info.reason if info else ""
     return _judgement(
-        case, Verdict.FAILED, f"KServe refuses the spec: {told or reason or 'no reason given'}",
-        steps.get(reason, "correct the spec"), parsed_time(info.time) if info else None,
+        case,
+        Verdict.FAILED,
+        f"KServe refuses the spec: {told or reason or 'no reason given'}",
+        steps.get(reason, "correct the spec"),
+        parsed_time(info.time) if info else None,
     )
 
 
@@ -180,7 +194,11 @@ def _pod_trouble(case: Case) -> Judgement | None:
     pod, trouble = ailing[0]
     if case.ready == 0:
         return _judgement(
-            case, trouble.verdict, trouble.reason, trouble.next_step, trouble.since,
+            case,
+            trouble.verdict,
+            trouble.reason,
+            trouble.next_step,
+            trouble.since,
             settled=trouble.verdict is not Verdict.STARTING,
         )
     # A failing rollout stays Ready while old pods serve.
@@ -188,9 +206,7 @@ def _pod_trouble(case: Case) -> Judgement | None:
     head = "the new pod" if pod is newest and _replaces(case, newest) else _pods(len(ailing), "ails", "ail")
     short = case.ready < case.wanted
     serving = f"{case.ready} of {case.wanted} serve" if short else _pods(case.ready, "serves", "serve")
-    return _judgement(
-        case, Verdict.DEGRADED, f"{serving}; {head}: {trouble.reason}", trouble.next_step, trouble.since
-    )
+    return _judgement(case, Verdict.DEGRADED, f"{serving}; {head}: {trouble.reason}", trouble.next_step, trouble.since)
 
 
 def _replaces(case: Case, newest: Pod) -> bool:
@@ -198,7 +214,9 @@ def _replaces(case: Case, newest: Pod) -> bool:
     owners = {reference.uid or reference.name for reference in newest.metadata.owner_references or ()}
     others = {
         reference.uid or reference.name
-        for pod in case.pods if is_ready(pod) for reference in pod.metadata.owner_references or ()
+        for pod in case.pods
+        if is_ready(pod)
+        for reference in pod.metadata.owner_references or ()
     }
     return bool(owners and others and not owners & others)
 
@@ -214,8 +232,11 @@ def _failed_load(case: Case) -> Judgement | None:
     since = parsed_time(info.time) if info else None
     if case.ready:
         return _judgement(
-            case, Verdict.DEGRADED, f"{_pods(case.ready, 'serves', 'serve')} the version before; {reason}",
-            "look at the new pod's log, or roll back", since,
+            case,
+            Verdict.DEGRADED,
+            f"{_pods(case.ready, 'serves', 'serve')} the version before; {reason}",
+            "look at the new pod's log, or roll back",
+            since,
         )
     return _judgement(case, Verdict.FAILED, reason, "look at the pod's log", since)
 
@@ -225,8 +246,10 @@ def _progress(case: Case) -> Judgement | None:
         failure = condition_of(deployment.status.conditions, "ReplicaFailure")
         if failure is not None and failure.status == "True":
             return _judgement(
-                case, Verdict.DEGRADED if case.ready else Verdict.STUCK,
-                f"pods cannot be made: {sanitise(failure.message, 300)}", "check quotas and admission policies",
+                case,
+                Verdict.DEGRADED if case.ready else Verdict.STUCK,
+                f"pods cannot be made: {sanitise(failure.message, 300)}",
+                "check quotas and admission policies",
                 parsed_time(failure.last_transition_time),
             )
     loading = _loading(case)
@@ -240,8 +263,11 @@ def _progress(case: Case) -> Judgement | None:
         verdict = Verdict.DEGRADED if case.ready else Verdict.STUCK
         head = f"{case.ready} of {case.wanted} serve; " if case.ready else ""
         return _judgement(
-            case, verdict, f"{head}the rollout made no progress before its deadline",
-            "look at the events, or roll back", since,
+            case,
+            verdict,
+            f"{head}the rollout made no progress before its deadline",
+            "look at the events, or roll back",
+            since,
         )
     return None
 
@@ -250,8 +276,12 @@ def _slow(case: Case, loading: Pod, since: datetime | None) -> Judgement:
     """A startup probe may allow longer than the Deployment's deadline: past it a loading pod is slow, not failed."""
     head = f"{case.ready} of {case.wanted} serve; " if case.ready else ""
     return _judgement(
-        case, Verdict.SLOW_TO_LOAD, f"{head}still loading after {_age(loading, case.now)}, past the usual deadline",
-        "wait while its log moves; a cache for the weights makes later starts faster", since, settled=False,
+        case,
+        Verdict.SLOW_TO_LOAD,
+        f"{head}still loading after {_age(loading, case.now)}, past the usual deadline",
+        "wait while its log moves; a cache for the weights makes later starts faster",
+        since,
+        settled=False,
     )
 
 
@@ -308,8 +338,12 @@ def _served(case: Case, since: datetime | None) -> Judgement:
     if case.ready < case.wanted:
         told = f"; another has been loading for {_age(loading, case.now)}" if loading else ""
         return _judgement(
-            case, Verdict.DEGRADED, f"{case.ready} of {case.wanted} replicas serve{told}",
-            "wait while it loads" if loading else "look at its events", since, settled=False,
+            case,
+            Verdict.DEGRADED,
+            f"{case.ready} of {case.wanted} replicas serve{told}",
+            "wait while it loads" if loading else "look at its events",
+            since,
+            settled=False,
         )
     return _judgement(case, Verdict.SERVING, f"{case.ready} of {case.wanted} replicas serve", since=since)
 
@@ -321,17 +355,22 @@ def _not_ready(case: Case) -> Judgement | None:
     if case.ready and predictor is not None and predictor.status == "True":
         told = sanitise(ingress.message or ingress.reason, 200) if ingress else ""
         return _judgement(
-            case, Verdict.DEGRADED,
+            case,
+            Verdict.DEGRADED,
             f"serves inside the cluster alone: its ingress is not ready{': ' if told else ''}{told}",
-            "check the gateway and its routes", parsed_time(ingress.last_transition_time) if ingress else None,
+            "check the gateway and its routes",
+            parsed_time(ingress.last_transition_time) if ingress else None,
         )
     loading = _loading(case)
     if loading is not None:
         return _starting(case, loading)
     if case.ready:
         return _judgement(
-            case, Verdict.STARTING, f"{case.ready} of {case.wanted} replicas are ready, which KServe has not seen yet",
-            since=created, settled=False,
+            case,
+            Verdict.STARTING,
+            f"{case.ready} of {case.wanted} replicas are ready, which KServe has not seen yet",
+            since=created,
+            settled=False,
         )
     if case.wanted == 0:
         return _at_zero(case, created)

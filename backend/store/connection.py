@@ -280,7 +280,8 @@ def _prepare(path: Path, migrations: Sequence[Migration] | None, now: datetime, 
     if not path.exists():
         if read_only:
             raise StoreUnwritableError(
-                f"database {path}", "it does not exist, and the yard was opened read-only",
+                f"database {path}",
+                "it does not exist, and the yard was opened read-only",
                 "open it once without --read-only, or name another file with --db",
             )
         create_file(path)
@@ -314,7 +315,8 @@ def _use_log(connection: sqlite3.Connection, path: Path) -> None:
         if mode == "wal":
             return
         raise StoreUnwritableError(
-            f"database {path}", f"its file system cannot hold a write-ahead log (SQLite stays with {mode})",
+            f"database {path}",
+            f"its file system cannot hold a write-ahead log (SQLite stays with {mode})",
             "name a file on a local disk with --db or [yard] database",
         )
     raise locked(path)

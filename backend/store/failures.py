@@ -47,12 +47,14 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
         return locked(path)
     if code in _DAMAGED:
         return StoreDamagedError(
-            what, f"it is damaged or no database ({error})",
+            what,
+            f"it is damaged or no database ({error})",
             "put a backup in its place (modelyard.db.before-*), or name another file with --db",
         )
     if code in _UNWRITABLE:
         return StoreUnwritableError(
-            what, f"it cannot be opened, read or written ({error})",
+            what,
+            f"it cannot be opened, read or written ({error})",
             "check free space on its disk and the permissions of the file and its folder",
         )
     if code == sqlite3.SQLITE_CONSTRAINT:

@@ -119,7 +119,9 @@ def entry_view(row: Mapping[str, Any]) -> LedgerEntryView:
         at = instant(row["at"])
     except ValueError as error:
         raise LedgerError(
-            f"ledger entry {row['seq']}", f"its time {row['at'][:40]!r} is no time", "run modelyard audit verify",
+            f"ledger entry {row['seq']}",
+            f"its time {row['at'][:40]!r} is no time",
+            "run modelyard audit verify",
             first_bad=row["seq"],
         ) from error
     try:

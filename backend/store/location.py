@@ -66,7 +66,8 @@ def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None
     kind = file_system_of(path.resolve(), mountinfo)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreUnwritableError(
-            f"database {path}", f"it lies on a network file system ({kind}), which cannot hold it safely",
+            f"database {path}",
+            f"it lies on a network file system ({kind}), which cannot hold it safely",
             "name a file on a local disk with --db or [yard] database",
         )
 
@@ -118,6 +119,7 @@ def make_private_file(path: Path) -> None:
 def unwritable(path: Path, error: OSError) -> StoreUnwritableError:
     """The error of our tree for a file that cannot be made, read or written."""
     return StoreUnwritableError(
-        f"database {path}", error.strerror or str(error),
+        f"database {path}",
+        error.strerror or str(error),
         "check free space and the permissions of the folder, or name another file with --db",
     )

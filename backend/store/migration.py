@@ -94,12 +94,14 @@ def check_version(path: Path, version: int, newest: int, *, may_migrate: bool) -
     """
     if version > newest:
         raise StoreTooNewError(
-            f"database {path}", f"a newer program made it (version {version}, this one knows {newest})",
+            f"database {path}",
+            f"a newer program made it (version {version}, this one knows {newest})",
             "use the newer program, or name another file with --db",
         )
     if version < newest and not may_migrate:
         raise StoreUnwritableError(
-            f"database {path}", f"it has version {version}, needs {newest}, and was opened read-only",
+            f"database {path}",
+            f"it has version {version}, needs {newest}, and was opened read-only",
             "open it once without --read-only",
         )
 

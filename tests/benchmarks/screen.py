@@ -49,8 +49,14 @@ def first_paint() -> Figure:
             ours = min(ours, _first_row(place))
             peer = min(peer, _empty_app(place))
     return Figure(
-        name="first-paint", unit="s", ours=ours, peer=peer, ratio=ours / peer, limit=2.0,
-        budget="0.45 s, or 2 times an empty Textual app", also_holds=ours <= 0.45,
+        name="first-paint",
+        unit="s",
+        ours=ours,
+        peer=peer,
+        ratio=ours / peer,
+        limit=2.0,
+        budget="0.45 s, or 2 times an empty Textual app",
+        also_holds=ours <= 0.45,
     )
 
 
@@ -63,7 +69,12 @@ def memory() -> Figure:
             _settled(terminal)
             held = _proportional_size(terminal.pid) / _MEGABYTE
     return Figure(
-        name="memory", unit="MB", ours=held, peer=None, ratio=held / 150, limit=1.0,
+        name="memory",
+        unit="MB",
+        ours=held,
+        peer=None,
+        ratio=held / 150,
+        limit=1.0,
         budget=f"150 MB with {SERVICES} services and 10k entries",
     )
 
@@ -79,7 +90,12 @@ def idle() -> Figure:
             written = terminal.drain(_IDLE_SECONDS)
             share = 100 * (_processor_seconds(terminal.pid) - before) / _IDLE_SECONDS
     return Figure(
-        name="idle", unit="%", ours=share, peer=None, ratio=share if not written else float("inf"), limit=1.0,
+        name="idle",
+        unit="%",
+        ours=share,
+        peer=None,
+        ratio=share if not written else float("inf"),
+        limit=1.0,
         budget=f"1 % of a core, 0 B to the terminal ({written} B in {_IDLE_SECONDS:g} s)",
     )
 

@@ -40,7 +40,12 @@ def services_real() -> Figure:
 
 def _figure(name: str, ours: float, peer: float, *, limit: float, where: str) -> Figure:
     return Figure(
-        name=name, unit="s", ours=ours, peer=peer, ratio=ours / peer, limit=limit,
+        name=name,
+        unit="s",
+        ours=ours,
+        peer=peer,
+        ratio=ours / peer,
+        limit=limit,
         budget=f"{limit:g} times kubectl on {where}",
     )
 

@@ -126,9 +126,7 @@ async def _fill(path: Path) -> None:
                 await write_images(transaction, records, now)
                 # All but the newest repositories are weeks old, as in a library that was not filled today.
                 seen = now - timedelta(days=30 if number < REPOSITORIES - 5 else 0, minutes=1)
-                observations = [
-                    Observation(f"1.{tag}.0", record.digest, seen) for tag, record in enumerate(records)
-                ]
+                observations = [Observation(f"1.{tag}.0", record.digest, seen) for tag, record in enumerate(records)]
                 await write_observations(transaction, repository, observations, rule="all", run="bench")
     finally:
         await database.close()

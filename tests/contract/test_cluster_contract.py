@@ -285,9 +285,7 @@ async def test_what_was_done_before_a_refusal_is_told(cluster: TestCluster, clie
     bad = _manifest(cluster, "second")
     bad["spec"]["predictor"]["minReplica"] = 1
     with pytest.raises(PartialFailureError, match="InferenceService first was applied"):
-        await client.apply(
-            permit(), [Application(manifest=_manifest(cluster, "first")), Application(manifest=bad)]
-        )
+        await client.apply(permit(), [Application(manifest=_manifest(cluster, "first")), Application(manifest=bad)])
 
 
 async def test_a_permit_is_spent_once_and_for_its_own(cluster: TestCluster, client: ClusterClient) -> None:
@@ -348,7 +346,12 @@ async def test_a_watch_from_an_expired_version_lists_again(cluster: TestCluster,
         raise AssertionError("an expired version is no reason to wait")
 
     watcher = Watcher(
-        client.connection, INFERENCE_SERVICES, cluster.namespace, lister=lister, params={}, clock=SystemClock(),
+        client.connection,
+        INFERENCE_SERVICES,
+        cluster.namespace,
+        lister=lister,
+        params={},
+        clock=SystemClock(),
         sleep=sleep,
     )
     seen: list[Any] = []
@@ -376,7 +379,8 @@ async def test_a_delete_is_of_the_object_that_was_seen(cluster: TestCluster, cli
 
 async def test_a_named_runtime_gives_its_model_format(cluster: TestCluster, client: ClusterClient) -> None:
     runtime = {
-        "apiVersion": "serving.kserve.io/v1alpha1", "kind": "ServingRuntime",
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "ServingRuntime",
         "metadata": {"name": "vllm-0-27", "namespace": cluster.namespace},
         "spec": {
             "supportedModelFormats": [{"name": "vLLM", "version": "1", "autoSelect": False}],

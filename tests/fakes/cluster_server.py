@@ -103,7 +103,8 @@ def breaks_off(lines: Sequence[Any] = ()) -> Answer:
 def service(name: str, version: str, **spec: Any) -> dict[str, Any]:
     """An InferenceService as the API gives it."""
     return {
-        "apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService",
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
         "metadata": {"name": name, "namespace": "llm-prod", "uid": f"uid-{name}", "resourceVersion": version},
         "spec": {"predictor": {"minReplicas": 1, **spec}},
     }
@@ -112,8 +113,10 @@ def service(name: str, version: str, **spec: Any) -> dict[str, Any]:
 def listing(items: Sequence[Mapping[str, Any]], version: str, following: str = "") -> dict[str, Any]:
     """A page of a list."""
     return {
-        "apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceServiceList",
-        "metadata": {"resourceVersion": version, "continue": following}, "items": list(items),
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceServiceList",
+        "metadata": {"resourceVersion": version, "continue": following},
+        "items": list(items),
     }
 
 
@@ -123,7 +126,9 @@ def write_kubeconfig(
     """A kubeconfig with one cluster and a context for each user, named as the user; the first is current."""
     names = list(users)
     document = {
-        "apiVersion": "v1", "kind": "Config", "current-context": names[0],
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": names[0],
         "clusters": [{"name": "here", "cluster": {"server": server, **(cluster or {})}}],
         "users": [{"name": name, "user": dict(user)} for name, user in users.items()],
         "contexts": [{"name": name, "context": {"cluster": "here", "user": name}} for name in names],

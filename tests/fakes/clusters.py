@@ -50,13 +50,22 @@ class TestCluster:
         return ClusterClient(connection, clock=clock, page_size=page_size)
 
     async def send(
-        self, client: ClusterClient, method: str, path: str, body: Mapping[str, Any] | None = None, *,
-        content_type: str = "application/json", manager: str = "",
+        self,
+        client: ClusterClient,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        manager: str = "",
     ) -> dict[str, Any]:
         """A raw request, for what the program itself never does."""
         response = await client.connection.request(
-            method, path, params={"fieldManager": manager} if manager else None,
-            body=None if body is None else json.dumps(body).encode(), content_type=content_type,
+            method,
+            path,
+            params={"fieldManager": manager} if manager else None,
+            body=None if body is None else json.dumps(body).encode(),
+            content_type=content_type,
         )
         assert response.status < 300, response.body
         answer: dict[str, Any] = json.loads(response.body)
@@ -82,7 +91,8 @@ async def demo_cluster(folder: Path) -> AsyncIterator[TestCluster]:
     tokens = tokens_by_name(users)
     async with serving(cluster_app(store, users=users)) as url:
         kubeconfig = write_kubeconfig(
-            folder / "demo-kubeconfig", url,
+            folder / "demo-kubeconfig",
+            url,
             {name: {"token": tokens[name]} for name in ("admin", "viewer", "expired")},
         )
         async with _with_namespace(TestCluster(folder, kubeconfig, _name())) as cluster:
@@ -133,9 +143,7 @@ def _derived(folder: Path, kubeconfig: Path) -> Path:
         **document,
         "current-context": "admin",
         "users": [{"name": name, "user": body} for name, body in users.items()],
-        "contexts": [
-            {"name": name, "context": {"cluster": current["cluster"], "user": name}} for name in users
-        ],
+        "contexts": [{"name": name, "context": {"cluster": current["cluster"], "user": name}} for name in users],
     }
     # Beside the original, since it may name files relative to itself.
     path = folder / "real-kubeconfig"

@@ -62,8 +62,16 @@ class Desk:
 
     async def type(self, text: str) -> None:
         """Type a text."""
-        names = {" ": "space", "-": "minus", "/": "slash", ".": "full_stop", ":": "colon", "_": "underscore",
-                 "!": "exclamation_mark", "*": "asterisk"}
+        names = {
+            " ": "space",
+            "-": "minus",
+            "/": "slash",
+            ".": "full_stop",
+            ":": "colon",
+            "_": "underscore",
+            "!": "exclamation_mark",
+            "*": "asterisk",
+        }
         await self.press(*(names.get(character, character) for character in text))
 
     async def command(self, line: str) -> None:

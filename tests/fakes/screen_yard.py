@@ -93,9 +93,19 @@ class FakeYard:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.closed = False
         self.started = False
-        nothing = {"name": "modelyard", "context": "", "sources": (), "library_total": 0, "library_approved": 0,
-                   "queue_waiting": 0, "worker": "", "unrestricted": True, "roles": (), "actor": "robin",
-                   "actor_source": "os"}
+        nothing = {
+            "name": "modelyard",
+            "context": "",
+            "sources": (),
+            "library_total": 0,
+            "library_approved": 0,
+            "queue_waiting": 0,
+            "worker": "",
+            "unrestricted": True,
+            "roles": (),
+            "actor": "robin",
+            "actor_source": "os",
+        }
         self.status_view = data.status(**{**(nothing if empty else {}), **(status or {})})
         self.service_views = {} if empty else {view.key: view for view in data.services()}
         for index in range(many):
@@ -185,26 +195,52 @@ class FakeLibrary:
         if found is None:
             raise NotFoundError(f"image {reference}", "the library has no such image", "check the reference")
         return ImageDetailView(
-            image=found, tags=(found.tag, "latest"), media_type="application/vnd.oci.image.index.v1+json",
-            artifact_type="", labels={"org.opencontainers.image.licenses": "Apache-2.0", "hostile": data.HOSTILE},
-            annotations={}, environment=("NIM_MODEL=llama", f"X={data.HOSTILE}"), entrypoint=("/opt/nim/start.sh",),
+            image=found,
+            tags=(found.tag, "latest"),
+            media_type="application/vnd.oci.image.index.v1+json",
+            artifact_type="",
+            labels={"org.opencontainers.image.licenses": "Apache-2.0", "hostile": data.HOSTILE},
+            annotations={},
+            environment=("NIM_MODEL=llama", f"X={data.HOSTILE}"),
+            entrypoint=("/opt/nim/start.sh",),
             layers=(("application/vnd.oci.image.layer.v1.tar+gzip", data.digest_of("layer"), 812 * 1024**2),),
-            classifications=(), referrers=(("signature", data.digest_of("signature")),),
+            classifications=(),
+            referrers=(("signature", data.digest_of("signature")),),
             manifest='{\n  "schemaVersion": 2\n}',
         )
 
     async def history(self, reference: str) -> list[TagEventView]:
         self._yard.note("history", reference)
-        return [TagEventView(registry="ngc", repository="nim/meta/llama", tag="1.3", change="moved",
-                             digest=data.digest_of("new"), previous_digest=data.digest_of("old"),
-                             at=data.ago(minutes=31), run="run1")]
+        return [
+            TagEventView(
+                registry="ngc",
+                repository="nim/meta/llama",
+                tag="1.3",
+                change="moved",
+                digest=data.digest_of("new"),
+                previous_digest=data.digest_of("old"),
+                at=data.ago(minutes=31),
+                run="run1",
+            )
+        ]
 
     async def synchronise(self, rule: str | None = None, dry_run: bool = False) -> SyncResultView:
         self._yard.note("synchronise", rule, dry_run)
         entry = SyncEntryView(registry="ngc", repository="nim/meta/new", tag="1.0", digest=data.digest_of("new"))
         self._yard.publish(Topic.LIBRARY, LibraryChanged())
-        return SyncResultView(run="run2", dry_run=dry_run, new=(entry,), moved=(), gone=(), failed=(), unchanged=411,
-                              skipped=0, requests=418, bytes=90_000, seconds=2.4)
+        return SyncResultView(
+            run="run2",
+            dry_run=dry_run,
+            new=(entry,),
+            moved=(),
+            gone=(),
+            failed=(),
+            unchanged=411,
+            skipped=0,
+            requests=418,
+            bytes=90_000,
+            seconds=2.4,
+        )
 
     async def rules(self) -> list[RuleView]:
         return data.rules()
@@ -255,8 +291,14 @@ class FakeQueue:
         states = {"reject": ImageState.REJECTED, "revoke": ImageState.REVOKED}
         is_enough = len(approvals) >= view.approvals_needed
         state = states.get(verb, ImageState.APPROVED if is_enough else ImageState.CANDIDATE)
-        changed = msgspec.structs.replace(view, state=state, approvals=approvals, waits_for_me=False,
-                                          decisions=(*view.decisions, decision), not_me="you decided already")
+        changed = msgspec.structs.replace(
+            view,
+            state=state,
+            approvals=approvals,
+            waits_for_me=False,
+            decisions=(*view.decisions, decision),
+            not_me="you decided already",
+        )
         self._yard.candidate_views = [changed if item is view else item for item in self._yard.candidate_views]
         self._yard.publish(Topic.QUEUE, QueueChanged())
         return decision
@@ -287,11 +329,25 @@ class FakeDeployments:
 
     async def apply(self, plan: PlanView) -> AppliedView:
         self._yard.note("apply", plan.id)
-        view = data.service(plan.namespace, plan.name, Verdict.STARTING, "pulling the image", ready_replicas=0,
-                            images=(plan.image,), since=data.NOW)
+        view = data.service(
+            plan.namespace,
+            plan.name,
+            Verdict.STARTING,
+            "pulling the image",
+            ready_replicas=0,
+            images=(plan.image,),
+            since=data.NOW,
+        )
         self._yard.put_service(view)
-        return AppliedView(context="prod-eu1", namespace=plan.namespace, name=plan.name, changed=True,
-                           objects=("InferenceService",), snapshot="r43", resource_version="50000")
+        return AppliedView(
+            context="prod-eu1",
+            namespace=plan.namespace,
+            name=plan.name,
+            changed=True,
+            objects=("InferenceService",),
+            snapshot="r43",
+            resource_version="50000",
+        )
 
     async def scale(self, namespace: str, name: str, replicas: int) -> AppliedView:
         return self._change("scale", namespace, name, wanted_replicas=replicas, arguments=(replicas,))
@@ -321,8 +377,15 @@ class FakeDeployments:
     async def logs(self, namespace: str, pod: str, previous: bool = False, tail: int = 500) -> str:
         self._yard.note("logs", namespace, pod, previous)
         lines = [f"INFO 08-14 13:5{index % 10}:00 engine.py:{index} loading shard {index} of 30" for index in range(60)]
-        return "\n".join([*lines, f"WARNING {data.HOSTILE}", "ERROR KV cache needs 52 GiB, 11 GiB are free",
-                          "Traceback (most recent call last):", "ValueError: max_model_len is too large"])
+        return "\n".join(
+            [
+                *lines,
+                f"WARNING {data.HOSTILE}",
+                "ERROR KV cache needs 52 GiB, 11 GiB are free",
+                "Traceback (most recent call last):",
+                "ValueError: max_model_len is too large",
+            ]
+        )
 
     async def namespaces(self) -> list[str]:
         return ["llm-dev", "llm-prod", "llm-search"]
@@ -338,19 +401,42 @@ class FakeDeployments:
     ) -> AppliedView:
         self._yard.note(verb, namespace, name, *arguments)
         self._yard.put_service(msgspec.structs.replace(self._find(namespace, name), **changes))
-        return AppliedView(context="prod-eu1", namespace=namespace, name=name, changed=True, objects=(), snapshot="r43",
-                           resource_version="50001")
+        return AppliedView(
+            context="prod-eu1",
+            namespace=namespace,
+            name=name,
+            changed=True,
+            objects=(),
+            snapshot="r43",
+            resource_version="50001",
+        )
 
     def _plan(self, namespace: str, name: str, image: str, action: str, deployment: str) -> PlanView:
-        diff = [DiffLineView(mark=" ", text="spec:"), DiffLineView(mark=" ", text="  predictor:"),
-                DiffLineView(mark="-", text="      - --max-model-len=131072"),
-                DiffLineView(mark="+", text="      - --max-model-len=8192"),
-                DiffLineView(mark="+", text=f"      image: {image}")]
-        planned = ObjectPlanView(api_version="serving.kserve.io/v1beta1", kind="InferenceService", namespace=namespace,
-                                 name=name, action=action, diff=tuple(diff), resource_version="48211")
+        diff = [
+            DiffLineView(mark=" ", text="spec:"),
+            DiffLineView(mark=" ", text="  predictor:"),
+            DiffLineView(mark="-", text="      - --max-model-len=131072"),
+            DiffLineView(mark="+", text="      - --max-model-len=8192"),
+            DiffLineView(mark="+", text=f"      image: {image}"),
+        ]
+        planned = ObjectPlanView(
+            api_version="serving.kserve.io/v1beta1",
+            kind="InferenceService",
+            namespace=namespace,
+            name=name,
+            action=action,
+            diff=tuple(diff),
+            resource_version="48211",
+        )
         return PlanView(
-            id=f"plan-{namespace}-{name}", context="prod-eu1", namespace=namespace, name=name, image=image,
-            objects=(planned,), gates=data.candidates()[2].gates, refusals=self._yard.plan_refusals,
+            id=f"plan-{namespace}-{name}",
+            context="prod-eu1",
+            namespace=namespace,
+            name=name,
+            image=image,
+            objects=(planned,),
+            gates=data.candidates()[2].gates,
+            refusals=self._yard.plan_refusals,
             warnings=("one replica: a node that goes takes the service with it",),
             outage="1 of 2 replicas missing for about 6 min",
             not_fixed=("model.revision: the weights behind the profile may change",),

@@ -27,10 +27,17 @@ def condition(type_: str, status: str, seconds: float = 60, reason: str = "", me
 
 
 def service(
-    name: str = "llama", *, ready: str | None = None, predictor_ready: str | None = None, age: float = 3600,
-    annotations: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None,
-    model_status: Mapping[str, Any] | None = None, predictor: Mapping[str, Any] | None = None,
-    conditions: Sequence[Mapping[str, Any]] | None = None, **metadata: Any,
+    name: str = "llama",
+    *,
+    ready: str | None = None,
+    predictor_ready: str | None = None,
+    age: float = 3600,
+    annotations: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    model_status: Mapping[str, Any] | None = None,
+    predictor: Mapping[str, Any] | None = None,
+    conditions: Sequence[Mapping[str, Any]] | None = None,
+    **metadata: Any,
 ) -> InferenceService:
     """An InferenceService; with neither `ready` nor `conditions` no controller has touched it."""
     told = list(conditions or ())
@@ -42,69 +49,129 @@ def service(
         if model_status:
             status["modelStatus"] = dict(model_status)
     raw = {
-        "apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService",
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
         "metadata": {
-            "name": name, "namespace": "llm-prod", "uid": f"uid-{name}", "resourceVersion": "1", "generation": 1,
-            "creationTimestamp": ago(age), "labels": dict(labels or {}),
-            "annotations": {"serving.kserve.io/deploymentMode": "Standard", **(annotations or {})}, **metadata,
+            "name": name,
+            "namespace": "llm-prod",
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "generation": 1,
+            "creationTimestamp": ago(age),
+            "labels": dict(labels or {}),
+            "annotations": {"serving.kserve.io/deploymentMode": "Standard", **(annotations or {})},
+            **metadata,
         },
-        "spec": {"predictor": dict(predictor) if predictor is not None else {
-            "minReplicas": 1, "containers": [{"name": "kserve-container", "image": IMAGE, "resources": {
-                "limits": {"nvidia.com/gpu": "1"}}}]}},
+        "spec": {
+            "predictor": dict(predictor)
+            if predictor is not None
+            else {
+                "minReplicas": 1,
+                "containers": [
+                    {"name": "kserve-container", "image": IMAGE, "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+                ],
+            }
+        },
         **({"status": status} if status is not None else {}),
     }
     return INFERENCE_SERVICES.items.decode(json.dumps(raw))
 
 
 def deployment(
-    name: str = "llama", *, replicas: int = 1, ready: int = 0, conditions: Sequence[Mapping[str, Any]] = (),
+    name: str = "llama",
+    *,
+    replicas: int = 1,
+    ready: int = 0,
+    conditions: Sequence[Mapping[str, Any]] = (),
     deadline: int | None = None,
 ) -> Deployment:
     """The Deployment of a service's predictor."""
     spec: dict[str, Any] = {"replicas": replicas}
     if deadline is not None:
         spec["progressDeadlineSeconds"] = deadline
-    return DEPLOYMENTS.items.decode(json.dumps({
-        "metadata": {"name": f"{name}-predictor", "namespace": "llm-prod", "labels": _label(name)},
-        "spec": spec, "status": {"replicas": replicas, "readyReplicas": ready, "conditions": list(conditions)},
-    }))
+    return DEPLOYMENTS.items.decode(
+        json.dumps(
+            {
+                "metadata": {"name": f"{name}-predictor", "namespace": "llm-prod", "labels": _label(name)},
+                "spec": spec,
+                "status": {"replicas": replicas, "readyReplicas": ready, "conditions": list(conditions)},
+            }
+        )
+    )
 
 
 def pod(
-    suffix: str = "a", *, service_name: str = "llama", ready: bool = False, age: float = 60, phase: str = "Running",
-    state: Mapping[str, Any] | None = None, last: Mapping[str, Any] | None = None, restarts: int = 0,
-    scheduled: Mapping[str, Any] | None = None, owner: str = "rs-1", node: str = "gpu-0", gpus: int = 1,
-    deleted: bool = False, image_id: str = "", init: Sequence[Mapping[str, Any]] = (), image: str = IMAGE,
-    reason: str = "", message: str = "",
+    suffix: str = "a",
+    *,
+    service_name: str = "llama",
+    ready: bool = False,
+    age: float = 60,
+    phase: str = "Running",
+    state: Mapping[str, Any] | None = None,
+    last: Mapping[str, Any] | None = None,
+    restarts: int = 0,
+    scheduled: Mapping[str, Any] | None = None,
+    owner: str = "rs-1",
+    node: str = "gpu-0",
+    gpus: int = 1,
+    deleted: bool = False,
+    image_id: str = "",
+    init: Sequence[Mapping[str, Any]] = (),
+    image: str = IMAGE,
+    reason: str = "",
+    message: str = "",
 ) -> Pod:
     """A pod of a service's predictor."""
     metadata: dict[str, Any] = {
-        "name": f"{service_name}-predictor-{suffix}", "namespace": "llm-prod", "uid": f"uid-{suffix}",
-        "creationTimestamp": ago(age), "labels": _label(service_name),
+        "name": f"{service_name}-predictor-{suffix}",
+        "namespace": "llm-prod",
+        "uid": f"uid-{suffix}",
+        "creationTimestamp": ago(age),
+        "labels": _label(service_name),
         "ownerReferences": [{"kind": "ReplicaSet", "name": owner, "uid": owner}],
     }
     if deleted:
         metadata["deletionTimestamp"] = ago(5)
     conditions = [dict(scheduled) if scheduled else condition("PodScheduled", "True", age)]
     conditions.append(condition("Ready", "True" if ready else "False", age / 2))
-    return PODS.items.decode(json.dumps({
-        "metadata": metadata,
-        "spec": {
-            "nodeName": "" if scheduled else node,
-            "containers": [
-                {"name": "kserve-container", "image": image, "resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
-            ],
-        },
-        "status": {
-            "phase": phase, "startTime": ago(age), "conditions": conditions, "reason": reason, "message": message,
-            "initContainerStatuses": list(init),
-            "containerStatuses": [] if scheduled else [{
-                "name": "kserve-container", "ready": ready, "restartCount": restarts, "image": image,
-                "imageID": image_id, "lastState": dict(last or {}),
-                "state": dict(state if state is not None else {"running": {"startedAt": ago(age - 2)}}),
-            }],
-        },
-    }))
+    return PODS.items.decode(
+        json.dumps(
+            {
+                "metadata": metadata,
+                "spec": {
+                    "nodeName": "" if scheduled else node,
+                    "containers": [
+                        {
+                            "name": "kserve-container",
+                            "image": image,
+                            "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
+                        }
+                    ],
+                },
+                "status": {
+                    "phase": phase,
+                    "startTime": ago(age),
+                    "conditions": conditions,
+                    "reason": reason,
+                    "message": message,
+                    "initContainerStatuses": list(init),
+                    "containerStatuses": []
+                    if scheduled
+                    else [
+                        {
+                            "name": "kserve-container",
+                            "ready": ready,
+                            "restartCount": restarts,
+                            "image": image,
+                            "imageID": image_id,
+                            "lastState": dict(last or {}),
+                            "state": dict(state if state is not None else {"running": {"startedAt": ago(age - 2)}}),
+                        }
+                    ],
+                },
+            }
+        )
+    )
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -121,11 +188,19 @@ def event(
     reason: str, message: str, *, on: str = "llama-predictor-a", kind: str = "Pod", seconds: float = 10, count: int = 1
 ) -> Event:
     """A warning on a pod, or on something else."""
-    return EVENTS.items.decode(json.dumps({
-        "metadata": {"name": f"{on}.{reason}.{seconds}", "namespace": "llm-prod"}, "type": "Warning",
-        "reason": reason, "message": message, "count": count, "lastTimestamp": ago(seconds),
-        "involvedObject": {"kind": kind, "namespace": "llm-prod", "name": on},
-    }))
+    return EVENTS.items.decode(
+        json.dumps(
+            {
+                "metadata": {"name": f"{on}.{reason}.{seconds}", "namespace": "llm-prod"},
+                "type": "Warning",
+                "reason": reason,
+                "message": message,
+                "count": count,
+                "lastTimestamp": ago(seconds),
+                "involvedObject": {"kind": kind, "namespace": "llm-prod", "name": on},
+            }
+        )
+    )
 
 
 def runtime(name: str, namespace: str = "", **spec: Any) -> ServingRuntime:

@@ -40,7 +40,16 @@ class Terminal:
         assignments = [f"{name}={value}" for name, value in environment.items()]
         program = shlex.join(["env", *assignments, *command])
         self._tmux(
-            "-f", os.devnull, "new-session", "-d", "-s", "test", "-x", str(width), "-y", str(height),
+            "-f",
+            os.devnull,
+            "new-session",
+            "-d",
+            "-s",
+            "test",
+            "-x",
+            str(width),
+            "-y",
+            str(height),
             f"{program}; echo $? > {shlex.quote(str(status))}; exec sleep 60",
         )
 
@@ -90,6 +99,8 @@ class Terminal:
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
             ["tmux", "-L", self._socket, *arguments],
-            check=True, capture_output=True, text=True,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return done.stdout

@@ -59,9 +59,7 @@ async def sync(database: Database, registry: DockerRegistry, folder: Path, **giv
         return await Synchroniser(setting).run(rule, run="run")
 
 
-async def test_new_unchanged_moved_gone_and_dead(
-    database: Database, registry: DockerRegistry, tmp_path: Path
-) -> None:
+async def test_new_unchanged_moved_gone_and_dead(database: Database, registry: DockerRegistry, tmp_path: Path) -> None:
     rule = {"repositories": ["nim/**"], "tags": {"versions": ">=1.3"}}
     for tag in ("1.2.0", "1.3.0", "1.3.1-rtx", "2.0.0-rc1", "nightly"):
         registry.push(NIM, tag, labels={"com.nvidia.nim.type": "llm", "v": tag})
@@ -75,9 +73,7 @@ async def test_new_unchanged_moved_gone_and_dead(
     second = await sync(database, registry, tmp_path, **rule)
     assert (second.new, second.moved, second.gone, second.unchanged) == ((), (), (), 2)
     moved = registry.push(NIM, "1.3.0", labels={"moved": "yes"})
-    shutil.rmtree(
-        registry.storage / "docker/registry/v2/repositories" / NIM / "_manifests/tags/1.3.1-rtx"
-    )
+    shutil.rmtree(registry.storage / "docker/registry/v2/repositories" / NIM / "_manifests/tags/1.3.1-rtx")
     third = await sync(database, registry, tmp_path, **rule)
     assert [(entry.tag, entry.digest) for entry in third.moved] == [("1.3.0", moved)]
     assert [entry.tag for entry in third.gone] == ["1.3.1-rtx"]

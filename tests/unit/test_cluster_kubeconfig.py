@@ -103,12 +103,26 @@ def test_malformed_tables_are_told(tmp_path: Path, document: str, words: str) ->
 
 _TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("a"),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["clusters", "users", "contexts", "name", "cluster", "user", "context", "server", "current-context", "exec"]
-        ),
-        inner, max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "clusters",
+                    "users",
+                    "contexts",
+                    "name",
+                    "cluster",
+                    "user",
+                    "context",
+                    "server",
+                    "current-context",
+                    "exec",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=20,
 )

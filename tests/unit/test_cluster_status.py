@@ -25,7 +25,9 @@ from tests.fakes.cluster_server import wire_exchanges
 EXPECTED: dict[str, tuple[type[ModelyardError], int, str]] = {
     "08-unauthorized-expired-token": (AuthenticationError, 6, "refused our credentials"),
     "09-forbidden-viewer-apply": (
-        AccessDeniedError, 3, "let viewer patch inferenceservices.serving.kserve.io in namespace llm-prod"
+        AccessDeniedError,
+        3,
+        "let viewer patch inferenceservices.serving.kserve.io in namespace llm-prod",
     ),
     "16-apply-conflict": (ConflictError, 4, ".spec.predictor.maxReplicas is managed by kubectl-edit"),
     "18-apply-unknown-field": (AdmissionError, 3, ".spec.predictor.minReplica: field not declared in schema"),
@@ -77,7 +79,9 @@ def test_a_conflict_tells_each_field_with_its_manager(shared: Path) -> None:
 @pytest.mark.parametrize("code", [400, 403])
 def test_a_webhook_is_named_with_what_it_says(code: int) -> None:
     status = {
-        "kind": "Status", "code": code, "reason": "BadRequest",
+        "kind": "Status",
+        "code": code,
+        "reason": "BadRequest",
         "message": 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request: '
         "minReplicas cannot be greater than maxReplicas",
     }
@@ -101,8 +105,12 @@ def test_no_answer_breaks_the_reading(code: int, body: bytes) -> None:
     st.integers(400, 599),
     st.recursive(
         st.none() | st.integers() | st.text(max_size=20),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["message", "reason", "details", "causes", "field", "x"]), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["message", "reason", "details", "causes", "field", "x"]), inner, max_size=4
+            )
+        ),
         max_leaves=10,
     ),
 )

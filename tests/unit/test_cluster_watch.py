@@ -197,7 +197,8 @@ async def test_a_silent_watch_counts_as_lost(tmp_path: Path, clock: FixedClock) 
     async with _watched(tmp_path, clock, silence=0.2) as watched:
         for_ever = asyncio.Event()
         watched.server.then(
-            says(listing([], "5")), streams([], for_ever.wait),
+            says(listing([], "5")),
+            streams([], for_ever.wait),
             streams([{"type": "ADDED", "object": service("a", "6")}]),
         )
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -106,13 +105,17 @@ def test_the_contracts_example_is_read(tmp_path: Path) -> None:
     [
         ('[yard]\nname = "x"\nnmae = "y"\n', 3, "did you mean 'name'"),
         ("[yard\n", 1, ""),
-        ('[[registry]]\nname = "a"\nurl = "https://a.example"\n\n[[registry]]\nname = "b"\n', 5, "'registry.1.url' is missing"),
+        (
+            '[[registry]]\nname = "a"\nurl = "https://a.example"\n\n[[registry]]\nname = "b"\n',
+            5,
+            "'registry.1.url' is missing",
+        ),
         ('[[registry]]\nname = "a"\nurl = "http://a.example"\n', 1, "insecure"),
         ('[[registry]]\nname = "a"\nurl = "https://a.example"\npassword = "hunter2"\n', 4, "never written here"),
         ('[[rule]]\nname = "r"\nregistry = "nowhere"\n', 3, "not configured"),
         ('[policy]\napprovals = 1\n\n[[policy.gate]]\nkind = "vulnerabilities"\nmax_criticl = 0\n', 6, "max_criticl"),
         ('[telemetry]\ninterval = "2 parsecs"\n', 2, "duration"),
-        ('[nonsense]\na = 1\n', 1, "unknown key 'nonsense'"),
+        ("[nonsense]\na = 1\n", 1, "unknown key 'nonsense'"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
@@ -174,7 +177,8 @@ def test_a_system_policy_that_anyone_may_write_is_refused(tmp_path: Path) -> Non
 
 
 def test_lines_are_found_in_arrays_of_tables_and_past_long_values() -> None:
-    text = 'a = """\n[not]\nb = 1\n"""\n[t]\nlist = [\n  "x = 1",\n  { y = 2 },\n]\nz.w = 3\n[[u.v]]\nk = 1\n[[u.v]]\nk = 2\n'
+    text = 'a = """\n[not]\nb = 1\n"""\n[t]\nlist = [\n  "x = 1",\n  { y = 2 },\n]\nz.w = 3\n'
+    text += "[[u.v]]\nk = 1\n[[u.v]]\nk = 2\n"
     lines = key_lines(text)
     assert line_of(lines, ("a",)) == 1
     assert line_of(lines, ("t", "list", 1, "y")) == 6
@@ -184,9 +188,5 @@ def test_lines_are_found_in_arrays_of_tables_and_past_long_values() -> None:
 
 
 @given(st.text(alphabet="[]={}\"'#\n .abc1", max_size=200))
-def test_any_text_that_is_toml_has_lines_within_it(text: str) -> None:
-    try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        pass
+def test_whatever_the_text_its_lines_are_within_it(text: str) -> None:
     assert all(1 <= number <= len(text.splitlines()) for number in key_lines(text).values())

@@ -19,15 +19,30 @@ from backend.core.views import DecisionView, ServiceView, Verdict
 
 def _service(name: str, reason: str = "") -> ServiceView:
     return ServiceView(
-        context="prod", namespace="llm", name=name, verdict=Verdict.SERVING, reason=reason, next_step="", since=None,
-        ready_replicas=1, wanted_replicas=1, gpus=1,
+        context="prod",
+        namespace="llm",
+        name=name,
+        verdict=Verdict.SERVING,
+        reason=reason,
+        next_step="",
+        since=None,
+        ready_replicas=1,
+        wanted_replicas=1,
+        gpus=1,
     )
 
 
 def _decision(number: int) -> DecisionView:
     return DecisionView(
-        id=str(number), digest="sha256:0", reference="r", verdict="approve", actor="robin",
-        at=datetime(2026, 11, 20, tzinfo=UTC), reason="fine", evidence_hash="h", policy_hash="p",
+        id=str(number),
+        digest="sha256:0",
+        reference="r",
+        verdict="approve",
+        actor="robin",
+        at=datetime(2026, 11, 20, tzinfo=UTC),
+        reason="fine",
+        evidence_hash="h",
+        policy_hash="p",
     )
 
 
@@ -48,7 +63,8 @@ async def test_sequence_numbers_only_grow() -> None:
 
 async def test_decisions_are_never_dropped() -> None:
     events = await _drain(
-        EventHub(), Topic.QUEUE,
+        EventHub(),
+        Topic.QUEUE,
         publish=[(Topic.QUEUE, DecisionRecorded(key="same", decision=_decision(n))) for n in range(100)],
     )
     assert len(events) == 100
@@ -66,7 +82,8 @@ async def test_a_slow_reader_sees_the_latest_state_of_a_service() -> None:
 
 async def test_a_removal_outlives_the_change_before_it() -> None:
     events = await _drain(
-        EventHub(), Topic.SERVICES,
+        EventHub(),
+        Topic.SERVICES,
         publish=[
             (Topic.SERVICES, ServiceChanged(key="prod/llm/a", service=_service("a"))),
             (Topic.SERVICES, ServiceRemoved(key="prod/llm/a")),
@@ -77,7 +94,8 @@ async def test_a_removal_outlives_the_change_before_it() -> None:
 
 async def test_a_reset_outdates_what_came_before_it_and_not_what_comes_after() -> None:
     events = await _drain(
-        EventHub(), Topic.SERVICES,
+        EventHub(),
+        Topic.SERVICES,
         publish=[
             (Topic.SERVICES, ServiceChanged(key="prod/llm/a", service=_service("a"))),
             (Topic.SERVICES, ServicesReset(key="prod", services=())),
@@ -88,5 +106,7 @@ async def test_a_reset_outdates_what_came_before_it_and_not_what_comes_after() -
 
 
 async def test_only_subscribed_topics_arrive() -> None:
-    events = await _drain(EventHub(), Topic.LIBRARY, publish=[(Topic.QUEUE, LibraryChanged()), (Topic.LIBRARY, LibraryChanged())])
+    events = await _drain(
+        EventHub(), Topic.LIBRARY, publish=[(Topic.QUEUE, LibraryChanged()), (Topic.LIBRARY, LibraryChanged())]
+    )
     assert len(events) == 1

@@ -29,8 +29,21 @@ def test_reads_what_the_contract_names(text: str, expected: ImageReference | Dig
 
 @pytest.mark.parametrize(
     "text",
-    ["", "llama", "ngc/llama", "ngc/../etc/passwd:1", "ngc/Llama:1", "ngc/llama:", "ngc/llama:a b", "ngc/llama@sha256:12",
-     "ngc//llama:1", "abc", "ngc/llama:\x1b[31m", "/llama:1", "a" * 11],
+    [
+        "",
+        "llama",
+        "ngc/llama",
+        "ngc/../etc/passwd:1",
+        "ngc/Llama:1",
+        "ngc/llama:",
+        "ngc/llama:a b",
+        "ngc/llama@sha256:12",
+        "ngc//llama:1",
+        "abc",
+        "ngc/llama:\x1b[31m",
+        "/llama:1",
+        "a" * 11,
+    ],
 )
 def test_refuses_the_rest_with_a_reason(text: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -152,9 +152,7 @@ def test_an_old_report_with_too_many_findings_fails_and_is_not_merely_stale(sign
         ({"targets": 0}, "no packages to look at"),
     ],
 )
-def test_a_report_that_proves_nothing_does_not_pass(
-    signed_policy: Policy, changes: dict[str, Any], told: str
-) -> None:
+def test_a_report_that_proves_nothing_does_not_pass(signed_policy: Policy, changes: dict[str, Any], told: str) -> None:
     view = evaluate(signed_policy, image(), [report_record(key=KEY, **changes)], NOW)[1]
     assert view.value is EvidenceValue.NOT_MEASURED and told in view.sentence
 

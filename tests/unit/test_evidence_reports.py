@@ -204,9 +204,7 @@ def test_an_attested_report_may_leave_the_digest_out_and_may_not_name_another() 
     unnamed["Metadata"] = {}
     assert read_report(encoded(vulnerability_predicate(unnamed)), digest=DIGEST, attested=True).findings == ()
     with pytest.raises(MalformedDataError):
-        read_report(
-            encoded(vulnerability_predicate(trivy_report(digest=OTHER_DIGEST))), digest=DIGEST, attested=True
-        )
+        read_report(encoded(vulnerability_predicate(trivy_report(digest=OTHER_DIGEST))), digest=DIGEST, attested=True)
 
 
 @pytest.mark.parametrize("text", [None, "", "0001-01-01T00:00:00Z", "soon", "9999-12-31T23:59:59-14:00", "0001-01-01"])

@@ -122,9 +122,7 @@ def test_without_keys_and_with_a_certificate_a_signature_is_present_and_not_veri
     key = key_pair()
     payload = simple_payload()
     assert verify_simple_signing(payload, key.sign(payload), DIGEST, []).state is SignatureState.PRESENT
-    keyless = verify_simple_signing(
-        payload, key.sign(payload), DIGEST, [key_pair("rsa", "x").public], certificate=True
-    )
+    keyless = verify_simple_signing(payload, key.sign(payload), DIGEST, [key_pair("rsa", "x").public], certificate=True)
     assert keyless.state is SignatureState.PRESENT and "keyless" in keyless.reason
     data = bundle(statement(DIGEST, SIGN, {}), key, certificate=True)
     assert verify_bundle_v3(data, DIGEST, [key_pair("rsa", "x").public]).state is SignatureState.PRESENT

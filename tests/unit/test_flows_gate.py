@@ -103,7 +103,9 @@ async def test_checks_run_in_the_order_of_the_house_and_stop_at_the_first_refusa
     change = _Change()
     refusal = ConflictError("apply", "it changed", "plan again")
     checks = Checks(
-        access=check("access"), policy=check("policy"), dry_run=check("dry run"),
+        access=check("access"),
+        policy=check("policy"),
+        dry_run=check("dry run"),
         precondition=check("precondition", refusal),
     )
     with pytest.raises(ConflictError):
@@ -227,12 +229,14 @@ def test_every_public_call_that_changes_a_cluster_asks_for_a_permit_and_spends_i
         for owner in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
             methods = {m.name: m for m in owner.body if isinstance(m, ast.AsyncFunctionDef)}
             leading = {
-                name for name, m in methods.items()
+                name
+                for name, m in methods.items()
                 if any(isinstance(n, ast.Call) and _changes_the_cluster(n) for n in ast.walk(m))
             }
             while True:
                 more = {
-                    name for name, m in methods.items()
+                    name
+                    for name, m in methods.items()
                     for n in ast.walk(m)
                     if isinstance(n, ast.Attribute) and n.attr in leading
                 }

@@ -155,9 +155,7 @@ async def test_a_persons_correction_counts_and_stays(database: Database, registr
     digest = registry.push("x", "1.0")
     await sync(database, registry)
     async with database.transaction() as transaction:
-        await correct(
-            transaction, digest, "type", "embedding", reason="model card", actor="robin", at=CLOCK.now()
-        )
+        await correct(transaction, digest, "type", "embedding", reason="model card", actor="robin", at=CLOCK.now())
         with pytest.raises(ValueError, match="colour"):
             await correct(transaction, digest, "colour", "red", reason="", actor="robin", at=CLOCK.now())
     # Found again in another place, by another rule.

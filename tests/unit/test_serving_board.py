@@ -172,8 +172,11 @@ def test_whoever_else_writes_a_service_is_named() -> None:
 @pytest.mark.parametrize(
     ("reported", "known"),
     [
-        (f"docker-pullable://nvcr.io/nim/meta/llama@{PLATFORM}", DIGEST), (CONFIG, DIGEST),
-        (f"nvcr.io/x@{DIGEST}", DIGEST), ("sha256:" + "cc" * 32, ""), ("", ""),
+        (f"docker-pullable://nvcr.io/nim/meta/llama@{PLATFORM}", DIGEST),
+        (CONFIG, DIGEST),
+        (f"nvcr.io/x@{DIGEST}", DIGEST),
+        ("sha256:" + "cc" * 32, ""),
+        ("", ""),
     ],
 )
 def test_a_reported_image_is_matched_by_index_platform_or_config(reported: str, known: str) -> None:
@@ -197,7 +200,8 @@ def test_runtimes_tell_who_uses_them() -> None:
     container: dict[str, Any] = {"containers": [server]}
     runtimes = [runtime("vllm", **format_, **container), runtime("vllm", "llm-prod", **format_), runtime("old")]
     users = [
-        service("a", predictor={"model": {"runtime": "vllm"}}), service("b", predictor={"model": {"runtime": "old"}})
+        service("a", predictor={"model": {"runtime": "vllm"}}),
+        service("b", predictor={"model": {"runtime": "old"}}),
     ]
     first, second, third = runtime_views("prod", runtimes, users)
     assert (first.namespace, first.name, first.used_by) == ("", "old", ("llm-prod/b",))

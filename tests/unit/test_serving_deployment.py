@@ -111,10 +111,13 @@ def test_no_text_breaks_the_reading(text: str) -> None:
 
 _TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(sorted(field.alias or name for name, field in DeploymentFile.model_fields.items())),
-        inner, max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(sorted(field.alias or name for name, field in DeploymentFile.model_fields.items())),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=15,
 )
@@ -131,7 +134,8 @@ def test_no_tree_breaks_the_reading(tree: Any) -> None:
 def test_own_containers_become_a_predictor_that_survives_its_rollouts() -> None:
     (manifest,) = build(parse(OWN + "resources: {gpu: 2, cpu: 4, memory: 48Gi}\nargs: [--model=org/m]\n"))
     assert manifest["metadata"]["annotations"] == {
-        "serving.kserve.io/deploymentMode": "Standard", "serving.kserve.io/autoscalerClass": "none"
+        "serving.kserve.io/deploymentMode": "Standard",
+        "serving.kserve.io/autoscalerClass": "none",
     }
     assert manifest["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "modelyard"}
     predictor = manifest["spec"]["predictor"]
@@ -142,9 +146,11 @@ def test_own_containers_become_a_predictor_that_survives_its_rollouts() -> None:
     (container,) = predictor["containers"]
     assert container["name"] == "kserve-container"
     assert container["image"].endswith(DIGEST)
-    assert container["resources"]["requests"] == container["resources"]["limits"] == {
-        "cpu": "4", "memory": "48Gi", "nvidia.com/gpu": "2"
-    }
+    assert (
+        container["resources"]["requests"]
+        == container["resources"]["limits"]
+        == {"cpu": "4", "memory": "48Gi", "nvidia.com/gpu": "2"}
+    )
     assert container["livenessProbe"]["timeoutSeconds"] == 10
     assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 1800
     assert container["readinessProbe"]["httpGet"] == {"path": "/health", "port": 8000}
@@ -153,7 +159,8 @@ def test_own_containers_become_a_predictor_that_survives_its_rollouts() -> None:
 
 def test_several_replicas_are_replaced_in_turn_without_one_more() -> None:
     assert _predictor(OWN + "replicas: {min: 3}\n")["deploymentStrategy"] == {
-        "type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
     }
 
 
@@ -202,9 +209,12 @@ def test_knative_takes_neither_strategy_nor_class() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        "", "mode: Knative\nreplicas: {min: 0, max: 2}\n", "autoscaling: {class: hpa}\nreplicas: {min: 1, max: 3}\n",
+        "",
+        "mode: Knative\nreplicas: {min: 0, max: 2}\n",
+        "autoscaling: {class: hpa}\nreplicas: {min: 1, max: 3}\n",
         "autoscaling: {class: keda, query: q, serverAddress: 'http://p', value: '4'}\nreplicas: {min: 1, max: 5}\n",
-        "model: {storageUri: 's3://b/k'}\nreplicas: {min: 2}\n", "strategy: RollingUpdate\n",
+        "model: {storageUri: 's3://b/k'}\nreplicas: {min: 2}\n",
+        "strategy: RollingUpdate\n",
     ],
 )
 def test_what_is_built_passes_kserves_rules(more: str) -> None:
@@ -218,9 +228,11 @@ def _base(**predictor: Any) -> dict[str, Any]:
     image = f"r.example/x@{DIGEST}"
     return {
         "metadata": {
-            "name": "x", "namespace": "y",
+            "name": "x",
+            "namespace": "y",
             "annotations": {
-                "serving.kserve.io/deploymentMode": "Standard", "serving.kserve.io/autoscalerClass": "none"
+                "serving.kserve.io/deploymentMode": "Standard",
+                "serving.kserve.io/autoscalerClass": "none",
             },
         },
         "spec": {"predictor": {"containers": [{"name": "kserve-container", "image": image}], **predictor}},
@@ -247,7 +259,8 @@ def _annotated(manifest: dict[str, Any], **annotations: str) -> dict[str, Any]:
             "spec.predictor.containers[0].env",
         ),
         (
-            _base(containers=[{"name": "sidecar"}, {"name": "kserve-container"}]), "spec.predictor.containers",
+            _base(containers=[{"name": "sidecar"}, {"name": "kserve-container"}]),
+            "spec.predictor.containers",
         ),
         (_annotated(_base(), autoscalerClass="kpa"), "metadata.annotations[serving.kserve.io/autoscalerClass]"),
         (_annotated(_base(), deploymentMode="Fancy"), "metadata.annotations[serving.kserve.io/deploymentMode]"),
@@ -336,8 +349,18 @@ def test_the_worked_examples_that_a_file_can_tell_are_built_the_same(shared: Pat
     assert {key: value for key, value in ours.items() if key != "containers"} == {
         key: value for key, value in custom.items() if key != "containers"
     }
-    for key in ("name", "image", "command", "args", "env", "ports", "volumeMounts", "startupProbe", "readinessProbe",
-                "livenessProbe"):
+    for key in (
+        "name",
+        "image",
+        "command",
+        "args",
+        "env",
+        "ports",
+        "volumeMounts",
+        "startupProbe",
+        "readinessProbe",
+        "livenessProbe",
+    ):
         assert ours["containers"][0][key] == theirs_container[key]
 
 
@@ -358,7 +381,8 @@ def test_what_nothing_fixes_is_told(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        "model: {storageUri: 'hf://org/m', revision: abc}\n", "args: [--model=org/m, --revision=abc]\n",
+        "model: {storageUri: 'hf://org/m', revision: abc}\n",
+        "args: [--model=org/m, --revision=abc]\n",
         f"model: {{storageUri: 'oci://r.example/m@{DIGEST}'}}\n",
     ],
 )
@@ -387,7 +411,8 @@ def test_every_repository_gets_a_name_that_kserve_takes(repository: str, namespa
 def test_a_draft_names_the_runtime_of_the_images_engine() -> None:
     container: dict[str, Any] = {"containers": [{"name": "kserve-container", "image": "r.example/vllm-openai:1"}]}
     runtimes = [
-        serving_runtime("vllm-0.26", **container), serving_runtime("vllm-0.27", **container),
+        serving_runtime("vllm-0.26", **container),
+        serving_runtime("vllm-0.27", **container),
         serving_runtime("vllm-0.28", disabled=True, **container),
         serving_runtime("triton", containers=[{"image": "r.example/tritonserver:1"}]),
         serving_runtime("vllm-other", "elsewhere", **container),

@@ -26,8 +26,12 @@ def _live(manifest: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     """The manifest as the API gives it back."""
     live = copy.deepcopy(manifest)
     live["metadata"] |= {
-        "uid": "u1", "resourceVersion": "7", "generation": 1, "creationTimestamp": "2026-11-20T12:00:00Z",
-        "managedFields": [{"manager": "modelyard", "operation": "Apply"}], **metadata,
+        "uid": "u1",
+        "resourceVersion": "7",
+        "generation": 1,
+        "creationTimestamp": "2026-11-20T12:00:00Z",
+        "managedFields": [{"manager": "modelyard", "operation": "Apply"}],
+        **metadata,
     }
     live["status"] = {"url": "http://x"}
     return live
@@ -92,8 +96,11 @@ def test_the_id_holds_as_long_as_what_was_seen_does() -> None:
     assert _plan(_live(manifest, resourceVersion="99")).id == first
     assert _plan(_live(manifest) | {"status": {"url": "http://y"}}).id == first
     different = [
-        _plan(None), _plan(_live(manifest, uid="u2")), _plan(_live(manifest, generation=2)),
-        _plan(_live(manifest, labels={"a": "b"})), _plan(_live(manifest), refusals=("no",)),
+        _plan(None),
+        _plan(_live(manifest, uid="u2")),
+        _plan(_live(manifest, generation=2)),
+        _plan(_live(manifest, labels={"a": "b"})),
+        _plan(_live(manifest), refusals=("no",)),
         _plan(_live(manifest), _live(_changed(manifest, timeout=1))),
     ]
     assert len({plan.id for plan in different} | {first}) == len(different) + 1
@@ -102,7 +109,8 @@ def test_the_id_holds_as_long_as_what_was_seen_does() -> None:
 def test_the_commands_that_would_do_the_same_are_quoted() -> None:
     plan = plan_of(
         PlanInputs(
-            context="prod; rm -rf /", deployment=FILE,
+            context="prod; rm -rf /",
+            deployment=FILE,
             objects=(Seen(manifest=build(FILE)[0], live=None, answer=None),),
         )
     )
@@ -132,7 +140,8 @@ IN_TURN = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavail
         (_service(1, RECREATE), _service(3, IN_TURN), "2 more start"),
         (
             _service(1, RECREATE, a=1) | {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}},
-            _service(1, RECREATE, a=2), "is stopped",
+            _service(1, RECREATE, a=2),
+            "is stopped",
         ),
     ],
 )
@@ -163,10 +172,9 @@ def test_the_order_of_keys_is_no_difference() -> None:
 def _with_class(name: str, **predictor: Any) -> dict[str, Any]:
     return {
         "metadata": {
-            "name": "x", "namespace": "y",
-            "annotations": {
-                "serving.kserve.io/deploymentMode": "Standard", "serving.kserve.io/autoscalerClass": name
-            },
+            "name": "x",
+            "namespace": "y",
+            "annotations": {"serving.kserve.io/deploymentMode": "Standard", "serving.kserve.io/autoscalerClass": name},
         },
         "spec": {"predictor": predictor},
     }

@@ -39,9 +39,18 @@ async def database(tmp_path: Path, clock: FixedClock) -> AsyncIterator[Database]
 def _intent(number: int, image: str = "r.example/x@sha256:1", **replaced: Any) -> Intent:
     manifest = {"kind": "InferenceService", "metadata": {"name": "chat"}, "spec": {"image": image, "list": [{"a": 1}]}}
     values: dict[str, Any] = {
-        "id": f"{number:032x}", "context": "prod", "cluster_id": "c", "namespace": "llm", "name": "chat",
-        "image": image, "plan": "sha256:p", "manifests": (manifest,), "deployment": "name: chat\n", "note": "",
-        "actor": "robin", "started_at": AT,
+        "id": f"{number:032x}",
+        "context": "prod",
+        "cluster_id": "c",
+        "namespace": "llm",
+        "name": "chat",
+        "image": image,
+        "plan": "sha256:p",
+        "manifests": (manifest,),
+        "deployment": "name: chat\n",
+        "note": "",
+        "actor": "robin",
+        "started_at": AT,
     }
     return Intent(**values | replaced)
 
@@ -119,7 +128,8 @@ def _live(spec: dict[str, Any], time: str = "2026-11-20T12:00:01Z", operation: s
     return {
         "kind": "InferenceService",
         "metadata": {
-            "name": "chat", "uid": "u",
+            "name": "chat",
+            "uid": "u",
             "managedFields": [
                 {"manager": "kserve", "operation": "Update", "time": time},
                 {"manager": "modelyard", "operation": operation, "time": time},

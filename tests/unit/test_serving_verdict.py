@@ -65,7 +65,8 @@ def test_an_invalid_spec_says_why() -> None:
             model_status={
                 "transitionStatus": "InvalidSpec",
                 "lastFailureInfo": {
-                    "reason": "RuntimeNotRecognized", "message": "Waiting for runtime to become available"
+                    "reason": "RuntimeNotRecognized",
+                    "message": "Waiting for runtime to become available",
                 },
             },
         )
@@ -79,7 +80,8 @@ def test_an_invalid_spec_says_why() -> None:
 def test_a_failure_that_was_overcome_is_not_shown(transition: str) -> None:
     judged = _judge(
         service(ready="True", model_status={"transitionStatus": transition, **FAILED_BEFORE}),
-        [deployment(ready=1)], [pod(ready=True)],
+        [deployment(ready=1)],
+        [pod(ready=True)],
     )
     assert judged.verdict is Verdict.SERVING
     assert "old trouble" not in judged.reason
@@ -105,7 +107,8 @@ def test_a_failed_load_is_shown_while_it_blocks() -> None:
 )
 def test_an_image_that_cannot_be_pulled_reads_as_pending_and_is_a_failure(message: str, words: str, step: str) -> None:
     judged = _judge(
-        service(ready="False", model_status={"transitionStatus": "InProgress"}), [deployment()],
+        service(ready="False", model_status={"transitionStatus": "InProgress"}),
+        [deployment()],
         [pod(phase="Pending", state=waiting("ImagePullBackOff", message))],
     )
     assert judged.verdict is Verdict.FAILED
@@ -115,7 +118,9 @@ def test_an_image_that_cannot_be_pulled_reads_as_pending_and_is_a_failure(messag
 
 def test_a_pull_failure_is_found_in_the_events_when_the_pod_only_backs_off() -> None:
     judged = _judge(
-        service(ready="False"), [], [pod(phase="Pending", state=waiting("ImagePullBackOff"))],
+        service(ready="False"),
+        [],
+        [pod(phase="Pending", state=waiting("ImagePullBackOff"))],
         [event("Failed", "Failed to pull image: manifest unknown")],
     )
     assert "does not have the image" in judged.reason
@@ -123,7 +128,8 @@ def test_a_pull_failure_is_found_in_the_events_when_the_pod_only_backs_off() -> 
 
 def test_no_free_gpu_reads_as_pending_and_is_stuck() -> None:
     judged = _judge(
-        service(ready="False"), [deployment()],
+        service(ready="False"),
+        [deployment()],
         [pod(phase="Pending", gpus=2, scheduled=condition("PodScheduled", "False", 300, "Unschedulable", NO_GPU))],
     )
     assert judged.verdict is Verdict.STUCK
@@ -140,7 +146,8 @@ def test_a_pod_held_back_for_quota_is_stuck() -> None:
 
 def test_a_crash_loop_says_what_the_server_said_last() -> None:
     judged = _judge(
-        service(ready="False"), [deployment()],
+        service(ready="False"),
+        [deployment()],
         [pod(state=waiting("CrashLoopBackOff", "back-off 5m0s"), last=terminated(1, KV_CACHE), restarts=4)],
     )
     assert judged.verdict is Verdict.FAILED
@@ -150,7 +157,8 @@ def test_a_crash_loop_says_what_the_server_said_last() -> None:
 
 def test_out_of_memory_is_told_as_such() -> None:
     judged = _judge(
-        service(ready="False"), [deployment()],
+        service(ready="False"),
+        [deployment()],
         [pod(state=waiting("CrashLoopBackOff"), last=terminated(137, reason="OOMKilled"), restarts=2)],
     )
     assert "memory limit" in judged.reason
@@ -159,7 +167,8 @@ def test_out_of_memory_is_told_as_such() -> None:
 
 def test_a_pod_that_crashed_while_the_service_still_says_ready() -> None:
     judged = _judge(
-        service(ready="True"), [deployment(replicas=2, ready=1)],
+        service(ready="True"),
+        [deployment(replicas=2, ready=1)],
         [pod("a", ready=True), pod("b", state=waiting("CrashLoopBackOff"), last=terminated(1, "boom"), restarts=3)],
     )
     assert judged.verdict is Verdict.DEGRADED
@@ -168,7 +177,8 @@ def test_a_pod_that_crashed_while_the_service_still_says_ready() -> None:
 
 def test_a_failing_rollout_while_the_old_pods_serve() -> None:
     judged = _judge(
-        service(ready="True"), [deployment(replicas=1, ready=1)],
+        service(ready="True"),
+        [deployment(replicas=1, ready=1)],
         [
             pod("old", ready=True, age=9000, owner="rs-1"),
             pod("new", age=100, owner="rs-2", phase="Pending", state=waiting("ErrImagePull", "not found")),
@@ -191,7 +201,8 @@ def test_a_pod_that_recovered_is_well() -> None:
 
 def test_a_kill_by_the_liveness_probe_is_told_from_the_events() -> None:
     judged = _judge(
-        service(ready="False"), [deployment()],
+        service(ready="False"),
+        [deployment()],
         [pod(state=waiting("CrashLoopBackOff"), last=terminated(137), restarts=3)],
         [event("Unhealthy", "Liveness probe failed: context deadline exceeded")],
     )
@@ -200,11 +211,15 @@ def test_a_kill_by_the_liveness_probe_is_told_from_the_events() -> None:
 
 def test_weights_that_cannot_be_loaded_are_told_from_the_init_container() -> None:
     init = {
-        "name": "storage-initializer", "ready": False, "restartCount": 3, "state": waiting("CrashLoopBackOff"),
+        "name": "storage-initializer",
+        "ready": False,
+        "restartCount": 3,
+        "state": waiting("CrashLoopBackOff"),
         "lastState": terminated(1, "huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error"),
     }
     judged = _judge(
-        service(ready="False"), [deployment()],
+        service(ready="False"),
+        [deployment()],
         [pod(phase="Pending", state=waiting("PodInitializing"), init=[init])],
     )
     assert judged.verdict is Verdict.FAILED
@@ -213,7 +228,8 @@ def test_weights_that_cannot_be_loaded_are_told_from_the_init_container() -> Non
 
 def test_a_missing_secret_is_stuck_with_its_name() -> None:
     judged = _judge(
-        service(ready="False"), [],
+        service(ready="False"),
+        [],
         [pod(phase="Pending", state=waiting("CreateContainerConfigError", 'secret "hf-secret" not found'))],
     )
     assert judged.verdict is Verdict.STUCK
@@ -222,7 +238,9 @@ def test_a_missing_secret_is_stuck_with_its_name() -> None:
 
 def test_a_volume_that_does_not_mount_is_told_from_the_events() -> None:
     judged = _judge(
-        service(ready="False"), [], [pod(phase="Pending", state=waiting("ContainerCreating"))],
+        service(ready="False"),
+        [],
+        [pod(phase="Pending", state=waiting("ContainerCreating"))],
         [event("FailedMount", 'MountVolume.SetUp failed for volume "cache"')],
     )
     assert judged.verdict is Verdict.STUCK
@@ -246,16 +264,15 @@ def test_a_first_load_is_a_start_and_no_failure() -> None:
 
 def test_the_image_is_being_pulled() -> None:
     judged = _judge(
-        service(ready="False", age=60), [deployment()],
+        service(ready="False", age=60),
+        [deployment()],
         [pod(age=50, phase="Pending", state=waiting("ContainerCreating"))],
     )
     assert judged.reason == "pulling the image on gpu-0 for 50 s"
 
 
 def test_past_the_deadline_with_a_pod_still_loading_is_slow_and_not_failed() -> None:
-    judged = _judge(
-        service(ready="False", age=1000), [deployment(conditions=[DEADLINE], deadline=600)], [pod(age=700)]
-    )
+    judged = _judge(service(ready="False", age=1000), [deployment(conditions=[DEADLINE], deadline=600)], [pod(age=700)])
     assert judged.verdict is Verdict.SLOW_TO_LOAD
     without_condition = _judge(service(ready="False", age=1000), [deployment(deadline=600)], [pod(age=700)])
     assert without_condition.verdict is Verdict.SLOW_TO_LOAD
@@ -279,16 +296,15 @@ def test_scaled_to_zero_while_the_model_reads_as_pending() -> None:
     idle = {"transitionStatus": "InProgress", "states": {"activeModelState": "", "targetModelState": "Pending"}}
     judged = _judge(service(ready="True", model_status=idle), [deployment(replicas=0)])
     assert judged.verdict is Verdict.SCALED_TO_ZERO
-    knative = service(
-        ready="True", model_status=idle, annotations={"serving.kserve.io/deploymentMode": "Knative"}
-    )
+    knative = service(ready="True", model_status=idle, annotations={"serving.kserve.io/deploymentMode": "Knative"})
     assert _judge(knative).verdict is Verdict.SCALED_TO_ZERO
     assert "first request" in _judge(knative).next_step
 
 
 def test_fewer_replicas_than_wanted() -> None:
     judged = _judge(
-        service(ready="True"), [deployment(replicas=3, ready=2)],
+        service(ready="True"),
+        [deployment(replicas=3, ready=2)],
         [pod("a", ready=True), pod("b", ready=True), pod("c", age=90)],
     )
     assert judged.verdict is Verdict.DEGRADED
@@ -302,7 +318,8 @@ def test_ready_lags_behind_a_rollout_that_stopped_the_only_replica() -> None:
 
 def test_serving_inside_while_the_ingress_is_not_ready() -> None:
     told = [
-        condition("PredictorReady", "True"), condition("IngressReady", "False", 30, "NoRoute", "no gateway accepts it"),
+        condition("PredictorReady", "True"),
+        condition("IngressReady", "False", 30, "NoRoute", "no gateway accepts it"),
         condition("Ready", "False"),
     ]
     judged = _judge(service(conditions=told), [deployment(ready=1)], [pod(ready=True)])
@@ -328,7 +345,8 @@ def test_ready_without_leave_to_see_pods() -> None:
 
 def test_hostile_messages_are_neutralised() -> None:
     judged = _judge(
-        service(ready="False"), [],
+        service(ready="False"),
+        [],
         [pod(state=waiting("CrashLoopBackOff"), last=terminated(1, "\x1b[2Jboom\x07"), restarts=3)],
     )
     assert "\x1b" not in judged.reason
@@ -350,7 +368,9 @@ _JSON = st.recursive(
     phases=st.lists(
         st.tuples(
             st.sampled_from(["Pending", "Running", "Failed", "Succeeded", "Unknown"]),
-            st.booleans(), st.integers(0, 5), st.booleans(),
+            st.booleans(),
+            st.integers(0, 5),
+            st.booleans(),
             st.sampled_from([{}, waiting("CrashLoopBackOff"), waiting("ErrImagePull"), waiting("x"), terminated(1)]),
             st.sampled_from([{}, terminated(137, reason="OOMKilled"), terminated(0), terminated(1, KV_CACHE)]),
         ),
@@ -369,7 +389,8 @@ def test_every_service_gets_a_verdict_with_a_reason(
     ]
     judged = _judge(
         service(ready=ready, model_status={"transitionStatus": transition}),
-        [deployment(replicas=replicas)] if has_deployment else [], pods,
+        [deployment(replicas=replicas)] if has_deployment else [],
+        pods,
     )
     assert judged.reason
     if judged.verdict is Verdict.SERVING:

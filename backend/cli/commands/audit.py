@@ -42,9 +42,7 @@ def _list(
 ) -> None:
     """List the ledger's entries, newest first."""
     session: Session = context.obj
-    entries = session.run(
-        lambda yard: yard.audit.entries(limit=limit, actor=actor, action=action, object=object_)
-    )
+    entries = session.run(lambda yard: yard.audit.entries(limit=limit, actor=actor, action=action, object=object_))
     session.print.rows(entries, _ENTRIES, empty="the ledger is empty")
 
 
@@ -60,7 +58,9 @@ def _verify(
     if not found.intact:
         first = found.first_bad if found.first_bad is not None else 0
         raise LedgerError(
-            f"ledger entry {first}", found.reason, "compare with a backup or an anchor, and ask who can write the file",
+            f"ledger entry {first}",
+            found.reason,
+            "compare with a backup or an anchor, and ask who can write the file",
             first_bad=first,
         )
 

@@ -35,8 +35,16 @@ def add_to(application: typer.Typer) -> None:
     """Add `deploy` and `runtimes`."""
     deploy = typer.Typer(help="Services: plan, apply, follow, roll back.", rich_markup_mode=None)
     for name, command in (
-        ("plan", _plan), ("apply", _apply), ("status", _status), ("scale", _scale), ("rollback", _rollback),
-        ("stop", _stop), ("start", _start), ("delete", _delete), ("export", _export), ("snapshots", _snapshots),
+        ("plan", _plan),
+        ("apply", _apply),
+        ("status", _status),
+        ("scale", _scale),
+        ("rollback", _rollback),
+        ("stop", _stop),
+        ("start", _start),
+        ("delete", _delete),
+        ("export", _export),
+        ("snapshots", _snapshots),
     ):
         deploy.command(name)(command)
     application.add_typer(deploy, name="deploy")
@@ -80,7 +88,8 @@ def _refuse(plan: PlanView) -> None:
         more = f" (and {len(plan.refusals) - 1} more)" if len(plan.refusals) > 1 else ""
         kind = ConflictError if len(plan.refusals) == len(plan.conflicts) else RefusedError
         raise kind(
-            f"plan of {plan.namespace}/{plan.name}", plan.refusals[0] + more,
+            f"plan of {plan.namespace}/{plan.name}",
+            plan.refusals[0] + more,
             "see the plan's refusals, and correct them",
         )
 
@@ -143,7 +152,8 @@ _SERVICES: list[Column[ServiceView]] = [
 
 
 def _status(
-    context: typer.Context, name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     namespace: _Namespace = None,
 ) -> None:
     """List services with their verdicts, worst first, or show one (NAME or NAMESPACE/NAME) with its reasons."""
@@ -208,7 +218,9 @@ def _detail_text(detail: ServiceDetailView) -> str:
 
 
 def _scale(
-    context: typer.Context, name: _Name, replicas: Annotated[int, typer.Argument(metavar="N", min=0)],
+    context: typer.Context,
+    name: _Name,
+    replicas: Annotated[int, typer.Argument(metavar="N", min=0)],
     namespace: _Namespace = None,
 ) -> None:
     """Set how many replicas a service has."""
@@ -223,7 +235,9 @@ def _scale(
 
 
 def _rollback(
-    context: typer.Context, name: _Name, to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None,
+    context: typer.Context,
+    name: _Name,
+    to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None,
     namespace: _Namespace = None,
 ) -> None:
     """Go back to a snapshot; without --to, to the last good one whose image is still approved."""

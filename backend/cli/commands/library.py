@@ -44,9 +44,7 @@ def _sync(
 ) -> None:
     """Synchronise images from the registries, by the rules."""
     session: Session = context.obj
-    result = session.run(
-        lambda yard: yard.library.synchronise(rule, dry_run=dry_run, allow_many=session.options.yes)
-    )
+    result = session.run(lambda yard: yard.library.synchronise(rule, dry_run=dry_run, allow_many=session.options.yes))
     session.print.item(result, _sync_text(result), data=_sync_data(result))
     raise_for_failures(result)
 

@@ -133,12 +133,14 @@ def _require_pinned(reference: str, evidence: str) -> None:
     named = parse_reference(reference)
     if not isinstance(named, ImageReference) or named.digest is None:
         raise UsageError(
-            f"approve {reference}", "off a terminal an approval needs a full digest",
+            f"approve {reference}",
+            "off a terminal an approval needs a full digest",
             "write REGISTRY/repository@sha256:... as queue show prints it",
         )
     if not evidence:
         raise UsageError(
-            f"approve {reference}", "off a terminal an approval needs the evidence hash",
+            f"approve {reference}",
+            "off a terminal an approval needs the evidence hash",
             "give --evidence with the hash that queue show prints",
         )
 
@@ -225,6 +227,7 @@ def _check(
     failing = [check for check in checks if not check.passes]
     if failing:
         raise PolicyError(
-            "policy check", f"{len(failing)} of {len(checks)} images do not pass",
+            "policy check",
+            f"{len(failing)} of {len(checks)} images do not pass",
             f"see modelyard queue show {failing[0].reference}",
         )

@@ -1,0 +1,146 @@
+"""Evidence, gates and decisions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from backend.core.views.base import View
+from backend.core.views.library import ImageState
+
+
+class EvidenceValue(StrEnum):
+    """What evidence says. Absence is `not measured`, never a pass."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    NOT_MEASURED = "not measured"
+    STALE = "stale"
+
+
+class FindingView(View, frozen=True, kw_only=True):
+    """A vulnerability of a package; `fixed` are versions that do not have it; `waived` names the waiver."""
+
+    id: str
+    severity: str
+    package: str
+    version: str
+    fixed: str
+    title: str = ""
+    waived: str = ""
+
+
+class EvidenceView(View, frozen=True, kw_only=True):
+    """A piece of evidence on a digest.
+
+    Attributes:
+        kind: signature, vulnerabilities, sbom, licence, model-card, benchmark, compliance, weights.
+        state: kind's own word: verified, invalid, present, none, unchecked for signatures; scanned; read.
+        source: who made it (scanner with version, key, registry attachment).
+        asserted_by: a person who handed it in unsigned; empty when it came with the image or from a scanner.
+        measured_at: when it was true at its source; None: not told.
+        database_at: of a scanner, how old its knowledge is; None: unknown.
+    """
+
+    id: str
+    digest: str
+    kind: str
+    state: str
+    summary: str
+    source: str
+    asserted_by: str = ""
+    measured_at: datetime | None = None
+    collected_at: datetime
+    database_at: datetime | None = None
+    findings: tuple[FindingView, ...] = ()
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class GateView(View, frozen=True, kw_only=True):
+    """A gate's verdict on a digest, explained in a sentence. `effect` is block or warn."""
+
+    kind: str
+    effect: str
+    value: EvidenceValue
+    sentence: str
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the gate stands in the way of an approval."""
+        return self.effect == "block" and self.value is not EvidenceValue.PASS
+
+
+class DecisionView(View, frozen=True, kw_only=True):
+    """A decision of one actor on one digest."""
+
+    id: str
+    digest: str
+    reference: str
+    verdict: str
+    actor: str
+    at: datetime
+    reason: str
+    ticket: str = ""
+    evidence_hash: str
+    policy_hash: str
+    expires_at: datetime | None = None
+
+
+class CandidateView(View, frozen=True, kw_only=True):
+    """A digest before gates and people.
+
+    Attributes:
+        reference: `host/repository@digest`.
+        name: `registry/repository:tag` of its newest tag.
+        submitted_by: who brought it in; that person does not approve it.
+        gates: in the order of the policy.
+        evidence_hash: over the evidence as shown; a decision binds to it.
+        approvals_needed: how many people policy asks for; `approvals` those who count now.
+        waits_for_me: the actor may decide and has not.
+        not_me: why the actor may not approve, in a sentence; empty when they may.
+        risk: 0 (clean) to 100; orders the queue.
+        changes: against the last approved digest of the same repository, a line each.
+        previous_reference: that digest, or empty when none was approved.
+    """
+
+    reference: str
+    registry: str
+    repository: str
+    digest: str
+    name: str
+    tags: tuple[str, ...]
+    kind: str
+    type: str
+    framework: str
+    size: int | None
+    state: ImageState
+    submitted_by: str
+    submitted_at: datetime
+    gates: tuple[GateView, ...]
+    evidence_hash: str
+    policy_hash: str
+    approvals_needed: int
+    approvals: tuple[DecisionView, ...]
+    decisions: tuple[DecisionView, ...] = ()
+    waits_for_me: bool
+    not_me: str = ""
+    risk: int = 0
+    changes: tuple[str, ...] = ()
+    previous_reference: str = ""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a gate stands in the way."""
+        return any(gate.blocks for gate in self.gates)
+
+
+class PolicyCheckView(View, frozen=True, kw_only=True):
+    """What a policy says of a digest; `before` is set when another policy was given to compare with."""
+
+    reference: str
+    passes: bool
+    gates: tuple[GateView, ...]
+    before: bool | None = None

@@ -1,0 +1,225 @@
+"""Services, plans and snapshots."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from backend.core.views.base import View
+from backend.core.views.curation import GateView
+
+
+class Verdict(StrEnum):
+    """What state a service is really in."""
+
+    SERVING = "serving"
+    STARTING = "starting"
+    SLOW_TO_LOAD = "slow to load"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+    STUCK = "stuck"
+    STOPPED = "stopped"
+    SCALED_TO_ZERO = "scaled to zero"
+    UNKNOWN = "unknown"
+
+
+class ConditionView(View, frozen=True, kw_only=True):
+    """A condition of a cluster object."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    since: datetime | None = None
+
+
+class PodView(View, frozen=True, kw_only=True):
+    """A pod of a service; `state` is the phase or the waiting or terminated reason, `image_ids` what it really runs."""
+
+    name: str
+    namespace: str
+    node: str
+    phase: str
+    state: str
+    ready: bool
+    restarts: int
+    gpus: int
+    image_ids: tuple[str, ...]
+    message: str = ""
+    started_at: datetime | None = None
+
+
+class ServiceView(View, frozen=True, kw_only=True):
+    """An InferenceService with its verdict.
+
+    Attributes:
+        since: when the verdict became so; None: not told.
+        gpus: that its pods ask for, all replicas; `gpu_type` their product, empty when unknown.
+        approved: of the digests that it names or runs: True when all are, None when it names no digest.
+        approval_note: why `approved` is not True.
+        owner: what else writes this object (Argo CD, Flux, Helm), empty when nothing does.
+        model: modelFormat, storage URI or served name, as far as the object tells.
+    """
+
+    context: str
+    namespace: str
+    name: str
+    verdict: Verdict
+    reason: str
+    next_step: str
+    since: datetime | None
+    ready_replicas: int
+    wanted_replicas: int
+    gpus: int
+    gpu_type: str = ""
+    images: tuple[str, ...] = ()
+    model: str = ""
+    runtime: str = ""
+    mode: str = ""
+    approved: bool | None = None
+    approval_note: str = ""
+    url: str = ""
+    owner: str = ""
+    created_at: datetime | None = None
+    generation: int = 0
+    resource_version: str = ""
+
+    @property
+    def key(self) -> str:
+        """`context/namespace/name`."""
+        return f"{self.context}/{self.namespace}/{self.name}"
+
+
+class KubeEventView(View, frozen=True, kw_only=True):
+    """An event of the cluster on an object."""
+
+    at: datetime | None
+    type: str
+    reason: str
+    object: str
+    message: str
+    count: int = 1
+
+
+class StepView(View, frozen=True, kw_only=True):
+    """A step of a cold start: scheduled, pulled, loading, ready; `at` is None while it has not happened."""
+
+    name: str
+    at: datetime | None
+    seconds: float | None
+
+
+class ServiceDetailView(View, frozen=True, kw_only=True):
+    """A service with all that explains its verdict."""
+
+    service: ServiceView
+    conditions: tuple[ConditionView, ...]
+    pods: tuple[PodView, ...]
+    events: tuple[KubeEventView, ...]
+    timeline: tuple[StepView, ...]
+    endpoints: tuple[EndpointView, ...]
+    manifest: str
+
+
+class EndpointView(View, frozen=True, kw_only=True):
+    """An address of a service. `scope` is inside or outside; `note` tells what is known of its reach."""
+
+    scope: str
+    protocol: str
+    url: str
+    note: str = ""
+
+
+class DiffLineView(View, frozen=True, kw_only=True):
+    """A line of a plan's diff. `mark` is ` `, `+` or `-`."""
+
+    mark: str
+    text: str
+
+
+class ObjectPlanView(View, frozen=True, kw_only=True):
+    """What an apply would do to one object: create, update or nothing (`unchanged`)."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    action: str
+    diff: tuple[DiffLineView, ...]
+    resource_version: str = ""
+
+
+class PlanView(View, frozen=True, kw_only=True):
+    """What an apply would change; nothing was changed to find out.
+
+    Attributes:
+        id: hash over everything the plan saw; apply refuses when it would differ now.
+        refusals: why it may not be applied; empty when it may.
+        conflicts: those of the refusals that are fields of somebody else.
+        warnings: what a person should know first.
+        outage: replicas missing during the rollout, in a sentence.
+        not_fixed: parts of what is served that nothing fixes (weights, revision).
+        kubectl: the equivalent commands.
+        manifests: the objects as they would be sent, YAML, one document each.
+        deployment: the deployment file that it was made from, YAML.
+    """
+
+    id: str
+    context: str
+    namespace: str
+    name: str
+    image: str
+    objects: tuple[ObjectPlanView, ...]
+    gates: tuple[GateView, ...]
+    refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
+    outage: str
+    not_fixed: tuple[str, ...]
+    kubectl: tuple[str, ...]
+    manifests: str
+    deployment: str
+    conflicts: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether an apply would change anything."""
+        return any(planned.action != "unchanged" for planned in self.objects)
+
+
+class AppliedView(View, frozen=True, kw_only=True):
+    """What an apply did; `snapshot` can be returned to."""
+
+    context: str
+    namespace: str
+    name: str
+    changed: bool
+    objects: tuple[str, ...]
+    snapshot: str
+    resource_version: str
+
+
+class SnapshotView(View, frozen=True, kw_only=True):
+    """A spec that was applied; `still_approved` is whether its image may be returned to now."""
+
+    id: str
+    context: str
+    namespace: str
+    name: str
+    image: str
+    actor: str
+    at: datetime
+    note: str
+    still_approved: bool
+
+
+class RuntimeView(View, frozen=True, kw_only=True):
+    """A ServingRuntime (with a namespace) or ClusterServingRuntime (without)."""
+
+    context: str
+    namespace: str
+    name: str
+    images: tuple[str, ...]
+    formats: tuple[str, ...]
+    protocols: tuple[str, ...]
+    disabled: bool
+    used_by: tuple[str, ...]

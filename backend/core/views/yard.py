@@ -1,0 +1,99 @@
+"""The ledger, sources, and the yard itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from backend.core.views.base import View
+
+
+class LedgerEntryView(View, frozen=True, kw_only=True):
+    """An entry of the ledger; `previous` and `hash` chain it to its neighbours."""
+
+    seq: int
+    at: datetime
+    actor: str
+    actor_source: str
+    action: str
+    object: str
+    outcome: str
+    detail: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class VerificationView(View, frozen=True, kw_only=True):
+    """What verifying the ledger found; `first_bad` is None when every entry holds."""
+
+    entries: int
+    head: str
+    intact: bool
+    first_bad: int | None = None
+    reason: str = ""
+
+
+class SourceState(StrEnum):
+    """How it stands with something that the yard reads."""
+
+    LIVE = "live"
+    CONNECTING = "connecting"
+    LOST = "lost"
+    REFUSED = "refused"
+    ABSENT = "absent"
+
+
+class SourceView(View, frozen=True, kw_only=True):
+    """A registry, cluster or metrics source: its state, since when, and what it last said."""
+
+    name: str
+    kind: str
+    state: SourceState
+    as_of: datetime | None
+    detail: str = ""
+
+
+class ChangeView(View, frozen=True, kw_only=True):
+    """A change, for the list of what changed: ours, a tag's, another's edit, a node's."""
+
+    at: datetime
+    actor: str
+    what: str
+    object: str
+    detail: str = ""
+
+
+class CheckView(View, frozen=True, kw_only=True):
+    """A line of `doctor`: what was checked, `ok`, `warning`, `failed` or `absent`, and what to do."""
+
+    name: str
+    state: str
+    detail: str
+    action: str = ""
+
+
+class YardStatusView(View, frozen=True, kw_only=True):
+    """What the title bar tells.
+
+    Attributes:
+        writes: why writes are off, or empty when they are on.
+        enforcement: what the cluster refuses: "not enforced" unless proved.
+        worker: who holds the yard's lease, or empty.
+        policy_source: "policy: own file" or the path of the root-owned one.
+    """
+
+    name: str
+    context: str
+    actor: str
+    actor_source: str
+    roles: tuple[str, ...]
+    unrestricted: bool
+    writes: str
+    enforcement: str
+    worker: str
+    policy_source: str
+    sources: tuple[SourceView, ...]
+    library_total: int = 0
+    library_approved: int = 0
+    queue_waiting: int = 0
