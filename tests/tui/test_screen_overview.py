@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from backend.core.events import GpusSampled, Topic
-from backend.core.views import Verdict
+from backend.core.views import ChangeView, Verdict
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import desk
 from tests.fakes.screen_yard import FakeYard
+from tui.panes.overview.view_model import newest_first
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 45), (200, 60)])
@@ -86,6 +87,16 @@ async def test_a_change_before_a_failure_is_pointed_out() -> None:
     async with desk(size=(160, 45)) as table:
         line = next(line for line in table.text().splitlines() if "--max-model-len" in line)
         assert "← before FAILED" in line
+
+
+def test_the_tags_of_a_run_do_not_bury_what_else_changed() -> None:
+    tags = [ChangeView(at=data.ago(seconds=number), actor="registry", what="tag new", object=f"nim/model-{number}:1")
+            for number in range(9)]
+    rows = newest_first([*tags, *data.changes()])
+    assert len(rows) == 6
+    assert rows[0].what == "tag new ×9"
+    assert rows[0].object == "model-0:1, model-1:1, model-2:1"
+    assert rows[0].detail == "and 6 more"
 
 
 async def test_changes_leave_the_list_when_their_hour_is_over() -> None:

@@ -30,8 +30,8 @@ class DetailPage(Page):
     def body(self) -> Iterable[Widget]:
         yield OneLine(id="heading")
         with Horizontal(id="columns"):
-            yield LineView(id="side")
             yield LineView(id="main")
+            yield LineView(id="side")
 
     # ------------------------------------------------------------ what subclasses say
 

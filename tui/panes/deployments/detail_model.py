@@ -10,6 +10,7 @@ from backend.core.views import (
     ConditionView,
     GpuSnapshotView,
     GpuState,
+    KubeEventView,
     ObjectPlanView,
     PlanView,
     PodView,
@@ -19,7 +20,7 @@ from backend.core.views import (
     Verdict,
 )
 from tui import format as fmt
-from tui.document import EMPTY, Line, Section, Span, facts, join, pad, text
+from tui.document import EMPTY, Line, Section, Span, facts, join, label, pad, text
 from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look
 from tui.panes.gpus.view_model import load_of, short_cell
 from tui.panes.queue.view_model import VALUE_ROLE
@@ -77,21 +78,22 @@ def service_sections(
 ) -> list[Section]:
     """All sections of a service; without its detail, what the list knows."""
     gpus = gpu_section(service, snapshot)
-    sections = [verdict_section(service, now), facts_section(service, now), *([gpus] if gpus else [])]
+    held = [gpus] if gpus is not None else []
+    verdict, about = verdict_section(service, now), facts_section(service, now)
     if detail is None:
-        return [*sections, Section("Details", (text("reading…", "muted"),))]
+        return [verdict, about, *held, Section("Details", (text("reading…", "muted"),))]
+    sections = [verdict, Section("Pods", pod_lines(detail.pods, now) or (text("no pods", "muted"),))]
     if detail.timeline:
         sections.append(Section("Start", _timeline(detail), side=True))
+    sections.append(Section("Events", event_lines(detail, now), note="newest first"))
+    sections += [about, *held, Section("Conditions", _conditions(detail, now))]
     if detail.endpoints:
         lines = tuple(
-            (*pad(text(point.scope, "label"), 9), *pad(text(point.protocol, "muted"), 6), *text(point.url, "accent"),
+            (*label(point.scope, 9), *pad(text(point.protocol, "muted"), 6), *text(point.url, "accent"),
              *text(f"  {point.note}" if point.note else "", "muted"))
             for point in detail.endpoints
         )
         sections.append(Section("Endpoints", lines))
-    sections.append(Section("Pods", pod_lines(detail.pods, now) or (text("no pods", "muted"),)))
-    sections.append(Section("Conditions", _conditions(detail, now)))
-    sections.append(Section("Events", event_lines(detail, now), note="newest first"))
     return sections
 
 
@@ -117,16 +119,18 @@ def pod_lines(pods: Sequence[PodView], now: datetime) -> tuple[Line, ...]:
 def event_lines(detail: ServiceDetailView, now: datetime) -> tuple[Line, ...]:
     """Events, the newest first."""
     ordered = sorted(detail.events, key=lambda event: event.at.timestamp() if event.at else 0, reverse=True)
-    lines = tuple(
-        join(
-            pad(text(fmt.age(event.at, now), "muted"), 4, right=True),
-            text(event.reason, "warn" if event.type == "Warning" else "label"),
-            text(event.object, "space"), text(event.message),
-            text(f"×{event.count}" if event.count > 1 else "", "muted"), gap="  ",
-        )
-        for event in ordered[:_EVENTS_SHOWN]
-    )
+    lines = tuple(_event_line(event, now) for event in ordered[:_EVENTS_SHOWN])
     return lines or (text("none that the cluster still keeps", "muted"),)
+
+
+def _event_line(event: KubeEventView, now: datetime) -> Line:
+    times = f" ×{event.count}" if event.count > 1 else ""
+    return (
+        *label(f"{fmt.age(event.at, now):>4}", 6),
+        *pad(text(f"{event.reason}{times}", "warn" if event.type == "Warning" else "name"), 16),
+        Span(" "),
+        *join(text(event.message), text(event.object, "faint"), gap="  "),
+    )
 
 
 def _conditions(detail: ServiceDetailView, now: datetime) -> tuple[Line, ...]:
@@ -151,13 +155,13 @@ def _timeline(detail: ServiceDetailView) -> tuple[Line, ...]:
 
 def _step_line(step: StepView, longest: float) -> Line:
     done = step.at is not None
-    bar = round(12 * (step.seconds or 0) / longest) if longest else 0
+    bar = max(1, round(12 * step.seconds / longest)) if longest and step.seconds is not None else 0
     return (
         Span("✓ " if done else "· ", "ok" if done else "faint"),
         *pad(text(step.name, "name" if done else "faint"), 12),
         *pad(text(fmt.clock_time(step.at), "muted"), 7),
         *pad(text(fmt.duration(step.seconds) if done else "not yet", "muted"), 9, right=True),
-        Span("  " + "━" * max(bar, 1 if done else 0), "gauge-low"),
+        Span("  " + "━" * bar, "gauge-low"),
     )
 
 

@@ -174,7 +174,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
                           gpus.tally(snapshot), gap="  "), text(legend, "faint")),
             "library": (join(text(str(total), "strong"), text(f"{approved} approved", "ok" if approved else "muted"),
                              gap="  "), text("24h", "muted")),
-            "changed": (_number(model.changes, len(self._rows["changed"])), text("last hour", "muted")),
+            "changed": (_number(model.changes, len(recent(model.changes.value, now))), text("last hour", "muted")),
         }
         for name, (left, right) in told.items():
             part = self._part(name)

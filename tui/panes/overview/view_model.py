@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
 
 from backend.core.views import ChangeView, ServiceView
 from tui import format as fmt
@@ -11,10 +13,28 @@ from tui.header import BROKEN
 from tui.panes.deployments.view_model import look
 from tui.widgets.columns import Column
 
+_SHOWN_SINGLY: Final = 3
+_NAMED: Final = 3
+
 
 def newest_first(changes: Iterable[ChangeView]) -> list[ChangeView]:
-    """Changes, the newest first."""
-    return sorted(changes, key=lambda change: change.at, reverse=True)
+    """Changes, the newest first; many of a kind in one minute, such as the tags of a run, are one row."""
+    ordered = sorted(changes, key=lambda change: change.at, reverse=True)
+    groups: dict[tuple[str, str, datetime], list[ChangeView]] = {}
+    for change in ordered:
+        minute = change.at.replace(second=0, microsecond=0)
+        groups.setdefault((change.actor, change.what, minute), []).append(change)
+    rows: list[ChangeView] = []
+    for group in groups.values():
+        rows.extend(group if len(group) <= _SHOWN_SINGLY else [_together(group)])
+    return sorted(rows, key=lambda change: change.at, reverse=True)
+
+
+def _together(group: list[ChangeView]) -> ChangeView:
+    first = group[0]
+    named = ", ".join(change.object.rpartition("/")[2] for change in group[:_NAMED])
+    return ChangeView(at=first.at, actor=first.actor, what=f"{first.what} ×{len(group)}", object=named,
+                      detail=f"and {len(group) - _NAMED} more")
 
 
 def broken_services(services: Iterable[ServiceView]) -> list[ServiceView]:
