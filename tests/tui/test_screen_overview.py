@@ -56,7 +56,7 @@ async def test_the_cursor_stays_on_its_service_when_others_come_before_it() -> N
 async def test_enter_opens_a_service_and_a_card() -> None:
     async with desk() as table:
         await table.press("enter")
-        await table.sees("3 llm-prod/llama-70b", "verdict  FAILED for 12m")
+        await table.sees("3 llm-prod/llama-70b", "verdict  FAILED  for 12m  1 of 2 replicas ready")
         await table.press("escape", "tab", "enter")
         await table.sees("2 ngc/nim/meta/llama-3.3-70b:1.8.2", "What changed")
 

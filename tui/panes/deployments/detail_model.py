@@ -33,7 +33,8 @@ def verdict_section(service: ServiceView, now: datetime) -> Section:
     _, word, role = look(service)
     rows = [
         ("verdict", join((Span(word, "alarm" if role == "bad" else role),),
-                         text(f"for {fmt.age(service.since, now)}" if service.since else "", "muted"))),
+                         text(f"for {fmt.age(service.since, now)}" if service.since else "", "muted"),
+                         text(f"{service.ready_replicas} of {service.wanted_replicas} replicas ready"), gap="  ")),
         ("why", text(service.reason)),
         ("next", text(service.next_step, "accent")),
         ("approval", text(service.approval_note, "violet") if is_unapproved(service) else EMPTY),
@@ -44,7 +45,6 @@ def verdict_section(service: ServiceView, now: datetime) -> Section:
 def facts_section(service: ServiceView, now: datetime) -> Section:
     """What it is."""
     rows = [
-        ("replicas", text(f"{service.ready_replicas} of {service.wanted_replicas} ready")),
         ("GPUs", gpus_cell(service)),
         ("model", text(service.model)),
         ("runtime", join(text(service.runtime), text(service.mode, "muted"))),
