@@ -1,178 +1,36 @@
-"""The base of every page: the bars, keys to actions, filter and command line, and what all panes share."""
+"""The base of every page: keys to actions, the actions that all panes share, filter and command line."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container
-from textual.screen import Screen
 from textual.widget import Widget
 
-from tui import header
 from tui.actions import LISTS, Action, unavailable
 from tui.commands import Command, Filter, complete, parse
-from tui.document import EMPTY, Line, Span, text
-from tui.hints import footer_line
 from tui.keymap import key_of
-from tui.model import Model, PartName
+from tui.page_frame import PageFrame
 from tui.widgets.line_scroll import LineScroll
-from tui.widgets.one_line import OneLine
 
 if TYPE_CHECKING:
-    from textual.types import CSSPathType
-
-    from tui.app import ModelyardApp
-    from tui.widgets.fields import Field, Values
     from tui.widgets.prompt import Prompt
 
-SMALLEST = (48, 12)
 
+class Page(PageFrame, inherit_bindings=False):
+    """A page that does what the registry of actions says.
 
-class Page(Screen[None], inherit_bindings=False):
-    """A screen with the bars at the top and the keys at the bottom.
-
-    Every action of the registry that works in its `pane` has a method `act_GROUP_VERB`; a key or the menu calls it.
+    Every action that works in its `pane` has a method `act_GROUP_VERB`; a key, the menu or a command calls it.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = []
-    AUTO_FOCUS = "LineScroll"
-    CSS_PATH: ClassVar[CSSPathType | None] = None
-    pane: ClassVar[str] = ""
-    parts: ClassVar[frozenset[PartName]] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
-        self.filter: Filter | None = None
         self._prompt_focus: Widget | None = None
-        self.settled = False
-        self._stale = False
-        self._is_built = False
-
-    @property
-    def room(self) -> ModelyardApp:
-        """The app."""
-        return cast("ModelyardApp", self.app)
-
-    @property
-    def model(self) -> Model:
-        """What is known."""
-        return self.room.model
-
-    # ------------------------------------------------------------ parts of a page
-
-    def compose(self) -> ComposeResult:
-        yield OneLine("bar", id="title")
-        yield OneLine(id="summary")
-        with Container(id="body"):
-            yield from self.body()
-        with Container(id="bottom"):
-            yield OneLine(id="hints")
-        yield OneLine(id="tiny")
-
-    def body(self) -> Iterable[Widget]:
-        """The widgets between the bars."""
-        return ()
-
-    def show(self) -> None:
-        """Bring the body up to date with the model; called when a part of `parts` changed and when the page shows."""
-
-    def find(self, pattern: Filter | None) -> str:
-        """Filter or search the body; what to tell of it."""
-        return ""
-
-    def reference(self) -> str:
-        """What `c` copies."""
-        return ""
-
-    # ------------------------------------------------------------ life
-
-    def on_mount(self) -> None:
-        self._is_built = True
-        self.show_bars()
-        self.show()
-        self.call_after_refresh(self._settle)
-
-    def _settle(self) -> None:
-        self.settled = True
-
-    def on_screen_resume(self) -> None:
-        if not self._is_built:
-            return
-        self.show_bars()
-        if self._stale:
-            self._stale = False
-            self.show()
-
-    def on_resize(self, event: events.Resize) -> None:
-        width, height = event.size
-        tiny = width < SMALLEST[0] or height < SMALLEST[1]
-        self.set_class(tiny, "-tiny")
-        if tiny:
-            told = f"{width}x{height} is too small: Modelyard needs {SMALLEST[0]}x{SMALLEST[1]}"
-            self.query_one("#tiny", OneLine).show(lambda _width: text(told, "warn"))
-        self.call_after_refresh(self.show)
-
-    def parts_changed(self, changed: frozenset[PartName]) -> None:
-        """Show what changed, or remember to do so when the page is seen again."""
-        if not self._is_built or not self.is_current:
-            self._stale = self._stale or bool(changed & self.parts)
-            return
-        self.show_bars()
-        if changed & self.parts:
-            self.show()
-
-    def age(self) -> None:
-        """Let ages go on; only lines whose text changed are drawn."""
-        if not self._is_built:
-            return
-        self.show_bars()
-        for view in self.query(LineScroll):
-            view.repaint_changed()
-        for line in self.query(OneLine):
-            line.show_again()
-
-    def repaint_all(self) -> None:
-        """Draw everything again, in other colours."""
-        for view in self.query(LineScroll):
-            view.repaint()
-        for line in self.query(OneLine):
-            line.refresh()
-
-    def show_bars(self) -> None:
-        """Bring the bars up to date."""
-        now = self.room.clock.now()
-        model, room = self.model, self.room
-        self.query_one("#title", OneLine).show(
-            lambda width: header.title_line(model, now, width, paused=room.paused)
-        )
-        counts = header.count(model, now)
-        self.query_one("#summary", OneLine).show(lambda width: header.summary_line(counts, now, width))
-        self.show_hints()
-
-    def show_hints(self) -> None:
-        """Bring the bottom line up to date: a message while there is one, else the keys."""
-        hints = self.query("#hints")
-        if not hints:
-            return
-        flash = self.room.flash_now
-        if flash is not None:
-            told, bad = flash
-            line: Line = (Span(" "), *text(told, ""))
-            hints.first(OneLine).show(lambda _width: line, "message-bad" if bad else "message")
-            return
-        keymap, pane, note = self.room.keymap, self.pane, self.note()
-        hints.first(OneLine).show(lambda width: footer_line(keymap, pane, width, note), "")
-
-    def note(self) -> Line:
-        """What the footer says at its right: the filter that is on."""
-        if self.filter is None or not self.filter.typed:
-            return EMPTY
-        return (Span("/", "prompt"), *text(self.filter.typed, "warn"), Span(" Esc clears", "muted"))
 
     # ------------------------------------------------------------ keys
 
@@ -187,18 +45,6 @@ class Page(Screen[None], inherit_bindings=False):
         event.prevent_default()
         self.perform(action)
 
-    def open_later(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        """Do something that reads first and then opens a page or a dialog; keys typed meanwhile wait for that."""
-
-        async def opened() -> None:
-            try:
-                await work
-            finally:
-                self.settled = True
-
-        self.settled = False
-        self.room.feed.spawn(opened(), what)
-
     def perform(self, action: Action, *arguments: str) -> None:
         """Do an action, if the actor may and the pane can."""
         method = getattr(self, "act_" + action.id.replace(".", "_").replace("-", "_"), None)
@@ -211,24 +57,6 @@ class Page(Screen[None], inherit_bindings=False):
         result = method(*arguments) if _takes_words(method) else method()
         if inspect.isawaitable(result):
             self.room.feed.spawn(cast(Coroutine[Any, Any, None], result), action.title.lower())
-
-    def ask(
-        self,
-        title: str,
-        lines: Sequence[Line],
-        confirm: str,
-        perform: Callable[[Values], Awaitable[object]],
-        *,
-        fields: Sequence[Field] = (),
-        danger: bool = False,
-        low: bool = False,
-        done: Callable[[object], None] | None = None,
-    ) -> None:
-        """Ask in a dialog; see `Ask`. `done` gets what `perform` gave, or None when nothing was done."""
-        # Imported late: a first paint needs no fields to type in.
-        from tui.widgets.ask import Ask
-
-        self.room.push_screen(Ask(title, lines, confirm, perform, fields=fields, danger=danger, low=low), done)
 
     # ------------------------------------------------------------ actions of every page
 
