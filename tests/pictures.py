@@ -51,6 +51,7 @@ async def _settled(yard: Yard) -> None:
 def _save(app: ModelyardApp, name: str) -> None:
     """The picture, without the addresses of fonts that Rich names in it: a picture loads nothing from anywhere."""
     picture = _FONT_FACE.sub("", app.export_screenshot(title="modelyard demo"))
+    picture = picture.replace("<text ", '<text xml:space="preserve" ')
     (_FOLDER / f"{name}.svg").write_text(picture, encoding="utf-8")
     sys.stdout.write(f"{name}.svg\n")
 

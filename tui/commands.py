@@ -10,10 +10,25 @@ from typing import Final
 from tui.actions import ACTIONS, LISTS, Action
 
 _ALIASES: Final = {
-    "q": "quit", "q!": "quit", "wq": "quit", "exit": "quit",
-    "0": "overview", "1": "library", "2": "queue", "3": "deployments", "4": "gpus", "5": "audit",
-    "images": "library", "lib": "library", "candidates": "queue", "isvc": "deployments", "services": "deployments",
-    "deploys": "deployments", "gpu": "gpus", "ledger": "audit", "h": "help",
+    "q": "quit",
+    "q!": "quit",
+    "wq": "quit",
+    "exit": "quit",
+    "0": "overview",
+    "1": "library",
+    "2": "queue",
+    "3": "deployments",
+    "4": "gpus",
+    "5": "audit",
+    "images": "library",
+    "lib": "library",
+    "candidates": "queue",
+    "isvc": "deployments",
+    "services": "deployments",
+    "deploys": "deployments",
+    "gpu": "gpus",
+    "ledger": "audit",
+    "h": "help",
 }
 _BY_COMMAND: Final = {action.command: action for action in ACTIONS if action.command}
 _HISTORY: Final = 100

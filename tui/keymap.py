@@ -13,8 +13,14 @@ _KEY: Final = re.compile(
     r"[!-~]\Z|(?:(?:ctrl|shift|alt)\+)*(?:[!-~]|tab|enter|escape|space|backspace|delete|insert|home|end|pageup|pagedown"
     r"|up|down|left|right|f[1-9]|f1[0-2])\Z"
 )
-_NAMES: Final = {"esc": "escape", "return": "enter", "pgup": "pageup", "pgdn": "pagedown", "page-up": "pageup",
-                 "page-down": "pagedown"}
+_NAMES: Final = {
+    "esc": "escape",
+    "return": "enter",
+    "pgup": "pageup",
+    "pgdn": "pagedown",
+    "page-up": "pageup",
+    "page-down": "pagedown",
+}
 
 
 class KeyMap:

@@ -139,9 +139,7 @@ class PageFrame(Screen[None], inherit_bindings=False):
         """Bring the bars up to date."""
         now = self.room.clock.now()
         model, room = self.model, self.room
-        self.query_one("#title", OneLine).show(
-            lambda width: header.title_line(model, now, width, paused=room.paused)
-        )
+        self.query_one("#title", OneLine).show(lambda width: header.title_line(model, now, width, paused=room.paused))
         counts = header.count(model, now)
         self.query_one("#summary", OneLine).show(lambda width: header.summary_line(counts, now, width))
         self.show_hints()

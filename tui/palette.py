@@ -86,8 +86,10 @@ class Palette:
 
 
 def _blank_alike(one: Style | None, other: Style) -> bool:
-    return one is not None and one.bgcolor == other.bgcolor and not (
-        one.reverse or other.reverse or one.underline or other.underline or one.strike or other.strike
+    return (
+        one is not None
+        and one.bgcolor == other.bgcolor
+        and not (one.reverse or other.reverse or one.underline or other.underline or one.strike or other.strike)
     )
 
 

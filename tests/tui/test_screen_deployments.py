@@ -79,8 +79,9 @@ async def test_a_plan_with_refusals_is_not_applied() -> None:
 
 
 async def test_what_admission_refuses_is_told_in_the_dialog() -> None:
-    error = AdmissionError("apply of llm-prod/new-chat", "policy curated-images: digest is not approved",
-                           "approve the image first")
+    error = AdmissionError(
+        "apply of llm-prod/new-chat", "policy curated-images: digest is not approved", "approve the image first"
+    )
     async with desk(FakeYard(errors={"apply": error}), size=(100, 40)) as table:
         await _plan(table)
         await table.press("D")

@@ -13,8 +13,9 @@ from tests.fakes.screen_data import HOSTILE, NOW
 from tui import format as fmt
 from tui.document import Span, cells, ends, fit, fit_end, pad, plain, text, wrap
 
-_WORDS = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Cf", "Mn", "Me", "Zl", "Zp"]),
-                 max_size=60)
+_WORDS = st.text(
+    alphabet=st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Cf", "Mn", "Me", "Zl", "Zp"]), max_size=60
+)
 _LINES = st.lists(st.builds(Span, _WORDS, st.sampled_from(["", "bad", "ok"])), max_size=5).map(tuple)
 
 
@@ -53,16 +54,25 @@ def test_text_is_sanitised_when_it_is_made() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "now"), (14, "now"), (15, "<1m"), (59, "<1m"), (60, "1m"), (3599, "59m"), (3600, "1h"), (26 * 3600, "26h"),
-     (48 * 3600, "2d")],
+    [
+        (0, "now"),
+        (14, "now"),
+        (15, "<1m"),
+        (59, "<1m"),
+        (60, "1m"),
+        (3599, "59m"),
+        (3600, "1h"),
+        (26 * 3600, "26h"),
+        (48 * 3600, "2d"),
+    ],
 )
 def test_ages_are_short_and_steady(seconds: int, shown: str) -> None:
     assert fmt.age(NOW - timedelta(seconds=seconds), NOW) == shown
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"), [(None, "–"), (0, "0 B"), (999, "999 B"), (1024, "1 KiB"), (8 * 1024**3, "8 GiB"),
-                         (1100 * 1024**3, "1.07 TiB")],
+    ("count", "shown"),
+    [(None, "–"), (0, "0 B"), (999, "999 B"), (1024, "1 KiB"), (8 * 1024**3, "8 GiB"), (1100 * 1024**3, "1.07 TiB")],
 )
 def test_sizes_are_in_binary_units(count: int | None, shown: str) -> None:
     assert fmt.size(count) == shown

@@ -15,11 +15,32 @@ from tui.keymap import KeyMap
 from tui.page import Page
 
 _DESIGN_KEYS = {
-    "go.overview": "0", "go.library": "1", "go.queue": "2", "go.deployments": "3", "go.gpus": "4", "go.audit": "5",
-    "pane.next": "tab", "pane.zoom": "+", "pane.unzoom": "_", "queue.approve": "A", "queue.reject": "R",
-    "queue.revoke": "V", "deploy.form": "D", "plan.apply": "D", "deploy.rollback": "B", "deploy.stop": "S",
-    "deploy.delete": "X", "gpus.idle": "i", "program.help": "?", "program.menu": "m", "look.filter": "/",
-    "program.command": ":", "program.log": "@", "look.pause": "Z", "look.copy": "c", "look.refresh": "r",
+    "go.overview": "0",
+    "go.library": "1",
+    "go.queue": "2",
+    "go.deployments": "3",
+    "go.gpus": "4",
+    "go.audit": "5",
+    "pane.next": "tab",
+    "pane.zoom": "+",
+    "pane.unzoom": "_",
+    "queue.approve": "A",
+    "queue.reject": "R",
+    "queue.revoke": "V",
+    "deploy.form": "D",
+    "plan.apply": "D",
+    "deploy.rollback": "B",
+    "deploy.stop": "S",
+    "deploy.delete": "X",
+    "gpus.idle": "i",
+    "program.help": "?",
+    "program.menu": "m",
+    "look.filter": "/",
+    "program.command": ":",
+    "program.log": "@",
+    "look.pause": "Z",
+    "look.copy": "c",
+    "look.refresh": "r",
 }
 
 
@@ -97,12 +118,27 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
         from tui.panes.queue.card import CardPage
         from tui.panes.queue.page import QueuePage
 
-        pages: list[type[Page]] = [AuditPage, EntryPage, TextPage, DeploymentsPage, PlanPage, ServicePage, GpuPage,
-                                   GpusPage, ImagePage, LibraryPage, OverviewPage, CardPage, QueuePage, RulesPage]
+        pages: list[type[Page]] = [
+            AuditPage,
+            EntryPage,
+            TextPage,
+            DeploymentsPage,
+            PlanPage,
+            ServicePage,
+            GpuPage,
+            GpusPage,
+            ImagePage,
+            LibraryPage,
+            OverviewPage,
+            CardPage,
+            QueuePage,
+            RulesPage,
+        ]
         assert {page.pane for page in pages} | {"note"} == set(PANES)
         missing = [
             (page.__name__, action.id)
-            for page in pages for action in ACTIONS
+            for page in pages
+            for action in ACTIONS
             if action.works_in(page.pane)
             and not inspect.isfunction(getattr(page, "act_" + action.id.replace(".", "_").replace("-", "_"), None))
         ]
@@ -111,8 +147,9 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
 
 
 def test_help_names_every_action_of_a_pane() -> None:
-    shown = "".join(span.text for section in help_sections(KeyMap(), "queue") for line in section.lines
-                    for span in line)
+    shown = "".join(
+        span.text for section in help_sections(KeyMap(), "queue") for line in section.lines for span in line
+    )
     assert all(action.title in shown for action in ACTIONS if action.works_in("queue"))
     assert BY_ID["deploy.delete"].title not in shown
 

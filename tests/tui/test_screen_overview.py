@@ -90,8 +90,10 @@ async def test_a_change_before_a_failure_is_pointed_out() -> None:
 
 
 def test_the_tags_of_a_run_do_not_bury_what_else_changed() -> None:
-    tags = [ChangeView(at=data.ago(seconds=number), actor="registry", what="tag new", object=f"nim/model-{number}:1")
-            for number in range(9)]
+    tags = [
+        ChangeView(at=data.ago(seconds=number), actor="registry", what="tag new", object=f"nim/model-{number}:1")
+        for number in range(9)
+    ]
     rows = newest_first([*tags, *data.changes()])
     assert len(rows) == 6
     assert rows[0].what == "tag new ×9"

@@ -134,8 +134,20 @@ async def test_the_ledger_is_read_when_it_is_looked_at_and_grows() -> None:
 def test_the_title_gives_way_from_the_least_important() -> None:
     model = Model(status=data.status(), opening=False, as_of=data.NOW)
     wide = _plain(title_line(model, data.NOW, 200, paused=False))
-    assert all(word in wide for word in ("MODELYARD", "production", "prod-eu1", "opr-7 (cluster)", "approver operator",
-                                         "WRITES ON", "not enforced", "worker bast-1", "as of 14:02 UTC"))
+    assert all(
+        word in wide
+        for word in (
+            "MODELYARD",
+            "production",
+            "prod-eu1",
+            "opr-7 (cluster)",
+            "approver operator",
+            "WRITES ON",
+            "not enforced",
+            "worker bast-1",
+            "as of 14:02 UTC",
+        )
+    )
     narrow = _plain(title_line(model, data.NOW, 80, paused=False))
     assert all(word in narrow for word in ("production", "opr-7", "WRITES ON", "quay refused"))
     assert len(narrow) <= 80
@@ -159,6 +171,7 @@ def test_what_is_not_known_is_no_zero_in_the_summary() -> None:
 
 async def test_counts_are_those_of_what_is_listed() -> None:
     async with desk(FakeYard(), size=(160, 45)) as table:
-        await table.sees("BROKEN 2", "SLOW 1", "FOR ME 4 (oldest 2d)", "IDLE 9/64 GPUs", "UNAPPROVED RUNNING 1",
-                         "CHANGED 1h 5")
+        await table.sees(
+            "BROKEN 2", "SLOW 1", "FOR ME 4 (oldest 2d)", "IDLE 9/64 GPUs", "UNAPPROVED RUNNING 1", "CHANGED 1h 5"
+        )
         assert sum(image.state is ImageState.APPROVED for image in table.yard.image_views) == 8

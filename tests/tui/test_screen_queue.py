@@ -25,8 +25,10 @@ async def test_the_queue_shows_mine_first_then_risk() -> None:
         await table.press("2")
         await table.sees("2 QUEUE 8", "4 for me")
         lines = table.text().splitlines()
-        order = [next(index for index, line in enumerate(lines) if name in line)
-                 for name in ("llama-3.3-70b", "bge-m3", "mistral-small", "nv-rerank", "llama-3.1-8b")]
+        order = [
+            next(index for index, line in enumerate(lines) if name in line)
+            for name in ("llama-3.3-70b", "bge-m3", "mistral-small", "nv-rerank", "llama-3.1-8b")
+        ]
         assert order == sorted(order)
 
 
@@ -71,8 +73,12 @@ async def test_approving_needs_a_reason_and_the_right_digits() -> None:
 
 
 async def test_a_refusal_keeps_the_dialog_and_what_was_typed() -> None:
-    error = ConflictError("approval of llama", "the evidence changed since you looked", "read the card again",
-                          conflicts=["a scan of 14:01 found 1 more critical"])
+    error = ConflictError(
+        "approval of llama",
+        "the evidence changed since you looked",
+        "read the card again",
+        conflicts=["a scan of 14:01 found 1 more critical"],
+    )
     async with desk(FakeYard(errors={"approve": error}), size=(100, 40)) as table:
         await _open_llama(table)
         await table.press("A")

@@ -74,8 +74,24 @@ async def test_a_fault_of_the_yard_does_not_end_the_screen() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 async def test_hostile_text_is_harmless_on_every_page(size: tuple[int, int]) -> None:
     async with desk(size=size) as table:
-        for keys in ("0", "1", "2", "3", "4", "5", "3 G enter", "2 G enter", "1 enter", "0 p", "3 y", "3 e", "5 enter",
-                     "1 h", "1 y", "question_mark"):
+        for keys in (
+            "0",
+            "1",
+            "2",
+            "3",
+            "4",
+            "5",
+            "3 G enter",
+            "2 G enter",
+            "1 enter",
+            "0 p",
+            "3 y",
+            "3 e",
+            "5 enter",
+            "1 h",
+            "1 y",
+            "question_mark",
+        ):
             await table.press(*keys.split())
             await table.pilot.pause(0.05)
             assert _harmless(table.text()), keys

@@ -45,8 +45,9 @@ class TableApp(App[None]):
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 40), st.integers(0, 3), st.integers(1, 5)), min_size=1,
-             max_size=8),
+    st.lists(
+        st.tuples(st.integers(1, 30), st.integers(0, 40), st.integers(0, 3), st.integers(1, 5)), min_size=1, max_size=8
+    ),
     st.integers(1, 200),
 )
 def test_columns_never_spill_and_the_first_always_stays(shapes: list[tuple[int, int, int, int]], width: int) -> None:

@@ -23,8 +23,12 @@ def _demo(tmp_path: Path, width: int, height: int) -> tuple[Terminal, Path]:
     home.mkdir()
     temporary.mkdir()
     environment = {
-        "HOME": str(home), "TMPDIR": str(temporary), "PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT),
-        "TERM": "screen-256color", "LC_ALL": "C.UTF-8",
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(_ROOT),
+        "TERM": "screen-256color",
+        "LC_ALL": "C.UTF-8",
     }
     command = [sys.executable, "-m", "tui.main", "demo"]
     terminal = Terminal(command, width=width, height=height, environment=environment, status=tmp_path / "status")

@@ -93,6 +93,8 @@ def test_without_any_evidence_no_gate_passes(signed_policy: Policy) -> None:
         ("none", "", EvidenceValue.FAIL, "none"),
         ("unchecked", "", EvidenceValue.NOT_MEASURED, "unchecked"),
     ],
+    # The keys are made anew in every process: their fingerprints must not be part of a test's name.
+    ids=["verified", "verified-by-another-key", "invalid", "present", "none", "unchecked"],
 )
 def test_the_states_of_a_signature_stay_apart(
     tmp_path: Path, state: str, key: str, value: EvidenceValue, told: str

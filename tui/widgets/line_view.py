@@ -182,7 +182,10 @@ class TextView(LineScroll):
     def _break_up(self) -> None:
         width = max(1, self.inner_width - 1)
         if self.wraps:
-            self._rows = [(number, start) for number, line in enumerate(self._lines)
-                          for start in range(0, max(1, len(line)), width)]
+            self._rows = [
+                (number, start)
+                for number, line in enumerate(self._lines)
+                for start in range(0, max(1, len(line)), width)
+            ]
         else:
             self._rows = [(number, 0) for number in range(len(self._lines))]

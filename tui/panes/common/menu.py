@@ -94,8 +94,14 @@ def _columns(keymap: KeyMap, status: YardStatusView | None) -> tuple[Column[Acti
 
     return (
         Column(key="group", title="", cell=lambda action: text(action.group, "faint"), minimum=8),
-        Column(key="keys", title="", minimum=8, maximum=12,
-               cell=lambda action: text(" ".join(shown(key) for key in keymap.keys(action.id)[:2])
-                                        or f":{action.command}", "key")),
+        Column(
+            key="keys",
+            title="",
+            minimum=8,
+            maximum=12,
+            cell=lambda action: text(
+                " ".join(shown(key) for key in keymap.keys(action.id)[:2]) or f":{action.command}", "key"
+            ),
+        ),
         Column(key="title", title="", cell=title, minimum=20, flex=1),
     )

@@ -85,18 +85,28 @@ class ServiceActions(Page):
             text(f"Its pods end and {fmt.count(service.gpus, 'GPU')} become free; the service itself is kept."),
             text("S starts it again; that is a cold start.", "muted"),
         )
-        self._ask("Stop", service, lines, lambda yard: yard.deployments.stop(service.namespace, service.name),
-                  f"kubectl -n {service.namespace} annotate inferenceservice {service.name} "
-                  "serving.kserve.io/stop=true --overwrite")
+        self._ask(
+            "Stop",
+            service,
+            lines,
+            lambda yard: yard.deployments.stop(service.namespace, service.name),
+            f"kubectl -n {service.namespace} annotate inferenceservice {service.name} "
+            "serving.kserve.io/stop=true --overwrite",
+        )
 
     def act_deploy_start(self) -> None:
         service = self._service()
         if service is None:
             return
         lines = (summary(service), text("It starts cold: scheduling, pulling, loading."))
-        self._ask("Start", service, lines, lambda yard: yard.deployments.start(service.namespace, service.name),
-                  f"kubectl -n {service.namespace} annotate inferenceservice {service.name} serving.kserve.io/stop-",
-                  danger=False)
+        self._ask(
+            "Start",
+            service,
+            lines,
+            lambda yard: yard.deployments.start(service.namespace, service.name),
+            f"kubectl -n {service.namespace} annotate inferenceservice {service.name} serving.kserve.io/stop-",
+            danger=False,
+        )
 
     def act_deploy_delete(self) -> None:
         service = self._service()
@@ -108,8 +118,13 @@ class ServiceActions(Page):
             text("Its snapshots stay in the yard: it can be rolled back to them by deploying again.", "muted"),
             text(f"{service.owner} writes this object too, and may make it again.", "warn") if service.owner else EMPTY,
         )
-        self._ask("Delete", service, lines, lambda yard: yard.deployments.delete(service.namespace, service.name),
-                  f"kubectl -n {service.namespace} delete inferenceservice {service.name}")
+        self._ask(
+            "Delete",
+            service,
+            lines,
+            lambda yard: yard.deployments.delete(service.namespace, service.name),
+            f"kubectl -n {service.namespace} delete inferenceservice {service.name}",
+        )
 
     def act_deploy_scale(self, replicas: str = "") -> None:
         service = self._service()
@@ -117,21 +132,30 @@ class ServiceActions(Page):
             return
         per_replica = service.gpus // service.wanted_replicas if service.wanted_replicas else service.gpus
         lines = (summary(service), text(f"Each replica holds {fmt.count(per_replica, 'GPU')}.", "muted"))
-        wanted = Field(id="replicas", label="Replicas", value=replicas or str(service.wanted_replicas),
-                       check=check_replicas)
+        wanted = Field(
+            id="replicas", label="Replicas", value=replicas or str(service.wanted_replicas), check=check_replicas
+        )
         yard = self.room.feed.yard
 
         async def perform(values: Values) -> object:
             if yard is None:
                 return None
             count = int(values["replicas"])
-            command = (f"kubectl -n {service.namespace} patch inferenceservice {service.name} --type=merge "
-                       f"-p '{{\"spec\":{{\"predictor\":{{\"minReplicas\":{count}}}}}}}'")
+            command = (
+                f"kubectl -n {service.namespace} patch inferenceservice {service.name} --type=merge "
+                f'-p \'{{"spec":{{"predictor":{{"minReplicas":{count}}}}}}}\''
+            )
             return await self._run(command, yard.deployments.scale(service.namespace, service.name, count))
 
         fields = [wanted, *self._name_field(service)]
-        self.ask(f"Scale {service.namespace}/{service.name}", lines, "Scale", perform, fields=fields,
-                 done=self._done("scaled"))
+        self.ask(
+            f"Scale {service.namespace}/{service.name}",
+            lines,
+            "Scale",
+            perform,
+            fields=fields,
+            done=self._done("scaled"),
+        )
 
     def act_deploy_rollback(self) -> None:
         from tui.panes.deployments.plan import open_rollback
@@ -157,8 +181,15 @@ class ServiceActions(Page):
         async def perform(_values: Values) -> object:
             return await self._run(command, act(yard)) if yard is not None else None
 
-        self.ask(f"{verb} {service.namespace}/{service.name}?", lines, verb, perform,
-                 fields=self._name_field(service), danger=danger, done=self._done(f"{verb.lower()}: asked the cluster"))
+        self.ask(
+            f"{verb} {service.namespace}/{service.name}?",
+            lines,
+            verb,
+            perform,
+            fields=self._name_field(service),
+            danger=danger,
+            done=self._done(f"{verb.lower()}: asked the cluster"),
+        )
 
     async def _run(self, command: str, work: Awaitable[object]) -> object:
         try:

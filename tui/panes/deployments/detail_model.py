@@ -32,9 +32,15 @@ def verdict_section(service: ServiceView, now: datetime) -> Section:
     """Verdict, why and next; the first thing that is read."""
     _, word, role = look(service)
     rows = [
-        ("verdict", join((Span(word, "alarm" if role == "bad" else role),),
-                         text(f"for {fmt.age(service.since, now)}" if service.since else "", "muted"),
-                         text(f"{service.ready_replicas} of {service.wanted_replicas} replicas ready"), gap="  ")),
+        (
+            "verdict",
+            join(
+                (Span(word, "alarm" if role == "bad" else role),),
+                text(f"for {fmt.age(service.since, now)}" if service.since else "", "muted"),
+                text(f"{service.ready_replicas} of {service.wanted_replicas} replicas ready"),
+                gap="  ",
+            ),
+        ),
         ("why", text(service.reason)),
         ("next", text(service.next_step, "accent")),
         ("approval", text(service.approval_note, "violet") if is_unapproved(service) else EMPTY),
@@ -59,15 +65,21 @@ def facts_section(service: ServiceView, now: datetime) -> Section:
 
 def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Section | None:
     """The GPUs that it holds."""
-    held = [gpu for gpu in (snapshot.gpus if snapshot is not None else ())
-            if gpu.service == service.name and gpu.namespace == service.namespace]
+    held = [
+        gpu
+        for gpu in (snapshot.gpus if snapshot is not None else ())
+        if gpu.service == service.name and gpu.namespace == service.namespace
+    ]
     if not held:
         return None
     lines = [
-        (*pad(text(f"{gpu.node}/{gpu.index}", "name"), 14), *short_cell(gpu),
-         *text("%" if gpu.state is GpuState.BUSY and load_of(gpu) is not None else " ", "muted"),
-         *text(f"  {fmt.size(gpu.memory_used)} of {fmt.size(gpu.memory_total)}", "muted"),
-         *text(f"  {gpu.error}" if gpu.error else "", "bad"))
+        (
+            *pad(text(f"{gpu.node}/{gpu.index}", "name"), 14),
+            *short_cell(gpu),
+            *text("%" if gpu.state is GpuState.BUSY and load_of(gpu) is not None else " ", "muted"),
+            *text(f"  {fmt.size(gpu.memory_used)} of {fmt.size(gpu.memory_total)}", "muted"),
+            *text(f"  {gpu.error}" if gpu.error else "", "bad"),
+        )
         for gpu in held
     ]
     return Section("GPUs", tuple(lines), side=True)
@@ -89,8 +101,12 @@ def service_sections(
     sections += [about, *held, Section("Conditions", _conditions(detail, now))]
     if detail.endpoints:
         lines = tuple(
-            (*label(point.scope, 9), *pad(text(point.protocol, "muted"), 6), *text(point.url, "accent"),
-             *text(f"  {point.note}" if point.note else "", "muted"))
+            (
+                *label(point.scope, 9),
+                *pad(text(point.protocol, "muted"), 6),
+                *text(point.url, "accent"),
+                *text(f"  {point.note}" if point.note else "", "muted"),
+            )
             for point in detail.endpoints
         )
         sections.append(Section("Endpoints", lines))
@@ -105,10 +121,14 @@ def pod_lines(pods: Sequence[PodView], now: datetime) -> tuple[Line, ...]:
         restarts = f"{pod.restarts} restarts" if pod.restarts else ""
         lines.append(
             join(
-                (Span("●" if pod.ready else "○", role),), text(pod.name, "name"), text(pod.state or pod.phase, role),
-                text(restarts, "warn"), text(f"on {pod.node}" if pod.node else "on no node", "muted"),
+                (Span("●" if pod.ready else "○", role),),
+                text(pod.name, "name"),
+                text(pod.state or pod.phase, role),
+                text(restarts, "warn"),
+                text(f"on {pod.node}" if pod.node else "on no node", "muted"),
                 text(f"{fmt.count(pod.gpus, 'GPU')}" if pod.gpus else "", "muted"),
-                text(fmt.age(pod.started_at, now) if pod.started_at else "", "faint"), gap="  ",
+                text(fmt.age(pod.started_at, now) if pod.started_at else "", "faint"),
+                gap="  ",
             )
         )
         if pod.message:
@@ -142,9 +162,11 @@ def _condition_line(condition: ConditionView, now: datetime) -> Line:
     good = (condition.status == "True") != (condition.type == "Stopped")
     return join(
         (Span("✓" if good else "✗" if condition.status in {"True", "False"} else "?", "ok" if good else "warn"),),
-        pad(text(condition.type, "name"), 22), pad(text(condition.status, "muted"), 7),
+        pad(text(condition.type, "name"), 22),
+        pad(text(condition.status, "muted"), 7),
         text(fmt.age(condition.since, now) if condition.since else "", "faint"),
-        text(condition.reason, "label"), text(condition.message),
+        text(condition.reason, "label"),
+        text(condition.message),
     )
 
 
@@ -186,8 +208,11 @@ def plan_sections(plan: PlanView) -> list[Section]:
         sections.append(Section("Know before", tuple(known)))
     if plan.gates:
         gates = tuple(
-            (*pad(text(gate.kind, "name"), 17), *pad(text(gate.value.value, VALUE_ROLE[gate.value]), 14),
-             *text(gate.sentence, "muted"))
+            (
+                *pad(text(gate.kind, "name"), 17),
+                *pad(text(gate.value.value, VALUE_ROLE[gate.value]), 14),
+                *text(gate.sentence, "muted"),
+            )
             for gate in plan.gates
         )
         sections.append(Section("Gates", gates))
@@ -213,8 +238,11 @@ def plan_tally(plan: PlanView) -> Line:
         return text("refused", "alarm")
     if not plan.changes:
         return text("nothing would change", "ok")
-    return join((Span(f"+{marks.count('+')}", "add"),), (Span(f"-{marks.count('-')}", "remove"),),
-                text(fmt.count(len(plan.objects), "object"), "muted"))
+    return join(
+        (Span(f"+{marks.count('+')}", "add"),),
+        (Span(f"-{marks.count('-')}", "remove"),),
+        text(fmt.count(len(plan.objects), "object"), "muted"),
+    )
 
 
 def _object_title(planned: ObjectPlanView) -> str:

@@ -93,8 +93,16 @@ class PlanPage(DetailPage):
             *((Span("! ", "warn"), *text(warning, "warn")) for warning in plan.warnings[:2]),
         ]
         verb = "Roll back" if self._snapshots else "Apply"
-        self.ask(f"{verb} {plan.namespace}/{plan.name}?", [line for line in lines if line], verb, perform,
-                 fields=fields, danger=bool(self._snapshots), low=True, done=self._applied)
+        self.ask(
+            f"{verb} {plan.namespace}/{plan.name}?",
+            [line for line in lines if line],
+            verb,
+            perform,
+            fields=fields,
+            danger=bool(self._snapshots),
+            low=True,
+            done=self._applied,
+        )
 
     def _applied(self, result: object) -> None:
         if not isinstance(result, AppliedView):
@@ -148,8 +156,13 @@ class PlanPage(DetailPage):
 def snapshot_line(snapshot: SnapshotView) -> Line:
     """A snapshot in a line: when, by whom, whether its image may still be returned to."""
     approval = text("image still approved", "ok") if snapshot.still_approved else text("no longer approved", "bad")
-    return join(text(fmt.moment(snapshot.at)), text(f"by {snapshot.actor}", "muted"), approval,
-                text(snapshot.note, "muted"), gap="  ")
+    return join(
+        text(fmt.moment(snapshot.at)),
+        text(f"by {snapshot.actor}", "muted"),
+        approval,
+        text(snapshot.note, "muted"),
+        gap="  ",
+    )
 
 
 def preselected(snapshots: Sequence[SnapshotView]) -> int | None:
@@ -179,5 +192,3 @@ async def open_plan(room: ModelyardApp, deployment: str, namespace: str | None =
     """Plan a deployment file and show the plan."""
     if room.feed.yard is not None:
         room.push_screen(PlanPage(await room.feed.yard.deployments.plan(deployment, namespace)))
-
-

@@ -58,7 +58,10 @@ def worst_first(services: Iterable[ServiceView]) -> list[ServiceView]:
     return sorted(
         services,
         key=lambda service: (
-            _RANKS[service.verdict, service.approved is False], -service.gpus, service.namespace, service.name
+            _RANKS[service.verdict, service.approved is False],
+            -service.gpus,
+            service.namespace,
+            service.name,
         ),
     )
 
@@ -130,28 +133,85 @@ def service_columns(now: Callable[[], datetime], *, narrow: bool = False) -> tup
     columns = [
         Column(key="mark", title="", cell=mark_cell, minimum=1, tight=True),
         Column(key="verdict", title="VERDICT", cell=verdict_cell, minimum=8, sort=rank),
-        Column(key="name", title="NAMESPACE/NAME", cell=name_cell, minimum=20,
-               maximum=26 if narrow else 34, sort=lambda service: (service.namespace, service.name)),
-        Column(key="replicas", title="READY", cell=replicas_cell, minimum=3 if narrow else 5, maximum=7, right=True,
-               sort=lambda service: service.ready_replicas - service.wanted_replicas),
-        Column(key="gpus", title="GPUS", cell=gpus_cell, minimum=7, maximum=10, priority=3, right=True,
-               shown_from=84,
-               sort=lambda service: -service.gpus),
-        Column(key="reason", title="WHY", cell=reason_cell, minimum=22 if narrow else 26, maximum=60,
-               flex=1),
-        Column(key="since", title="SINCE", cell=since, minimum=4 if narrow else 5, right=True,
-               sort=lambda service: service.since or datetime.min.replace(tzinfo=now().tzinfo)),
+        Column(
+            key="name",
+            title="NAMESPACE/NAME",
+            cell=name_cell,
+            minimum=20,
+            maximum=26 if narrow else 34,
+            sort=lambda service: (service.namespace, service.name),
+        ),
+        Column(
+            key="replicas",
+            title="READY",
+            cell=replicas_cell,
+            minimum=3 if narrow else 5,
+            maximum=7,
+            right=True,
+            sort=lambda service: service.ready_replicas - service.wanted_replicas,
+        ),
+        Column(
+            key="gpus",
+            title="GPUS",
+            cell=gpus_cell,
+            minimum=7,
+            maximum=10,
+            priority=3,
+            right=True,
+            shown_from=84,
+            sort=lambda service: -service.gpus,
+        ),
+        Column(key="reason", title="WHY", cell=reason_cell, minimum=22 if narrow else 26, maximum=60, flex=1),
+        Column(
+            key="since",
+            title="SINCE",
+            cell=since,
+            minimum=4 if narrow else 5,
+            right=True,
+            sort=lambda service: service.since or datetime.min.replace(tzinfo=now().tzinfo),
+        ),
     ]
     if not narrow:
         columns[6:6] = [
-            Column(key="approved", title="IMAGE", cell=approved_cell, minimum=10, maximum=12, priority=4,
-                   sort=lambda service: str(service.approved)),
-            Column(key="mode", title="MODE", cell=lambda service: text(service.mode, "faint"), minimum=8, maximum=10,
-                   priority=5, shown_from=140, sort=lambda service: service.mode),
-            Column(key="runtime", title="RUNTIME", cell=lambda service: text(service.runtime, "faint"), minimum=8,
-                   maximum=16, priority=7, shown_from=150, sort=lambda service: service.runtime),
-            Column(key="owner", title="OWNER", cell=lambda service: text(service.owner, "muted"), minimum=7,
-                   maximum=12, priority=6, shown_from=125, sort=lambda service: service.owner),
+            Column(
+                key="approved",
+                title="IMAGE",
+                cell=approved_cell,
+                minimum=10,
+                maximum=12,
+                priority=4,
+                sort=lambda service: str(service.approved),
+            ),
+            Column(
+                key="mode",
+                title="MODE",
+                cell=lambda service: text(service.mode, "faint"),
+                minimum=8,
+                maximum=10,
+                priority=5,
+                shown_from=140,
+                sort=lambda service: service.mode,
+            ),
+            Column(
+                key="runtime",
+                title="RUNTIME",
+                cell=lambda service: text(service.runtime, "faint"),
+                minimum=8,
+                maximum=16,
+                priority=7,
+                shown_from=150,
+                sort=lambda service: service.runtime,
+            ),
+            Column(
+                key="owner",
+                title="OWNER",
+                cell=lambda service: text(service.owner, "muted"),
+                minimum=7,
+                maximum=12,
+                priority=6,
+                shown_from=125,
+                sort=lambda service: service.owner,
+            ),
         ]
     return tuple(columns)
 
@@ -183,9 +243,18 @@ def tally(counts: Counter[tuple[Verdict, bool]]) -> Line:
 def haystack(service: ServiceView) -> str:
     """What a filter looks at."""
     return " ".join(
-        (service.namespace + "/" + service.name, service.verdict.value, look(service)[1], service.reason,
-         service.runtime, service.model, service.gpu_type, service.owner, *service.images,
-         "unapproved" if is_unapproved(service) else "")
+        (
+            service.namespace + "/" + service.name,
+            service.verdict.value,
+            look(service)[1],
+            service.reason,
+            service.runtime,
+            service.model,
+            service.gpu_type,
+            service.owner,
+            *service.images,
+            "unapproved" if is_unapproved(service) else "",
+        )
     )
 
 

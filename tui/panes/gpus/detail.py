@@ -39,7 +39,10 @@ class GpuPage(DetailPage, ServiceActions):
     def title_parts(self) -> tuple[str, str, Line, Line]:
         gpu = self._gpu
         return (
-            "4", f"{gpu.node}/{gpu.index}", (Span(gpu.state.value, STATE_ROLE[gpu.state]),), text(gpu.product, "muted"),
+            "4",
+            f"{gpu.node}/{gpu.index}",
+            (Span(gpu.state.value, STATE_ROLE[gpu.state]),),
+            text(gpu.product, "muted"),
         )
 
     def sections(self) -> Sequence[Section]:

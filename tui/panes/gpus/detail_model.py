@@ -67,25 +67,78 @@ def gpu_columns(now: Callable[[], datetime]) -> tuple[Column[GpuView], ...]:
         return text(f"{gpu.memory_used / gpu.memory_total:.0%}", "muted")
 
     return (
-        Column(key="mark", title="", cell=lambda gpu: (Span(STATE_MARK[gpu.state], STATE_ROLE[gpu.state]),), minimum=1,
-               tight=True),
-        Column(key="gpu", title="GPU", cell=lambda gpu: (*text(gpu.node, "name"), *text(f"/{gpu.index}", "accent")),
-               minimum=9, maximum=20, sort=lambda gpu: (gpu.node, gpu.index)),
-        Column(key="product", title="TYPE", minimum=4, maximum=14, priority=4, sort=lambda gpu: gpu.product,
-               cell=lambda gpu: text(f"{short_product(gpu.product)} {gpu.mig_profile}".strip(), "muted")),
-        Column(key="state", title="STATE", cell=lambda gpu: (Span(gpu.state.value, STATE_ROLE[gpu.state]),), minimum=7,
-               sort=lambda gpu: _RANK[gpu.state]),
+        Column(
+            key="mark",
+            title="",
+            cell=lambda gpu: (Span(STATE_MARK[gpu.state], STATE_ROLE[gpu.state]),),
+            minimum=1,
+            tight=True,
+        ),
+        Column(
+            key="gpu",
+            title="GPU",
+            cell=lambda gpu: (*text(gpu.node, "name"), *text(f"/{gpu.index}", "accent")),
+            minimum=9,
+            maximum=20,
+            sort=lambda gpu: (gpu.node, gpu.index),
+        ),
+        Column(
+            key="product",
+            title="TYPE",
+            minimum=4,
+            maximum=14,
+            priority=4,
+            sort=lambda gpu: gpu.product,
+            cell=lambda gpu: text(f"{short_product(gpu.product)} {gpu.mig_profile}".strip(), "muted"),
+        ),
+        Column(
+            key="state",
+            title="STATE",
+            cell=lambda gpu: (Span(gpu.state.value, STATE_ROLE[gpu.state]),),
+            minimum=7,
+            sort=lambda gpu: _RANK[gpu.state],
+        ),
         Column(key="load", title="LOAD", cell=load_cell, minimum=5, right=True, sort=lambda gpu: -(load_of(gpu) or -1)),
-        Column(key="memory", title="MEM", cell=memory_cell, minimum=4, right=True, priority=2,
-               sort=lambda gpu: -(gpu.memory_used or 0)),
-        Column(key="power", title="WATT", cell=lambda gpu: text(fmt.number(gpu.power), "muted"), minimum=4, right=True,
-               priority=5, sort=lambda gpu: -(gpu.power or 0)),
-        Column(key="heat", title="°C", cell=lambda gpu: text(fmt.number(gpu.temperature), "muted"), minimum=3,
-               right=True, priority=6, sort=lambda gpu: -(gpu.temperature or 0)),
-        Column(key="holder", title="HELD BY", cell=held_cell, minimum=14, maximum=34, flex=1, priority=1,
-               sort=lambda gpu: (gpu.namespace, gpu.service or gpu.pod)),
-        Column(key="note", title="NOTE", cell=lambda gpu: note_cell(gpu, now()), minimum=12, maximum=40, flex=1,
-               priority=3),
+        Column(
+            key="memory",
+            title="MEM",
+            cell=memory_cell,
+            minimum=4,
+            right=True,
+            priority=2,
+            sort=lambda gpu: -(gpu.memory_used or 0),
+        ),
+        Column(
+            key="power",
+            title="WATT",
+            cell=lambda gpu: text(fmt.number(gpu.power), "muted"),
+            minimum=4,
+            right=True,
+            priority=5,
+            sort=lambda gpu: -(gpu.power or 0),
+        ),
+        Column(
+            key="heat",
+            title="°C",
+            cell=lambda gpu: text(fmt.number(gpu.temperature), "muted"),
+            minimum=3,
+            right=True,
+            priority=6,
+            sort=lambda gpu: -(gpu.temperature or 0),
+        ),
+        Column(
+            key="holder",
+            title="HELD BY",
+            cell=held_cell,
+            minimum=14,
+            maximum=34,
+            flex=1,
+            priority=1,
+            sort=lambda gpu: (gpu.namespace, gpu.service or gpu.pod),
+        ),
+        Column(
+            key="note", title="NOTE", cell=lambda gpu: note_cell(gpu, now()), minimum=12, maximum=40, flex=1, priority=3
+        ),
     )
 
 
@@ -103,8 +156,10 @@ def gpu_sections(
         ("temperature", text(fmt.number(gpu.temperature, 0, " °C"))),
         ("product", join(text(gpu.product), text(gpu.mig_profile, "accent"))),
         ("uuid", text(gpu.uuid, "muted")),
-        ("source", join(text(gpu.source), text("never told" if gpu.age is None else fmt.span_of(gpu.age), "muted"),
-                        gap="  ")),
+        (
+            "source",
+            join(text(gpu.source), text("never told" if gpu.age is None else fmt.span_of(gpu.age), "muted"), gap="  "),
+        ),
     ]
     sections = [Section(f"GPU {gpu.node}/{gpu.index}", facts(rows), side=True)]
     held = [
@@ -115,8 +170,11 @@ def gpu_sections(
         ("approved", text("no", "violet") if gpu.approved is False else EMPTY),
     ]
     sections.append(Section("Held by", facts(held), side=True))
-    servers = [server for server in (snapshot.servers if snapshot is not None else ())
-               if server.pod == gpu.pod and server.namespace == gpu.namespace]
+    servers = [
+        server
+        for server in (snapshot.servers if snapshot is not None else ())
+        if server.pod == gpu.pod and server.namespace == gpu.namespace
+    ]
     sections.extend(server_section(server) for server in servers)
     if service is not None:
         sections.append(verdict_section(service, now))
@@ -130,10 +188,17 @@ def server_section(server: ModelServerView) -> Section:
         ("requests", text(f"{fmt.number(server.running)} running, {fmt.number(server.waiting)} waiting")),
         ("KV cache", text(fmt.number(None if server.kv_cache is None else server.kv_cache * 100, 0, "%"))),
         ("TTFT p95", text(fmt.duration(server.ttft_p95))),
-        ("between tokens", text(fmt.number(None if server.inter_token_p95 is None else server.inter_token_p95 * 1000,
-                                           0, " ms p95"))),
-        ("tokens", text(f"{fmt.number(server.prompt_tokens_per_second)} in, "
-                        f"{fmt.number(server.generation_tokens_per_second)} out a second")),
+        (
+            "between tokens",
+            text(fmt.number(None if server.inter_token_p95 is None else server.inter_token_p95 * 1000, 0, " ms p95")),
+        ),
+        (
+            "tokens",
+            text(
+                f"{fmt.number(server.prompt_tokens_per_second)} in, "
+                f"{fmt.number(server.generation_tokens_per_second)} out a second"
+            ),
+        ),
         ("note", text(server.note, "warn")),
     ]
     return Section(f"Model server {server.pod}", facts(rows))

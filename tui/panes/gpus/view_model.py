@@ -21,7 +21,11 @@ STATE_ROLE: Final = {
     GpuState.FREE: "free",
 }
 STATE_MARK: Final = {
-    GpuState.FAULT: "!", GpuState.IDLE: "i", GpuState.UNKNOWN: "?", GpuState.BUSY: " ", GpuState.FREE: ".",
+    GpuState.FAULT: "!",
+    GpuState.IDLE: "i",
+    GpuState.UNKNOWN: "?",
+    GpuState.BUSY: " ",
+    GpuState.FREE: ".",
 }
 _GROUPED = 4
 
@@ -143,8 +147,9 @@ def node_columns(now: Callable[[], datetime]) -> tuple[Column[NodeRow], ...]:
         Column(key="node", title="NODE", cell=lambda row: text(row.node, "name"), minimum=6, maximum=16),
         Column(key="product", title="", cell=product_cell, minimum=4, maximum=6, priority=3),
         Column(key="wall", title="", cell=wall_cell, minimum=14, maximum=80),
-        Column(key="note", title="", cell=lambda row: node_note(row, now()), minimum=10, maximum=30, flex=1,
-               priority=2),
+        Column(
+            key="note", title="", cell=lambda row: node_note(row, now()), minimum=10, maximum=30, flex=1, priority=2
+        ),
     )
 
 
@@ -167,8 +172,13 @@ def holder_columns(now: Callable[[], datetime]) -> tuple[Column[HolderRow], ...]
     return (
         Column(key="state", title="", cell=state_cell, minimum=4),
         Column(key="node", title="", cell=lambda row: text(row.node, "name"), minimum=6, maximum=14),
-        Column(key="holder", title="", cell=lambda row: text(_holder(row.gpus[0]) or "nobody", "muted"), minimum=10,
-               maximum=30),
+        Column(
+            key="holder",
+            title="",
+            cell=lambda row: text(_holder(row.gpus[0]) or "nobody", "muted"),
+            minimum=10,
+            maximum=30,
+        ),
         Column(key="note", title="", cell=note_cell, minimum=10, maximum=24, flex=1),
     )
 
@@ -176,8 +186,13 @@ def holder_columns(now: Callable[[], datetime]) -> tuple[Column[HolderRow], ...]
 def tally(snapshot: GpuSnapshotView | None) -> Line:
     """How many of each state: `48 busy · 9 idle · 6 free · 1 bad`."""
     parts: list[Span] = []
-    names = {GpuState.BUSY: "busy", GpuState.IDLE: "idle", GpuState.FREE: "free", GpuState.FAULT: "bad",
-             GpuState.UNKNOWN: "unknown"}
+    names = {
+        GpuState.BUSY: "busy",
+        GpuState.IDLE: "idle",
+        GpuState.FREE: "free",
+        GpuState.FAULT: "bad",
+        GpuState.UNKNOWN: "unknown",
+    }
     for state, name in names.items():
         number = sum(gpu.state is state for gpu in (snapshot.gpus if snapshot is not None else ()))
         if number:
@@ -188,6 +203,16 @@ def tally(snapshot: GpuSnapshotView | None) -> Line:
 def haystack(gpu: GpuView) -> str:
     """What a filter looks at."""
     return " ".join(
-        (gpu.node, str(gpu.index), gpu.product, gpu.state.value, gpu.namespace, gpu.service, gpu.pod, gpu.error,
-         gpu.mig_profile, gpu.uuid)
+        (
+            gpu.node,
+            str(gpu.index),
+            gpu.product,
+            gpu.state.value,
+            gpu.namespace,
+            gpu.service,
+            gpu.pod,
+            gpu.error,
+            gpu.mig_profile,
+            gpu.uuid,
+        )
     )

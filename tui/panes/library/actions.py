@@ -114,8 +114,12 @@ class ImageActions(Page):
 
 def sync_told(result: SyncResultView) -> str:
     """A run in a sentence."""
-    parts = [f"{len(result.new)} new", f"{len(result.moved)} moved", f"{len(result.gone)} gone",
-             f"{result.unchanged} unchanged"]
+    parts = [
+        f"{len(result.new)} new",
+        f"{len(result.moved)} moved",
+        f"{len(result.gone)} gone",
+        f"{result.unchanged} unchanged",
+    ]
     if result.failed:
         first = result.failed[0]
         where = "/".join(part for part in (first.registry, first.repository) if part)

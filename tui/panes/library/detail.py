@@ -95,16 +95,21 @@ def image_sections(
         return [*sections, Section("Details", (text("reading…", "muted"),))]
     if detail.classifications:
         lines = tuple(
-            (*label(found.name, 12), *pad(text(found.value, "name"), 20),
-             *text(f"{found.confidence:.0%} sure  ", "muted"), *text(found.evidence, "muted"),
-             *text(f"  set by {found.set_by}" if found.set_by else "", "accent"))
+            (
+                *label(found.name, 12),
+                *pad(text(found.value, "name"), 20),
+                *text(f"{found.confidence:.0%} sure  ", "muted"),
+                *text(found.evidence, "muted"),
+                *text(f"  set by {found.set_by}" if found.set_by else "", "accent"),
+            )
             for found in detail.classifications
         )
         sections.append(Section("How it was classified", lines))
     for title, values in (("Labels", detail.labels), ("Annotations", detail.annotations)):
         if values:
-            shown = tuple((*label(key, len(key) + 2), *text(value)) for key, value in
-                          sorted(values.items())[:_TEXTS_SHOWN])
+            shown = tuple(
+                (*label(key, len(key) + 2), *text(value)) for key, value in sorted(values.items())[:_TEXTS_SHOWN]
+            )
             sections.append(Section(title, shown, note=fmt.count(len(values), "entry", "entries")))
     if detail.entrypoint:
         sections.append(Section("Entrypoint", (text(" ".join(detail.entrypoint)),)))
@@ -112,14 +117,19 @@ def image_sections(
         sections.append(Section("Environment", tuple(text(entry) for entry in detail.environment[:_TEXTS_SHOWN])))
     if detail.layers:
         layers = tuple(
-            (*pad(text(fmt.size(count), "muted"), 9, right=True), Span("  "), *pad(text(fmt.digest(digest)), 14),
-             *text(media, "faint"))
+            (
+                *pad(text(fmt.size(count), "muted"), 9, right=True),
+                Span("  "),
+                *pad(text(fmt.digest(digest)), 14),
+                *text(media, "faint"),
+            )
             for media, digest, count in detail.layers[:_LAYERS_SHOWN]
         )
         sections.append(Section("Layers", layers, note=str(len(detail.layers))))
     if detail.referrers:
-        attached = tuple((*pad(text(fmt.digest(digest)), 14), *text(kind, "muted")) for kind, digest in
-                         detail.referrers)
+        attached = tuple(
+            (*pad(text(fmt.digest(digest)), 14), *text(kind, "muted")) for kind, digest in detail.referrers
+        )
         sections.append(Section("Attached", attached))
     return sections
 
@@ -130,7 +140,8 @@ def history_lines(history: Sequence[TagEventView]) -> tuple[Line, ...]:
     ordered = sorted(history, key=lambda event: event.at, reverse=True)
     lines = tuple(
         join(
-            text(fmt.moment(event.at), "muted"), pad(text(event.change, roles.get(event.change, "")), 6),
+            text(fmt.moment(event.at), "muted"),
+            pad(text(event.change, roles.get(event.change, "")), 6),
             text(fmt.digest(event.previous_digest) + " →" if event.previous_digest else "", "muted"),
             text(fmt.digest(event.digest) if event.digest else "", "name"),
         )

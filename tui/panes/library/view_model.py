@@ -54,22 +54,75 @@ def state_cell(image: ImageView) -> Line:
 def image_columns(now: Callable[[], datetime]) -> tuple[Column[ImageView], ...]:
     """The columns of the library."""
     return (
-        Column(key="name", title="IMAGE", cell=name_cell, minimum=34, maximum=72, flex=1, keep_end=True,
-               sort=lambda image: (image.registry, image.repository, image.tag)),
+        Column(
+            key="name",
+            title="IMAGE",
+            cell=name_cell,
+            minimum=34,
+            maximum=72,
+            flex=1,
+            keep_end=True,
+            sort=lambda image: (image.registry, image.repository, image.tag),
+        ),
         Column(key="state", title="STATE", cell=state_cell, minimum=9, sort=lambda image: image.state.value),
-        Column(key="type", title="TYPE", cell=lambda image: text(image.type, "muted"), minimum=8, maximum=15,
-               priority=3, shown_from=78, sort=lambda image: image.type),
-        Column(key="framework", title="ENGINE", cell=lambda image: text(image.framework, "muted"), minimum=6,
-               maximum=9, priority=4, shown_from=95, sort=lambda image: image.framework),
-        Column(key="size", title="SIZE", cell=lambda image: text(fmt.size(image.size), "muted"), minimum=8,
-               right=True, priority=2, sort=lambda image: image.size or 0),
-        Column(key="digest", title="DIGEST", cell=lambda image: text(fmt.digest(image.digest), "faint"), minimum=12,
-               priority=6, shown_from=120, sort=lambda image: image.digest),
-        Column(key="rule", title="RULE", cell=lambda image: text(image.rule, "faint"), minimum=8, maximum=16,
-               priority=7, shown_from=140, sort=lambda image: image.rule),
-        Column(key="changed", title="CHANGED",
-               cell=lambda image: text(fmt.age(image.changed_at, now()), "muted"), minimum=4, maximum=8, right=True,
-               priority=2, sort=lambda image: image.changed_at),
+        Column(
+            key="type",
+            title="TYPE",
+            cell=lambda image: text(image.type, "muted"),
+            minimum=8,
+            maximum=15,
+            priority=3,
+            shown_from=78,
+            sort=lambda image: image.type,
+        ),
+        Column(
+            key="framework",
+            title="ENGINE",
+            cell=lambda image: text(image.framework, "muted"),
+            minimum=6,
+            maximum=9,
+            priority=4,
+            shown_from=95,
+            sort=lambda image: image.framework,
+        ),
+        Column(
+            key="size",
+            title="SIZE",
+            cell=lambda image: text(fmt.size(image.size), "muted"),
+            minimum=8,
+            right=True,
+            priority=2,
+            sort=lambda image: image.size or 0,
+        ),
+        Column(
+            key="digest",
+            title="DIGEST",
+            cell=lambda image: text(fmt.digest(image.digest), "faint"),
+            minimum=12,
+            priority=6,
+            shown_from=120,
+            sort=lambda image: image.digest,
+        ),
+        Column(
+            key="rule",
+            title="RULE",
+            cell=lambda image: text(image.rule, "faint"),
+            minimum=8,
+            maximum=16,
+            priority=7,
+            shown_from=140,
+            sort=lambda image: image.rule,
+        ),
+        Column(
+            key="changed",
+            title="CHANGED",
+            cell=lambda image: text(fmt.age(image.changed_at, now()), "muted"),
+            minimum=4,
+            maximum=8,
+            right=True,
+            priority=2,
+            sort=lambda image: image.changed_at,
+        ),
     )
 
 
@@ -84,14 +137,16 @@ def news(
     """What happened to the library lately: runs under way, registries that fail, tags that changed, newest first."""
     rows = [_run_row(run) for run in runs if not run.finished or run.error]
     rows += [
-        NewsRow(f"source/{source.name}", "FAILED", "bad", source.name, source.detail or source.state.value,
-                source.as_of)
+        NewsRow(
+            f"source/{source.name}", "FAILED", "bad", source.name, source.detail or source.state.value, source.as_of
+        )
         for source in sources
         if source.kind == "registry" and source.state in {SourceState.LOST, SourceState.REFUSED}
     ]
     start = now - timedelta(hours=hours)
-    changed = sorted((image for image in images if image.changed_at > start), key=lambda image: image.changed_at,
-                     reverse=True)
+    changed = sorted(
+        (image for image in images if image.changed_at > start), key=lambda image: image.changed_at, reverse=True
+    )
     return rows + [_image_row(image) for image in changed[:limit]]
 
 
@@ -118,12 +173,26 @@ def news_columns(now: Callable[[], datetime]) -> tuple[Column[NewsRow], ...]:
     del now
     return (
         Column(key="what", title="", cell=lambda row: (Span(row.what, row.role),), minimum=6),
-        Column(key="name", title="", cell=lambda row: text(row.name, "name"), minimum=16, maximum=44, flex=2,
-               keep_end=True),
-        Column(key="detail", title="", cell=lambda row: text(row.detail, "muted"), minimum=9, maximum=30, flex=1,
-               priority=2),
-        Column(key="at", title="", cell=lambda row: text(fmt.clock_time(row.at), "faint") if row.at else EMPTY,
-               minimum=5, right=True, priority=3),
+        Column(
+            key="name", title="", cell=lambda row: text(row.name, "name"), minimum=16, maximum=44, flex=2, keep_end=True
+        ),
+        Column(
+            key="detail",
+            title="",
+            cell=lambda row: text(row.detail, "muted"),
+            minimum=9,
+            maximum=30,
+            flex=1,
+            priority=2,
+        ),
+        Column(
+            key="at",
+            title="",
+            cell=lambda row: text(fmt.clock_time(row.at), "faint") if row.at else EMPTY,
+            minimum=5,
+            right=True,
+            priority=3,
+        ),
     )
 
 

@@ -54,8 +54,10 @@ def _wide(height: int, rows: Mapping[str, int]) -> dict[str, int]:
     body = _grow(least, wanted, height - len(least), weights)
     lines = {name: count + 1 for name, count in body.items()}
     return {
-        "deployments": lines["top"], "queue": lines["top"],
-        "gpus": lines["middle"], "library": lines["middle"],
+        "deployments": lines["top"],
+        "queue": lines["top"],
+        "gpus": lines["middle"],
+        "library": lines["middle"],
         **({"changed": lines["changed"]} if "changed" in lines else {}),
     }
 

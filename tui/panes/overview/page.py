@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from textual.types import CSSPathType
 
 _TITLES: Final = {
-    "deployments": ("3", "DEPLOYMENTS"), "queue": ("2", "QUEUE"), "gpus": ("4", "GPUS"), "library": ("1", "LIBRARY"),
+    "deployments": ("3", "DEPLOYMENTS"),
+    "queue": ("2", "QUEUE"),
+    "gpus": ("4", "GPUS"),
+    "library": ("1", "LIBRARY"),
     "changed": ("", "CHANGED"),
 }
 _LAST_LINE_FROM = 34
@@ -59,16 +62,35 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
     def body(self) -> Iterable[Widget]:
         now = self.room.clock.now
         tables: dict[str, list[LineTable[Any]]] = {
-            "deployments": [LineTable(deployments.service_columns(now, narrow=True), lambda item: item.key,
-                                      headings=False, id="deployments-table")],
-            "queue": [LineTable(queue.candidate_columns(now, narrow=True), lambda item: item.reference,
-                                headings=False, id="queue-table")],
-            "gpus": [LineTable(gpus.node_columns(now), lambda row: row.node, headings=False, id="gpus-table"),
-                     LineTable(gpus.holder_columns(now), lambda row: row.key, headings=False, id="holders-table")],
+            "deployments": [
+                LineTable(
+                    deployments.service_columns(now, narrow=True),
+                    lambda item: item.key,
+                    headings=False,
+                    id="deployments-table",
+                )
+            ],
+            "queue": [
+                LineTable(
+                    queue.candidate_columns(now, narrow=True),
+                    lambda item: item.reference,
+                    headings=False,
+                    id="queue-table",
+                )
+            ],
+            "gpus": [
+                LineTable(gpus.node_columns(now), lambda row: row.node, headings=False, id="gpus-table"),
+                LineTable(gpus.holder_columns(now), lambda row: row.key, headings=False, id="holders-table"),
+            ],
             "library": [LineTable(library.news_columns(now), lambda row: row.key, headings=False, id="library-table")],
-            "changed": [LineTable(view_model.change_columns(lambda: self._broken),
-                                  lambda change: f"{change.at}{change.what}{change.object}", headings=False,
-                                  id="changed-table")],
+            "changed": [
+                LineTable(
+                    view_model.change_columns(lambda: self._broken),
+                    lambda change: f"{change.at}{change.what}{change.object}",
+                    headings=False,
+                    id="changed-table",
+                )
+            ],
         }
         with Container(id="panes"):
             for row in (("deployments", "queue"), ("gpus", "library"), ("changed",)):
@@ -168,12 +190,22 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
                 join(_number(model.services, len(model.services.value)), self._services_tally, gap="  "),
                 text("worst first", "muted"),
             ),
-            "queue": (join(_number(model.queue, len(waiting)), queue.tally(waiting), gap="  "),
-                      text("mine first", "muted")),
-            "gpus": (join(_number(model.gpus, len(snapshot.gpus) if snapshot is not None else 0),
-                          gpus.tally(snapshot), gap="  "), text(legend, "faint")),
-            "library": (join(text(str(total), "strong"), text(f"{approved} approved", "ok" if approved else "muted"),
-                             gap="  "), text("24h", "muted")),
+            "queue": (
+                join(_number(model.queue, len(waiting)), queue.tally(waiting), gap="  "),
+                text("mine first", "muted"),
+            ),
+            "gpus": (
+                join(
+                    _number(model.gpus, len(snapshot.gpus) if snapshot is not None else 0),
+                    gpus.tally(snapshot),
+                    gap="  ",
+                ),
+                text(legend, "faint"),
+            ),
+            "library": (
+                join(text(str(total), "strong"), text(f"{approved} approved", "ok" if approved else "muted"), gap="  "),
+                text("24h", "muted"),
+            ),
             "changed": (_number(model.changes, len(recent(model.changes.value, now))), text("last hour", "muted")),
         }
         for name, (left, right) in told.items():
@@ -182,9 +214,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
                 right = text(f"as of {age(part.read_at, now)} ago: {part.problem.why}", "warn")
             number, title = _TITLES[name]
             focused = self._focused_pane() == name
-            self.query_one(f"#{name}-heading", OneLine).show(
-                partial(heading, number, title, left, right, focused)
-            )
+            self.query_one(f"#{name}-heading", OneLine).show(partial(heading, number, title, left, right, focused))
 
     def _empty_lines(self, name: str, part: Part[Any]) -> Sequence[Line]:
         model, status = self.model, self.model.status
@@ -258,7 +288,10 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
     def _part(self, name: str) -> Part[Any]:
         model = self.model
         parts: dict[str, Part[Any]] = {
-            "deployments": model.services, "queue": model.queue, "gpus": model.gpus, "library": model.library,
+            "deployments": model.services,
+            "queue": model.queue,
+            "gpus": model.gpus,
+            "library": model.library,
             "changed": model.changes,
         }
         return parts[name]

@@ -33,8 +33,13 @@ def newest_first(changes: Iterable[ChangeView]) -> list[ChangeView]:
 def _together(group: list[ChangeView]) -> ChangeView:
     first = group[0]
     named = ", ".join(change.object.rpartition("/")[2] for change in group[:_NAMED])
-    return ChangeView(at=first.at, actor=first.actor, what=f"{first.what} ×{len(group)}", object=named,
-                      detail=f"and {len(group) - _NAMED} more")
+    return ChangeView(
+        at=first.at,
+        actor=first.actor,
+        what=f"{first.what} ×{len(group)}",
+        object=named,
+        detail=f"and {len(group) - _NAMED} more",
+    )
 
 
 def broken_services(services: Iterable[ServiceView]) -> list[ServiceView]:

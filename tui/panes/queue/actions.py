@@ -41,7 +41,11 @@ class CandidateActions(Page):
         )
         lines = [*_what(candidate), *_standing(candidate)]
         self._decide(
-            "Approve", candidate, lines, fields, danger=False,
+            "Approve",
+            candidate,
+            lines,
+            fields,
+            danger=False,
             act=lambda yard, values: yard.queue.approve(
                 candidate.reference, reason=values["reason"], evidence_hash=candidate.evidence_hash
             ),
@@ -53,7 +57,11 @@ class CandidateActions(Page):
             return
         fields = (required("reason", "Reason", "say why: whoever brought it in will read it"),)
         self._decide(
-            "Reject", candidate, [*_what(candidate), *_standing(candidate)], fields, danger=True,
+            "Reject",
+            candidate,
+            [*_what(candidate), *_standing(candidate)],
+            fields,
+            danger=True,
             act=lambda yard, values: yard.queue.reject(
                 candidate.reference, reason=values["reason"], evidence_hash=candidate.evidence_hash
             ),
@@ -67,7 +75,8 @@ class CandidateActions(Page):
             self.room.flash("there is no approval to revoke", bad=True)
             return
         running = [
-            service for service in self.model.services.value.values()
+            service
+            for service in self.model.services.value.values()
             if any(candidate.digest in image for image in service.images)
         ]
         lines = list(_what(candidate))
@@ -76,7 +85,11 @@ class CandidateActions(Page):
             lines.append(text(f"It runs now in {names}; it goes on running, marked as unapproved.", "warn"))
         fields = (required("reason", "Reason", "say why: it goes into the ledger"), last_six_field(candidate.digest))
         self._decide(
-            "Revoke", candidate, lines, fields, danger=True,
+            "Revoke",
+            candidate,
+            lines,
+            fields,
+            danger=True,
             act=lambda yard, values: yard.queue.revoke(
                 candidate.reference, reason=values["reason"], evidence_hash=candidate.evidence_hash
             ),
@@ -110,8 +123,7 @@ class CandidateActions(Page):
         async def perform(values: Values) -> object:
             if yard is None:
                 return None
-            command = (f"modelyard {verb.lower()} {candidate.reference} --reason … "
-                       f"--evidence {candidate.evidence_hash}")
+            command = f"modelyard {verb.lower()} {candidate.reference} --reason … --evidence {candidate.evidence_hash}"
             try:
                 decision = await act(yard, values)
             except Exception:

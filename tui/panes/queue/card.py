@@ -95,21 +95,35 @@ class CardPage(DetailPage, CandidateActions):
             text("Open: " + ", ".join(open_findings[:6]) + ("…" if len(open_findings) > 6 else ""), "muted"),
         )
         fields = (
-            Field(id="finding", label="Finding", value=open_findings[0],
-                  check=lambda value: "" if value.strip() in open_findings else "name one of the open findings"),
-            Field(id="until", label="Until (a day)", value=(now + _WAIVED_FOR).date().isoformat(),
-                  check=partial(check_day, now)),
+            Field(
+                id="finding",
+                label="Finding",
+                value=open_findings[0],
+                check=lambda value: "" if value.strip() in open_findings else "name one of the open findings",
+            ),
+            Field(
+                id="until",
+                label="Until (a day)",
+                value=(now + _WAIVED_FOR).date().isoformat(),
+                check=partial(check_day, now),
+            ),
             required("reason", "Reason", "say why, and what makes up for it: it goes into the ledger"),
         )
 
         async def perform(values: Values) -> object:
             if yard is None:
                 return None
-            command = (f"modelyard waive {candidate.reference} --finding {values['finding']} "
-                       f"--until {values['until']} --reason …")
+            command = (
+                f"modelyard waive {candidate.reference} --finding {values['finding']} "
+                f"--until {values['until']} --reason …"
+            )
             try:
-                await yard.queue.waive(candidate.reference, finding=values["finding"], reason=values["reason"],
-                                       until=end_of_day(values["until"]))
+                await yard.queue.waive(
+                    candidate.reference,
+                    finding=values["finding"],
+                    reason=values["reason"],
+                    until=end_of_day(values["until"]),
+                )
             except Exception:
                 self.room.log_command(command, "refused")
                 raise

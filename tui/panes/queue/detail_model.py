@@ -21,9 +21,7 @@ _GATE_MARK: Final = {
 }
 
 
-def card_sections(
-    candidate: CandidateView, evidence: Sequence[EvidenceView] | None, now: datetime
-) -> list[Section]:
+def card_sections(candidate: CandidateView, evidence: Sequence[EvidenceView] | None, now: datetime) -> list[Section]:
     """The card, in the order in which it is read: what changed, gates, evidence, decisions."""
     return [
         changes_section(candidate),
@@ -58,11 +56,25 @@ def standing_section(candidate: CandidateView, now: datetime) -> Section:
     mine = text("waits for you", "mine") if candidate.waits_for_me else text(candidate.not_me, "warn")
     rows = [
         ("state", join(text(candidate.state.value, STATE_ROLE[candidate.state]), mine, gap="  ")),
-        ("approvals", join(text(f"{len(candidate.approvals)} of {candidate.approvals_needed}"),
-                           text(f"{left} missing" if left > 0 else "", "muted"), gap="  ")),
+        (
+            "approvals",
+            join(
+                text(f"{len(candidate.approvals)} of {candidate.approvals_needed}"),
+                text(f"{left} missing" if left > 0 else "", "muted"),
+                gap="  ",
+            ),
+        ),
         ("submitted", text(f"by {candidate.submitted_by}, {fmt.age(candidate.submitted_at, now)} ago")),
-        ("kind", join(text(candidate.type), text(candidate.framework, "muted"), text(candidate.kind, "muted"),
-                      text(fmt.size(candidate.size), "muted"), gap="  ")),
+        (
+            "kind",
+            join(
+                text(candidate.type),
+                text(candidate.framework, "muted"),
+                text(candidate.kind, "muted"),
+                text(fmt.size(candidate.size), "muted"),
+                gap="  ",
+            ),
+        ),
         ("tags", text(" ".join(candidate.tags), "accent")),
         ("digest", text(candidate.digest, "muted")),
         ("risk", text(f"{candidate.risk} of 100")),
@@ -100,9 +112,21 @@ def evidence_sections(evidence: Sequence[EvidenceView] | None, now: datetime) ->
             join(text(piece.kind, "strong"), text(piece.state, _state_role(piece.state)), text(piece.summary), gap="  ")
         )
         lines.append(
-            (Span("  "), *join(text(piece.source, "muted"), text(f"measured {fmt.age(piece.measured_at, now)} ago"
-             if piece.measured_at else "time of measurement not told", "muted"), text(database, "muted"),
-             text(asserted, "warn"), gap="  "))
+            (
+                Span("  "),
+                *join(
+                    text(piece.source, "muted"),
+                    text(
+                        f"measured {fmt.age(piece.measured_at, now)} ago"
+                        if piece.measured_at
+                        else "time of measurement not told",
+                        "muted",
+                    ),
+                    text(database, "muted"),
+                    text(asserted, "warn"),
+                    gap="  ",
+                ),
+            )
         )
         lines.extend(finding_lines(piece))
         lines.append(EMPTY)
@@ -124,8 +148,11 @@ def finding_lines(piece: EvidenceView) -> list[Line]:
         fixed = f"fixed in {finding.fixed}" if finding.fixed else "no fix"
         lines.append(
             (
-                Span("  "), *pad(text(finding.severity.lower(), role), 9), *pad(text(finding.id, "name"), 17),
-                *text(f"{finding.package} {finding.version}  "), *text(fixed, "muted"),
+                Span("  "),
+                *pad(text(finding.severity.lower(), role), 9),
+                *pad(text(finding.id, "name"), 17),
+                *text(f"{finding.package} {finding.version}  "),
+                *text(fixed, "muted"),
                 *text(f"  waived: {finding.waived}" if finding.waived else "", "warn"),
             )
         )
@@ -145,9 +172,14 @@ def _decision_lines(decision: DecisionView, candidate: CandidateView, now: datet
     role = "ok" if decision.verdict == "approve" else "bad"
     stale = decision.evidence_hash != candidate.evidence_hash and candidate.state is ImageState.CANDIDATE
     return (
-        join(text(decision.verdict, role), text(f"by {decision.actor}", "name"),
-             text(f"{fmt.age(decision.at, now)} ago", "muted"), text(decision.ticket, "accent"),
-             text("on other evidence than this" if stale else "", "warn"), gap="  "),
+        join(
+            text(decision.verdict, role),
+            text(f"by {decision.actor}", "name"),
+            text(f"{fmt.age(decision.at, now)} ago", "muted"),
+            text(decision.ticket, "accent"),
+            text("on other evidence than this" if stale else "", "warn"),
+            gap="  ",
+        ),
         (Span("  "), *text(decision.reason)),
     )
 

@@ -38,8 +38,11 @@ def mine_first(candidates: Iterable[CandidateView]) -> list[CandidateView]:
     return sorted(
         candidates,
         key=lambda candidate: (
-            candidate.state is not ImageState.CANDIDATE, not candidate.waits_for_me, -candidate.risk,
-            candidate.submitted_at, candidate.reference,
+            candidate.state is not ImageState.CANDIDATE,
+            not candidate.waits_for_me,
+            -candidate.risk,
+            candidate.submitted_at,
+            candidate.reference,
         ),
     )
 
@@ -104,27 +107,77 @@ def candidate_columns(now: Callable[[], datetime], *, narrow: bool = False) -> t
     """The columns of candidates; `narrow` is for the overview."""
     common = [
         Column(key="mark", title="", cell=mark_cell, minimum=1, tight=True),
-        Column(key="name", title="IMAGE", cell=name_cell if narrow else full_name_cell,
-               minimum=18 if narrow else 30, keep_end=True,
-               maximum=34 if narrow else 64, flex=1, sort=lambda candidate: candidate.name),
-        Column(key="gates", title="GATES", cell=gates_cell, minimum=14 if narrow else 24, maximum=34, priority=2,
-               sort=lambda candidate: sum(gate.value is not EvidenceValue.PASS for gate in candidate.gates)),
-        Column(key="approvals", title="STATE", cell=approvals_cell, minimum=3 if narrow else 8, maximum=9, right=narrow,
-               sort=lambda candidate: (candidate.state.value, -len(candidate.approvals))),
+        Column(
+            key="name",
+            title="IMAGE",
+            cell=name_cell if narrow else full_name_cell,
+            minimum=18 if narrow else 30,
+            keep_end=True,
+            maximum=34 if narrow else 64,
+            flex=1,
+            sort=lambda candidate: candidate.name,
+        ),
+        Column(
+            key="gates",
+            title="GATES",
+            cell=gates_cell,
+            minimum=14 if narrow else 24,
+            maximum=34,
+            priority=2,
+            sort=lambda candidate: sum(gate.value is not EvidenceValue.PASS for gate in candidate.gates),
+        ),
+        Column(
+            key="approvals",
+            title="STATE",
+            cell=approvals_cell,
+            minimum=3 if narrow else 8,
+            maximum=9,
+            right=narrow,
+            sort=lambda candidate: (candidate.state.value, -len(candidate.approvals)),
+        ),
     ]
     if not narrow:
         common += [
-            Column(key="risk", title="RISK", cell=risk_cell, minimum=4, right=True, priority=3,
-                   sort=lambda candidate: -candidate.risk),
-            Column(key="type", title="TYPE", cell=lambda candidate: text(candidate.type, "muted"), minimum=6,
-                   maximum=10, priority=5, shown_from=105, sort=lambda candidate: candidate.type),
-            Column(key="by", title="SUBMITTED BY", cell=lambda candidate: text(candidate.submitted_by, "muted"),
-                   minimum=12, maximum=16, priority=6, shown_from=125,
-                   sort=lambda candidate: candidate.submitted_by),
+            Column(
+                key="risk",
+                title="RISK",
+                cell=risk_cell,
+                minimum=4,
+                right=True,
+                priority=3,
+                sort=lambda candidate: -candidate.risk,
+            ),
+            Column(
+                key="type",
+                title="TYPE",
+                cell=lambda candidate: text(candidate.type, "muted"),
+                minimum=6,
+                maximum=10,
+                priority=5,
+                shown_from=105,
+                sort=lambda candidate: candidate.type,
+            ),
+            Column(
+                key="by",
+                title="SUBMITTED BY",
+                cell=lambda candidate: text(candidate.submitted_by, "muted"),
+                minimum=12,
+                maximum=16,
+                priority=6,
+                shown_from=125,
+                sort=lambda candidate: candidate.submitted_by,
+            ),
         ]
     common.append(
-        Column(key="age", title="AGE", cell=lambda candidate: text(fmt.age(candidate.submitted_at, now()), "muted"),
-               minimum=3, maximum=4, right=True, sort=lambda candidate: candidate.submitted_at)
+        Column(
+            key="age",
+            title="AGE",
+            cell=lambda candidate: text(fmt.age(candidate.submitted_at, now()), "muted"),
+            minimum=3,
+            maximum=4,
+            right=True,
+            sort=lambda candidate: candidate.submitted_at,
+        )
     )
     return tuple(common)
 
@@ -140,8 +193,17 @@ def haystack(candidate: CandidateView) -> str:
     gates = " ".join(f"{gate.kind}:{gate.value.value}" for gate in candidate.gates)
     mine = "mine" if candidate.waits_for_me else ""
     return " ".join(
-        (candidate.name, candidate.reference, candidate.state.value, candidate.type, candidate.framework,
-         candidate.submitted_by, gates, mine, *candidate.tags)
+        (
+            candidate.name,
+            candidate.reference,
+            candidate.state.value,
+            candidate.type,
+            candidate.framework,
+            candidate.submitted_by,
+            gates,
+            mine,
+            *candidate.tags,
+        )
     )
 
 
