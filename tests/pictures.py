@@ -78,7 +78,6 @@ async def _take(options: GlobalOptions) -> None:
     app = ModelyardApp(open_yard, environment={"TERM": "xterm-256color", "COLORTERM": "truecolor"})
     async with app.run_test(size=_SIZE) as pilot:
         await _settled(yard)
-        await _keys(pilot, "r")
         _save(app, "overview")
         candidates = await yard.queue.candidates()
         half = next(one for one in candidates if len(one.approvals) == 1)
