@@ -29,6 +29,7 @@ from backend.demo.supervision import Servers, ServersFailedError, start_crew, st
 
 PERSON: Final = "robin"
 COLLEAGUE: Final = "mira"
+_ENDS: Final = (signal.SIGHUP, signal.SIGTERM)
 
 _CONFIGURATION: Final = """\
 # The demo yard. A yard of your own is configured in the same way: see modelyard init.
@@ -124,7 +125,7 @@ def run(session: Session, *, headless: bool, seed: int) -> int:
     if session.options.config is not None or session.options.context is not None:
         raise UsageError("demo", "it has its own configuration and cluster", "leave --config and --context out")
     # A terminal that goes away and a polite end are the same as Ctrl-C: everything is cleaned up on the way out.
-    for gone in (signal.SIGHUP, signal.SIGTERM):
+    for gone in _ENDS:
         signal.signal(gone, _end)
     try:
         with started(session.options, seed, crew=not headless) as demo:
@@ -140,6 +141,9 @@ def run(session: Session, *, headless: bool, seed: int) -> int:
 
 
 def _end(_signal: int, _frame: object) -> None:
+    # A terminal that goes away says so more than once, and cleaning up must not be interrupted.
+    for gone in _ENDS:
+        signal.signal(gone, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -20,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from backend.demo.supervision import FAREWELL
+
 if TYPE_CHECKING:
     from backend.demo.servers import Servers
 
@@ -28,6 +30,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _ENDING_LIMIT: Final = 1.0
 #: Others that wrote to the folder end at the same moment as we do, and may write once more.
 _REMOVAL_LIMIT: Final = 5.0
+#: A signal may come from a person while the parent lives, or tell of the parent's death a moment before it.
+_DOUBT_LIMIT: Final = 0.5
 
 
 class _Parent:
@@ -41,6 +45,8 @@ class _Parent:
     def __init__(self, pid: int, folder: Path | None) -> None:
         self._pid = pid
         self._folder = folder
+        #: Our input is at its end: with a farewell the parent lives on, without one it is dead, or will be in a moment.
+        self.said_farewell: bool | None = None
 
     def bind(self) -> None:
         """Ask Linux for SIGTERM when the parent dies, should somebody else hold our input open then."""
@@ -54,12 +60,16 @@ class _Parent:
 
     def clear_up(self) -> None:
         """Remove the folder that a dead parent left."""
-        deadline = time.monotonic() + _REMOVAL_LIMIT
-        while self._folder is not None and self.is_gone and time.monotonic() < deadline:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            if not self._folder.exists():
+        began = time.monotonic()
+        while self._folder is not None and not self.said_farewell and time.monotonic() - began < _REMOVAL_LIMIT:
+            if self.is_gone:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                if not self._folder.exists():
+                    return
+            elif self.said_farewell is None and time.monotonic() - began > _DOUBT_LIMIT:
                 return
-            time.sleep(0.1)
+            # A dying parent closes its files, and has its children signalled, before it is gone for them.
+            time.sleep(0.02)
 
 
 def main() -> int:
@@ -80,10 +90,17 @@ def main() -> int:
 async def _serve(seed: int, parent: _Parent) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def asked(_number: int, _frame: object) -> None:
+        # The loop may be closed already: what is asked for is done then.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    # Not the loop's own handlers, which end with it: the parent's death may be told of while we clear up.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
+        signal.signal(number, asked)
     parent.bind()
-    threading.Thread(target=_watch_input, args=(loop, stop), daemon=True).start()
+    threading.Thread(target=_watch_input, args=(loop, stop, parent), daemon=True).start()
     servers = _servers()
     try:
         await servers.start(seed)
@@ -105,12 +122,14 @@ def _servers() -> Servers:
     return Servers()
 
 
-def _watch_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+def _watch_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, parent: _Parent) -> None:
     """Set `stop` once standard input is at its end; a thread, since not every kind of input can be polled."""
     # An error is the end as well: the input was closed before, or is a terminal that was hung up.
+    said = b""
     with suppress(OSError):
-        while os.read(0, 4096):
-            pass
+        while piece := os.read(0, 4096):
+            said = piece
+    parent.said_farewell = said.endswith(FAREWELL)
     # The loop may be closed already where something else ended us first.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(stop.set)

@@ -52,13 +52,14 @@ def _processes(mention: str) -> list[str]:
         if not entry.name.isdecimal():
             continue
         try:
-            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            command = (entry / "cmdline").read_bytes()
+            told = command + (entry / "environ").read_bytes()
             name = (entry / "comm").read_text(encoding="utf-8").strip()
         except OSError:
             continue
         # The shell that waits in the terminal carries the folder in its own command line.
         if mention.encode() in told and name.startswith("python"):
-            found.append(f"{entry.name} {name}")
+            found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
     return found
 
 
