@@ -53,14 +53,3 @@ def _shown(character: str) -> str:
         return REPLACEMENT
     # Tag characters and variation selectors supplement carry hidden text.
     return REPLACEMENT if 0xE0000 <= ord(character) <= 0xE0FFF else character
-
-
-def shorten(text: str, width: int) -> str:
-    """The text cut to `width` characters in its middle, so that both ends (a registry, a tag) stay readable."""
-    if len(text) <= width:
-        return text
-    if width <= 1:
-        return text[:width]
-    head = (width - 1 + 1) // 2
-    tail = width - 1 - head
-    return text[:head] + ELLIPSIS + (text[-tail:] if tail else "")

@@ -37,11 +37,6 @@ class Approvals:
         self._states, self._aliases = states, aliases
         return changed
 
-    @property
-    def states(self) -> Mapping[str, ImageState]:
-        """Where each submitted digest stands."""
-        return self._states
-
     def canonical(self, digest: str) -> str:
         """The digest that the library knows an image by, from that of its platform's manifest or configuration."""
         return self._aliases.get(digest, digest)

@@ -153,10 +153,6 @@ class LibraryFlow:
 
         return await self._foundation.gate.run("library.synchronise", f"rule {rule.name}", action, as_worker=True)
 
-    async def recent_events(self, since: str) -> list[TagEventView]:
-        """What happened to tags since a stored instant, newest first."""
-        return await catalogue.recent_events(self._foundation.database, since=since)
-
     # ------------------------------------------------------------ running
 
     def _rules(self, name: str | None) -> list[RuleConfig]:

@@ -34,7 +34,7 @@ ROOMS = {
     "audit": AuditFlow,
 }
 LOOKING = {
-    "library": {"images", "image", "history", "rules", "preview", "recent_events"},
+    "library": {"images", "image", "history", "rules", "preview"},
     "queue": {"candidates", "candidate", "evidence", "check_policy"},
     "deployments": {
         "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.core.text import sanitise, sanitise_lines, shorten
+from backend.core.text import sanitise, sanitise_lines
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,3 @@ def test_long_text_is_cut_and_marked() -> None:
 
 def test_lines_stay_lines() -> None:
     assert sanitise_lines("one\r\ntwo\x1b[2J\nthree") == "one\ntwo\nthree"
-
-
-@given(st.text(max_size=80), st.integers(min_value=0, max_value=60))
-def test_shortened_text_fits_and_keeps_its_ends(text: str, width: int) -> None:
-    short = shorten(text, width)
-    assert len(short) <= max(width, 0)
-    if len(text) > width >= 3:
-        assert short[0] == text[0]
-        assert short[-1] == text[-1]
