@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -115,6 +116,7 @@ class ModelyardApp(App[None], inherit_bindings=False):
         self.flash_now: tuple[str, bool] | None = None
         self._flash_until = 0.0
         self._held: set[PartName] = set()
+        self._running_loop: asyncio.AbstractEventLoop | None = None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return {"rule": "#444444"}
@@ -129,6 +131,9 @@ class ModelyardApp(App[None], inherit_bindings=False):
 
     async def _give_key(self, event: events.Key) -> None:
         await super().on_event(event)
+
+    def on_load(self) -> None:
+        self._running_loop = asyncio.get_running_loop()
 
     def on_mount(self) -> None:
         self.set_interval(_AGE_SECONDS, self._let_age)
@@ -146,6 +151,17 @@ class ModelyardApp(App[None], inherit_bindings=False):
     def action_leave(self) -> None:
         """Leave; Ctrl-C."""
         self.leave()
+
+    def leave_soon(self) -> bool:
+        """Leave; for signal handlers.
+
+        Returns:
+            False when the loop does not run yet, or no more: then nothing was done.
+        """
+        if self._running_loop is None or self._running_loop.is_closed():
+            return False
+        self._running_loop.call_soon_threadsafe(self.leave)
+        return True
 
     def leave(self) -> None:
         """Leave with the status that tells how it went: of the yard that could not be opened, or 0."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backend.yard import ScreenRequest
+    from tui.app import ModelyardApp
 
 _TYPED_SEQUENCES = "TEXTUAL_DISABLE_KITTY_KEY"
 _INTERRUPTED = 130
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def open_screen(request: ScreenRequest) -> int:
@@ -25,8 +29,30 @@ def open_screen(request: ScreenRequest) -> int:
         keys=request.keys, confirm=request.confirm, theme=request.theme, theme_folder=request.theme_folder
     )
     app = ModelyardApp(request.open_yard, settings=settings)
-    app.run(mouse=False)
+    with _ends_told_to(app):
+        app.run(mouse=False)
     return app.return_code or 0
+
+
+@contextmanager
+def _ends_told_to(app: ModelyardApp) -> Iterator[None]:
+    """While the block runs, signals that ask the process to end make the screen leave, which closes the yard.
+
+    An exception out of a signal handler would cut the loop off anywhere, with tasks that then never end.
+    """
+
+    def leave(_signal: int, _frame: object) -> None:
+        if not app.leave_soon():
+            raise KeyboardInterrupt
+
+    # Whoever handles the others already turns them into SIGINT.
+    asked = [number for number in _ENDS if number == signal.SIGINT or signal.getsignal(number) is signal.SIG_DFL]
+    before = {number: signal.signal(number, leave) for number in asked}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ from backend.demo.supervision import Servers, ServersFailedError, start_crew, st
 PERSON: Final = "robin"
 COLLEAGUE: Final = "mira"
 _ENDS: Final = (signal.SIGHUP, signal.SIGTERM)
+_ENDING_LIMIT: Final = 5.0
+_INTERRUPTED: Final = 130
 
 _CONFIGURATION: Final = """\
 # The demo yard. A yard of your own is configured in the same way: see modelyard init.
@@ -144,7 +147,12 @@ def _end(_signal: int, _frame: object) -> None:
     # A terminal that goes away says so more than once, and cleaning up must not be interrupted.
     for gone in _ENDS:
         signal.signal(gone, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    # Nobody is left to press Ctrl-C a second time. The children remove what a dead parent leaves.
+    last_resort = threading.Timer(_ENDING_LIMIT, os._exit, [_INTERRUPTED])
+    last_resort.daemon = True
+    last_resort.start()
+    # Whoever runs now, a loop, the screen or plain code, has its own way to take Ctrl-C.
+    signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

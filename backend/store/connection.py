@@ -124,9 +124,7 @@ class Database:
             StoreError: everyone may write it, or SQLite is too old.
         """
         path = await _finish(asyncio.to_thread(_prepare, path, migrations, clock.now(), read_only=read_only))
-        reader = await _connect(path, read_only=read_only, wait=_READER_WAIT)
-        if not read_only:
-            await reader.execute_fetchall("PRAGMA query_only = ON")
+        reader = await _connect(path, "query_only = ON", read_only=read_only, wait=_READER_WAIT)
         return cls(path, read_only=read_only, patience=patience, reader=reader)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
@@ -253,7 +251,7 @@ async def _finish(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
-async def _connect(path: Path, *, read_only: bool, wait: float) -> aiosqlite.Connection:
+async def _connect(path: Path, *pragmas: str, read_only: bool, wait: float) -> aiosqlite.Connection:
     """A connection in autocommit mode, so that transactions begin and end only where they are told to."""
     mode = "ro" if read_only else "rw"
     with translated(path):
@@ -262,7 +260,7 @@ async def _connect(path: Path, *, read_only: bool, wait: float) -> aiosqlite.Con
         )
         try:
             connection.row_factory = sqlite3.Row
-            for pragma in ("foreign_keys = ON", "synchronous = FULL"):
+            for pragma in ("foreign_keys = ON", "synchronous = FULL", *pragmas):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
         except BaseException:
             await _finish(connection.close())

@@ -6,6 +6,8 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -362,3 +364,19 @@ async def test_waiting_for_another_holder_ends(tmp_path: Path) -> None:
     finally:
         holder.close()
         await database.close()
+
+
+async def test_an_opening_that_is_cancelled_at_any_moment_leaves_no_connection_open(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    for wait in range(12):
+        opening = asyncio.create_task(Database.open(tmp_path / "yard.db", clock=FixedClock()))
+        # A statement in the connection's thread takes the loop a turn or more each.
+        for _ in range(wait):
+            await asyncio.wait({opening}, timeout=0.002)
+        opening.cancel()
+        with suppress(asyncio.CancelledError):
+            await (await opening).close()
+    left = [thread for thread in set(threading.enumerate()) - before if "connection" in thread.name]
+    for thread in left:
+        await asyncio.to_thread(thread.join, 5)
+    assert not any(thread.is_alive() for thread in left)
