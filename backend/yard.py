@@ -40,19 +40,26 @@ if TYPE_CHECKING:
     from backend.flows.approvals import Approvals
     from backend.flows.audit import AuditFlow
     from backend.flows.deployments import DeploymentsFlow
+    from backend.flows.evidence import EvidenceFlow
     from backend.flows.gpus import GpusFlow
     from backend.flows.library import LibraryFlow
     from backend.flows.lookup import Lookup
     from backend.flows.plans import Plans
+    from backend.flows.policy import PolicyFlow
     from backend.flows.queue import QueueFlow
+    from backend.flows.rules import RulesFlow
     from backend.flows.schedule import Schedule
     from backend.flows.services import Services
+    from backend.flows.synchronising import SynchroniseFlow
 
 _LOG = logging.getLogger(__name__)
 #: How often approvals and waivers are looked through for those that ended by themselves.
 _EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
-_LIVE_ROOMS: Final = ("deployments", "gpus", "queue", "library", "watch_store", "schedule", "audit", "recent")
+_LIVE_ROOMS: Final = (
+    "deployments", "gpus", "queue", "evidence", "library", "rules", "synchronising", "watch_store", "schedule", "audit",
+    "recent",
+)  # fmt: skip
 
 
 class YardOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,10 +113,24 @@ class Yard:
 
     @cached_property
     def library(self) -> LibraryFlow:
-        """Images, rules and synchronisation."""
+        """Images."""
         from backend.flows.library import LibraryFlow
 
-        return LibraryFlow(self._foundation, self._lookup, lambda: self.queue.evaluate())
+        return LibraryFlow(self._foundation, self._lookup)
+
+    @cached_property
+    def rules(self) -> RulesFlow:
+        """The rules by which images are taken in."""
+        from backend.flows.rules import RulesFlow
+
+        return RulesFlow(self._foundation)
+
+    @cached_property
+    def runs(self) -> SynchroniseFlow:
+        """Runs of the synchroniser."""
+        from backend.flows.synchronising import SynchroniseFlow
+
+        return SynchroniseFlow(self._foundation, lambda: self.evidence.evaluate())
 
     @cached_property
     def queue(self) -> QueueFlow:
@@ -117,6 +138,20 @@ class Yard:
         from backend.flows.queue import QueueFlow
 
         return QueueFlow(self._foundation, self._lookup)
+
+    @cached_property
+    def evidence(self) -> EvidenceFlow:
+        """What is known of images."""
+        from backend.flows.evidence import EvidenceFlow
+
+        return EvidenceFlow(self._foundation, self._lookup)
+
+    @cached_property
+    def policy(self) -> PolicyFlow:
+        """What images have to meet."""
+        from backend.flows.policy import PolicyFlow
+
+        return PolicyFlow(self._foundation, self._lookup)
 
     @cached_property
     def deployments(self) -> DeploymentsFlow:
@@ -285,7 +320,7 @@ class Yard:
     def _schedule(self, kind: str) -> Schedule:
         from backend.flows.schedule import Schedule
 
-        return Schedule(self._foundation, self.library, self.queue, kind)
+        return Schedule(self._foundation, self.runs, self.evidence, kind)
 
     async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A failure of one piece of live work is logged and told, and ends no other."""

@@ -171,19 +171,19 @@ def wrap(line: Line, width: int, indent: int = 0) -> list[Line]:
     lines: list[list[Span]] = [[]]
     used = 0
     for word, role in _words(line):
-        bare = cell_len(word.rstrip())
+        bare = cell_len(word.rstrip(" "))
         # A word longer than a line, such as a digest, is broken where it stands: it would be broken anyway.
         if used + bare > width and used > indent and (bare <= width - indent or used >= width):
             lines.append(list(margin))
             used = indent
         rest = word
-        while used + cell_len(rest.rstrip()) > width:
+        while used + cell_len(rest.rstrip(" ")) > width:
             head = chop_cells(rest, width - used)[0]
             lines[-1].append(Span(head, role))
             rest = rest[len(head) :]
             lines.append(list(margin))
             used = indent
-        kept = rest if used + cell_len(rest) <= width else rest.rstrip()
+        kept = rest if used + cell_len(rest) <= width else rest.rstrip(" ")
         if kept:
             lines[-1].append(Span(kept, role))
             used += cell_len(kept)

@@ -88,14 +88,14 @@ class _Walk:
         return seen
 
     async def _synchronise(self, yard: Yard) -> tuple[None, str]:
-        result = await yard.library.synchronise(evaluate=False)
+        result = await yard.runs.synchronise(evaluate=False)
         if not result.new:
             raise _unseen("nothing was taken in")
         failed = f", {len(result.failed)} refused (the demo's registry lies on purpose)" if result.failed else ""
         return None, f"{len(result.new)} tags taken in by {result.requests} requests{failed}"
 
     async def _evaluate(self, yard: Yard) -> tuple[CandidateView, str]:
-        evaluated = await yard.queue.evaluate()
+        evaluated = await yard.evidence.evaluate()
         candidates = await yard.queue.candidates()
         passing = [one for one in candidates if one.gates and not one.blocked and one.type == "chat"]
         if not passing:

@@ -18,8 +18,8 @@ from backend.library.runs import LastRun, last_runs
 from backend.store.lease import Lease
 
 if TYPE_CHECKING:
-    from backend.flows.library import LibraryFlow
-    from backend.flows.queue import QueueFlow
+    from backend.flows.evidence import EvidenceFlow
+    from backend.flows.synchronising import SynchroniseFlow
 
 _LOG = logging.getLogger(__name__)
 LEASE: Final = "yard"
@@ -41,14 +41,14 @@ def holder_name(kind: str) -> str:
 class Schedule:
     """Runs rules when they are due, and collects evidence on what they bring in."""
 
-    def __init__(self, foundation: Foundation, library: LibraryFlow, queue: QueueFlow, kind: str) -> None:
+    def __init__(self, foundation: Foundation, runs: SynchroniseFlow, evidence: EvidenceFlow, kind: str) -> None:
         """
         Args:
             kind: `worker` or `screen`, for the title bars of others.
         """
         self._foundation = foundation
-        self._library = library
-        self._queue = queue
+        self._runs = runs
+        self._evidence = evidence
         self._lease = Lease(foundation.database, foundation.clock, holder_name(kind))
         self._retry_at: dict[str, datetime] = {}
         self._collected_at: datetime | None = None
@@ -138,7 +138,7 @@ class Schedule:
 
     async def _run(self, rule: RuleConfig) -> None:
         try:
-            await self._library.synchronise_as_worker(rule)
+            await self._runs.synchronise_as_worker(rule)
         except ModelyardError as error:
             _LOG.warning("rule %s: %s", rule.name, error)
             self._retry_at[rule.name] = self._foundation.clock.now() + _RETRY_AFTER
@@ -151,7 +151,7 @@ class Schedule:
         self._looked_at = now
         again = self._collected_at is not None and now - self._collected_at >= _COLLECT_AGAIN_EVERY
         try:
-            await self._queue.evaluate(again=again)
+            await self._evidence.evaluate(again=again)
         except ModelyardError as error:
             _LOG.warning("evaluation at %s: %s", timestamp(now), error)
             return

@@ -13,8 +13,6 @@ from backend.core.events import (
     Event,
     EventHub,
     LedgerAppended,
-    LibraryChanged,
-    QueueChanged,
     ServiceChanged,
     ServiceRemoved,
     StatusChanged,
@@ -23,32 +21,23 @@ from backend.core.events import (
 )
 from backend.core.views import (
     AppliedView,
-    CandidateView,
     ChangeView,
-    DecisionView,
     DiffLineView,
-    EvidenceView,
     GpuSnapshotView,
-    ImageDetailView,
-    ImageState,
-    ImageView,
     LedgerEntryView,
     ObjectPlanView,
     PlanView,
-    RuleClauseView,
-    RuleView,
     RuntimeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
-    SyncEntryView,
-    SyncResultView,
-    TagEventView,
     Verdict,
     VerificationView,
     YardStatusView,
 )
 from tests.fakes import screen_data as data
+from tests.fakes.screen_library import FakeLibrary, FakeRules, FakeRuns
+from tests.fakes.screen_queue import FakeEvidence, FakeQueue
 
 
 class FakeClock:
@@ -121,7 +110,10 @@ class FakeYard:
         self.verification = VerificationView(entries=len(self.entries_view), head="a" * 64, intact=True)
         self.plan_refusals: tuple[str, ...] = ()
         self.library = FakeLibrary(self)
+        self.rules = FakeRules(self)
+        self.runs = FakeRuns(self)
         self.queue = FakeQueue(self)
+        self.evidence = FakeEvidence(self)
         self.deployments = FakeDeployments(self)
         self.gpus = FakeGpus(self)
         self.audit = FakeAudit(self)
@@ -177,131 +169,6 @@ class FakeYard:
     async def close(self) -> None:
         self.closed = True
         self.hub.close()
-
-
-class FakeLibrary:
-    """The library."""
-
-    def __init__(self, yard: FakeYard) -> None:
-        self._yard = yard
-
-    async def images(self, query: str = "", approved: bool = False, at: datetime | None = None) -> list[ImageView]:
-        self._yard.note("images", query, approved, at)
-        return list(self._yard.image_views)
-
-    async def image(self, reference: str) -> ImageDetailView:
-        self._yard.note("image", reference)
-        found = next((view for view in self._yard.image_views if view.reference == reference), None)
-        if found is None:
-            raise NotFoundError(f"image {reference}", "the library has no such image", "check the reference")
-        return ImageDetailView(
-            image=found,
-            tags=(found.tag, "latest"),
-            media_type="application/vnd.oci.image.index.v1+json",
-            artifact_type="",
-            labels={"org.opencontainers.image.licenses": "Apache-2.0", "hostile": data.HOSTILE},
-            annotations={},
-            environment=("NIM_MODEL=llama", f"X={data.HOSTILE}"),
-            entrypoint=("/opt/nim/start.sh",),
-            layers=(("application/vnd.oci.image.layer.v1.tar+gzip", data.digest_of("layer"), 812 * 1024**2),),
-            classifications=(),
-            referrers=(("signature", data.digest_of("signature")),),
-            manifest='{\n  "schemaVersion": 2\n}',
-        )
-
-    async def history(self, reference: str) -> list[TagEventView]:
-        self._yard.note("history", reference)
-        return [
-            TagEventView(
-                registry="ngc",
-                repository="nim/meta/llama",
-                tag="1.3",
-                change="moved",
-                digest=data.digest_of("new"),
-                previous_digest=data.digest_of("old"),
-                at=data.ago(minutes=31),
-                run="run1",
-            )
-        ]
-
-    async def synchronise(self, rule: str | None = None, dry_run: bool = False) -> SyncResultView:
-        self._yard.note("synchronise", rule, dry_run)
-        entry = SyncEntryView(registry="ngc", repository="nim/meta/new", tag="1.0", digest=data.digest_of("new"))
-        self._yard.publish(Topic.LIBRARY, LibraryChanged())
-        return SyncResultView(
-            run="run2",
-            dry_run=dry_run,
-            new=(entry,),
-            moved=(),
-            gone=(),
-            failed=(),
-            unchanged=411,
-            skipped=0,
-            requests=418,
-            bytes=90_000,
-            seconds=2.4,
-        )
-
-    async def rules(self) -> list[RuleView]:
-        return data.rules()
-
-    async def preview(self, rule: str | None = None) -> list[RuleClauseView]:
-        self._yard.note("preview", rule)
-        return data.clauses()
-
-
-class FakeQueue:
-    """The queue: two approvals approve."""
-
-    def __init__(self, yard: FakeYard) -> None:
-        self._yard = yard
-
-    async def candidates(self) -> list[CandidateView]:
-        self._yard.note("candidates")
-        return list(self._yard.candidate_views)
-
-    async def candidate(self, reference: str) -> CandidateView:
-        self._yard.note("candidate", reference)
-        found = next((view for view in self._yard.candidate_views if view.reference == reference), None)
-        if found is None:
-            raise NotFoundError(f"candidate {reference}", "the queue has no such candidate", "check the reference")
-        return found
-
-    async def evidence(self, reference: str) -> list[EvidenceView]:
-        self._yard.note("evidence", reference)
-        return data.evidence(reference)
-
-    async def approve(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
-        return await self._decide("approve", reference, reason, evidence_hash)
-
-    async def reject(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
-        return await self._decide("reject", reference, reason, evidence_hash)
-
-    async def revoke(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
-        return await self._decide("revoke", reference, reason, evidence_hash)
-
-    async def waive(self, reference: str, *, finding: str, until: datetime, reason: str, owner: str = "") -> None:
-        self._yard.note("waive", reference, finding, until.date().isoformat(), reason)
-
-    async def _decide(self, verb: str, reference: str, reason: str, evidence_hash: str) -> DecisionView:
-        self._yard.note(verb, reference, reason, evidence_hash)
-        view = await self.candidate(reference)
-        decision = data.decision(view.digest, verb, "opr-7", reason, 0)
-        approvals = (*view.approvals, decision) if verb == "approve" else ()
-        states = {"reject": ImageState.REJECTED, "revoke": ImageState.REVOKED}
-        is_enough = len(approvals) >= view.approvals_needed
-        state = states.get(verb, ImageState.APPROVED if is_enough else ImageState.CANDIDATE)
-        changed = msgspec.structs.replace(
-            view,
-            state=state,
-            approvals=approvals,
-            waits_for_me=False,
-            decisions=(*view.decisions, decision),
-            not_me="you decided already",
-        )
-        self._yard.candidate_views = [changed if item is view else item for item in self._yard.candidate_views]
-        self._yard.publish(Topic.QUEUE, QueueChanged())
-        return decision
 
 
 class FakeDeployments:

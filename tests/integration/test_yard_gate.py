@@ -16,10 +16,14 @@ from backend.config import load_configuration
 from backend.core.errors import ReadOnlyError
 from backend.flows.audit import AuditFlow
 from backend.flows.deployments import DeploymentsFlow
+from backend.flows.evidence import EvidenceFlow
 from backend.flows.gate import MUTATIONS
 from backend.flows.gpus import GpusFlow
 from backend.flows.library import LibraryFlow
+from backend.flows.policy import PolicyFlow
 from backend.flows.queue import QueueFlow
+from backend.flows.rules import RulesFlow
+from backend.flows.synchronising import SynchroniseFlow
 from backend.registry.client import RegistryClient
 from backend.yard import Yard, YardOptions
 from tests.fakes.cli import Place
@@ -28,14 +32,22 @@ from tests.fakes.curation import trivy_report
 
 ROOMS = {
     "library": LibraryFlow,
+    "rules": RulesFlow,
+    "runs": SynchroniseFlow,
     "queue": QueueFlow,
+    "evidence": EvidenceFlow,
+    "policy": PolicyFlow,
     "deployments": DeploymentsFlow,
     "gpus": GpusFlow,
     "audit": AuditFlow,
 }
 LOOKING = {
-    "library": {"images", "image", "history", "rules", "preview"},
-    "queue": {"candidates", "candidate", "evidence", "check_policy"},
+    "library": {"images", "image", "history"},
+    "rules": {"rules", "preview"},
+    "runs": set(),
+    "queue": {"candidates", "candidate"},
+    "evidence": {"of"},
+    "policy": {"check"},
     "deployments": {
         "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan",
         "rollback_plan",
@@ -46,12 +58,12 @@ LOOKING = {
 Call = Callable[[Yard, dict[str, Any]], Awaitable[Any]]
 #: What each coroutine that changes something is called with, and the mutation that it is.
 CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
-    ("library", "synchronise"): ("library.synchronise", lambda yard, _: yard.library.synchronise()),
-    ("library", "synchronise_as_worker"): (
+    ("runs", "synchronise"): ("library.synchronise", lambda yard, _: yard.runs.synchronise()),
+    ("runs", "synchronise_as_worker"): (
         "library.synchronise",
-        lambda yard, given: yard.library.synchronise_as_worker(given["rule"]),
+        lambda yard, given: yard.runs.synchronise_as_worker(given["rule"]),
     ),
-    ("queue", "evaluate"): ("evidence.collect", lambda yard, _: yard.queue.evaluate()),
+    ("evidence", "evaluate"): ("evidence.collect", lambda yard, _: yard.evidence.evaluate()),
     ("queue", "approve"): (
         "queue.approve",
         lambda yard, given: yard.queue.approve(given["ref"], reason="x", evidence_hash=given["hash"]),
@@ -70,9 +82,9 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
             given["ref"], finding="CVE-1", until=datetime(2099, 1, 1, tzinfo=UTC), reason="x"
         ),
     ),
-    ("queue", "import_evidence"): (
+    ("evidence", "hand_in"): (
         "evidence.import",
-        lambda yard, given: yard.queue.import_evidence(given["report"], given["ref"]),
+        lambda yard, given: yard.evidence.hand_in(given["report"], given["ref"]),
     ),
     ("deployments", "apply"): ("deploy.apply", lambda yard, given: _apply(yard, given["deployment"])),
     ("deployments", "scale"): ("deploy.scale", lambda yard, _: yard.deployments.scale(NAMESPACE, "held", 2)),

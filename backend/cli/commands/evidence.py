@@ -36,12 +36,12 @@ def _import(
 ) -> None:
     """Hand in a report by file. It is marked as asserted by you, and you may not approve that image."""
     session: Session = context.obj
-    evidence = session.run(lambda yard: yard.queue.import_evidence(file, image))
+    evidence = session.run(lambda yard: yard.evidence.hand_in(file, image))
     session.print.item(evidence, f"{evidence.kind}: {evidence.summary}; asserted by {evidence.asserted_by}")
 
 
 def _list(context: typer.Context, reference: Annotated[str, typer.Argument(metavar="REF")]) -> None:
     """List the evidence on an image."""
     session: Session = context.obj
-    evidence = session.run(lambda yard: yard.queue.evidence(reference))
+    evidence = session.run(lambda yard: yard.evidence.of(reference))
     session.print.rows(evidence, _COLUMNS, empty="there is no evidence on it")

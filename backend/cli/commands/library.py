@@ -44,7 +44,7 @@ def _sync(
 ) -> None:
     """Synchronise images from the registries, by the rules."""
     session: Session = context.obj
-    result = session.run(lambda yard: yard.library.synchronise(rule, dry_run=dry_run, allow_many=session.options.yes))
+    result = session.run(lambda yard: yard.runs.synchronise(rule, dry_run=dry_run, allow_many=session.options.yes))
     session.print.item(result, _sync_text(result), data=_sync_data(result))
     raise_for_failures(result)
 
@@ -125,7 +125,7 @@ _RULES: list[Column[RuleView]] = [
 def _rules_list(context: typer.Context) -> None:
     """List the rules and when each last ran."""
     session: Session = context.obj
-    rules = session.run(lambda yard: yard.library.rules())
+    rules = session.run(lambda yard: yard.rules.rules())
     session.print.rows(rules, _RULES, empty="no rules; add a [[rule]] to the configuration")
 
 
@@ -141,7 +141,7 @@ _CLAUSES: list[Column[RuleClauseView]] = [
 def _rules_preview(context: typer.Context, rule: Annotated[str | None, typer.Argument(metavar="[R]")] = None) -> None:
     """Tell what a rule would take in, and what it leaves out by which clause. Writes nothing."""
     session: Session = context.obj
-    clauses = session.run(lambda yard: yard.library.preview(rule))
+    clauses = session.run(lambda yard: yard.rules.preview(rule))
     session.print.rows(clauses, _CLAUSES, empty="the rule matches no repository")
     note(f"{sum(clause.taken for clause in clauses)} of {len(clauses)} tags would be taken in")
 

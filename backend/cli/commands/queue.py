@@ -222,7 +222,7 @@ def _check(
 ) -> None:
     """Tell what policy says of an image, or of all; with --against, what would flip. Exit 3 when one fails."""
     session: Session = context.obj
-    checks = session.run(lambda yard: yard.queue.check_policy(reference, against))
+    checks = session.run(lambda yard: yard.policy.check(reference, against))
     session.print.rows(checks, _CHECKS, empty="there is nothing to check")
     failing = [check for check in checks if not check.passes]
     if failing:

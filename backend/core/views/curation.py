@@ -22,7 +22,12 @@ class EvidenceValue(StrEnum):
 
 
 class FindingView(View, frozen=True, kw_only=True):
-    """A vulnerability of a package; `fixed` are versions that do not have it; `waived` names the waiver."""
+    """A vulnerability of a package; `fixed` are versions that do not have it; `waived` names the waiver.
+
+    Attributes:
+        vex: what an overlay says of it: not affected, fixed, affected, under investigation, with justification and
+            author; empty: nothing.
+    """
 
     id: str
     severity: str
@@ -31,6 +36,7 @@ class FindingView(View, frozen=True, kw_only=True):
     fixed: str
     title: str = ""
     waived: str = ""
+    vex: str = ""
 
 
 class EvidenceView(View, frozen=True, kw_only=True):
@@ -73,8 +79,84 @@ class GateView(View, frozen=True, kw_only=True):
         return self.effect == "block" and self.value is not EvidenceValue.PASS
 
 
+class ScopeView(View, frozen=True, kw_only=True):
+    """What is approved beside the image's digest; an empty field is not fixed, and shown as such.
+
+    Attributes:
+        weights: what fixes them, such as `hf://org/model@revision`, a ModelPack's digest or a NIM profile.
+        runtime: family of the ServingRuntime, such as nim or vllm.
+        environment: where it may run, such as production: the name of an environment in the configuration.
+    """
+
+    weights: str = ""
+    runtime: str = ""
+    environment: str = ""
+
+
+class WaiverView(View, frozen=True, kw_only=True):
+    """A finding that passes until a date. `control` is what is done about the risk meanwhile; `lapsed`: it ended."""
+
+    id: str
+    digest: str
+    finding: str
+    owner: str
+    actor: str
+    reason: str
+    control: str
+    at: datetime
+    until: datetime
+    lapsed: bool = False
+
+
+class CommentView(View, frozen=True, kw_only=True):
+    """What somebody said of a candidate, or the ticket that they named."""
+
+    actor: str
+    at: datetime
+    text: str
+    ticket: str = ""
+
+
+class DifferenceView(View, frozen=True, kw_only=True):
+    """A line of what changed against the last approved digest of the same repository.
+
+    Attributes:
+        kind: vulnerabilities, packages, licence, size, labels, weights, benchmark, signature, configuration.
+        worse: whether it speaks against the newer one; None: neither.
+        added, removed: what came and went, such as CVE identifiers or packages.
+    """
+
+    kind: str
+    text: str
+    worse: bool | None = None
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class ImpactView(View, frozen=True, kw_only=True):
+    """What a revocation touches.
+
+    Attributes:
+        services: that run it now, `context/namespace/name`; None: no cluster could be asked, `unknown` says why.
+        rollbacks: snapshots that could no longer be returned to: `(service, snapshot)`.
+        keys: access keys whose services are among them.
+    """
+
+    reference: str
+    services: tuple[str, ...] | None
+    rollbacks: tuple[tuple[str, str], ...]
+    keys: tuple[str, ...] = ()
+    unknown: str = ""
+
+
 class DecisionView(View, frozen=True, kw_only=True):
-    """A decision of one actor on one digest."""
+    """A decision of one actor on one digest.
+
+    Attributes:
+        verdict: approve, reject, revoke, break-glass, review (of a break-glass approval, afterwards).
+        automatic: policy decided, by the worker.
+        scope: what was approved beside the digest.
+    """
 
     id: str
     digest: str
@@ -87,6 +169,8 @@ class DecisionView(View, frozen=True, kw_only=True):
     evidence_hash: str
     policy_hash: str
     expires_at: datetime | None = None
+    automatic: bool = False
+    scope: ScopeView = ScopeView()
 
 
 class CandidateView(View, frozen=True, kw_only=True):
@@ -104,6 +188,11 @@ class CandidateView(View, frozen=True, kw_only=True):
         risk: 0 (clean) to 100; orders the queue.
         changes: against the last approved digest of the same repository, a line each.
         previous_reference: that digest, or empty when none was approved.
+        differences: the same as `changes`, sorted; empty in lists.
+        missing: what approvals are still asked for, a sentence each, such as "one of security".
+        scope: what an approval would fix beside the digest, as far as it is known of the image.
+        waivers, comments: empty in lists.
+        break_glass: until when it runs by one person's decision alone, and who has to look at it; empty: it does not.
     """
 
     reference: str
@@ -130,6 +219,12 @@ class CandidateView(View, frozen=True, kw_only=True):
     risk: int = 0
     changes: tuple[str, ...] = ()
     previous_reference: str = ""
+    differences: tuple[DifferenceView, ...] = ()
+    missing: tuple[str, ...] = ()
+    scope: ScopeView = ScopeView()
+    waivers: tuple[WaiverView, ...] = ()
+    comments: tuple[CommentView, ...] = ()
+    break_glass: str = ""
 
     @property
     def blocked(self) -> bool:
@@ -144,3 +239,34 @@ class PolicyCheckView(View, frozen=True, kw_only=True):
     passes: bool
     gates: tuple[GateView, ...]
     before: bool | None = None
+
+
+class PackageHitView(View, frozen=True, kw_only=True):
+    """An image whose SBOM holds a package that was searched for."""
+
+    reference: str
+    name: str
+    state: ImageState
+    package: str
+    version: str
+    purl: str
+    licence: str
+    source: str
+
+
+class ScanView(View, frozen=True, kw_only=True):
+    """A scanner run: which scanner with version and database age, how far it is, how it ended.
+
+    Attributes:
+        state: running, done, failed, cancelled, refused.
+        database_at: when its database was made; None: not told.
+    """
+
+    reference: str
+    scanner: str
+    version: str
+    database_at: datetime | None
+    state: str
+    detail: str
+    started_at: datetime
+    seconds: float

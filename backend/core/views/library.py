@@ -30,6 +30,10 @@ class ImageView(View, frozen=True, kw_only=True):
         gone_at: when the tag was first missed in its registry; None while it is there.
         previous_digest: what the tag named before it last moved; None: it never moved.
         changed_at: when it was first seen, or last moved or went.
+        engine: what runs the model inside a framework, such as vllm inside nim; empty: not told.
+        family, parameters, precision: of the model, such as llama, 70b, fp8; empty: not told.
+        licence: as declared; empty: not told.
+        running: how many services run it now; None: no cluster was asked.
     """
 
     registry: str
@@ -49,6 +53,12 @@ class ImageView(View, frozen=True, kw_only=True):
     gone_at: datetime | None = None
     previous_digest: str | None = None
     rule: str = ""
+    engine: str = ""
+    family: str = ""
+    parameters: str = ""
+    precision: str = ""
+    licence: str = ""
+    running: int | None = None
 
     @property
     def reference(self) -> str:
@@ -61,6 +71,42 @@ class ImageView(View, frozen=True, kw_only=True):
         return f"{self.registry}/{self.repository}:{self.tag}"
 
 
+class ImagePageView(View, frozen=True, kw_only=True):
+    """Some of the images that a search found, in its order.
+
+    Attributes:
+        offset: of the first of `images` among all `total` that were found.
+        problem: why the query was not understood, with what to write instead; then nothing was found.
+    """
+
+    images: tuple[ImageView, ...]
+    offset: int
+    total: int
+    problem: str = ""
+
+
+class RepositoryView(View, frozen=True, kw_only=True):
+    """A repository with what a search found in it.
+
+    Attributes:
+        tags: how many of its tags were found; `approved` and `waiting` (candidates) of them, `gone` and `running`.
+        newest: the tag that is highest by version, and when any of them last changed.
+    """
+
+    registry: str
+    host: str
+    name: str
+    tags: int
+    approved: int
+    waiting: int
+    gone: int
+    running: int | None
+    newest: str
+    changed_at: datetime
+    types: tuple[str, ...]
+    frameworks: tuple[str, ...]
+
+
 class ClassificationView(View, frozen=True, kw_only=True):
     """A property of an image, on which evidence, how sure (0 to 1); `set_by` names a person who corrected it."""
 
@@ -69,6 +115,50 @@ class ClassificationView(View, frozen=True, kw_only=True):
     evidence: str
     confidence: float
     set_by: str = ""
+
+
+class ParentView(View, frozen=True, kw_only=True):
+    """Another image that a person named as what this one was made from.
+
+    Attributes:
+        reference: `host/repository@digest`, or any text where the library does not hold it.
+        relation: fine-tuned, distilled, quantised, merged, derived.
+    """
+
+    reference: str
+    relation: str
+    note: str
+    named_by: str
+    at: datetime
+
+
+class LineageView(View, frozen=True, kw_only=True):
+    """Where an image came from and where it went.
+
+    Attributes:
+        rules: which rules took it in, in which run and when first: `(rule, run, at)`.
+        base_name, base_digest: of the base image, where annotations tell; empty: not told.
+        predecessor, successor: reference of the tag before and after its newest in the order of versions; empty: none.
+        parents: named by people; `children`: references of images that name this one as a parent.
+        running: services that run it now, `context/namespace/name`; None: no cluster was asked.
+    """
+
+    rules: tuple[tuple[str, str, datetime], ...] = ()
+    base_name: str = ""
+    base_digest: str = ""
+    predecessor: str = ""
+    successor: str = ""
+    parents: tuple[ParentView, ...] = ()
+    children: tuple[str, ...] = ()
+    running: tuple[str, ...] | None = None
+
+
+class PlatformView(View, frozen=True, kw_only=True):
+    """An entry of an index: its platform, digest, and compressed size where it was read."""
+
+    platform: str
+    digest: str
+    size: int | None
 
 
 class ImageDetailView(View, frozen=True, kw_only=True):
@@ -86,6 +176,11 @@ class ImageDetailView(View, frozen=True, kw_only=True):
     classifications: tuple[ClassificationView, ...]
     referrers: tuple[tuple[str, str], ...]
     manifest: str
+    platforms: tuple[PlatformView, ...] = ()
+    user: str = ""
+    exposed_ports: tuple[str, ...] = ()
+    card: str = ""
+    lineage: LineageView = LineageView()
 
 
 class TagEventView(View, frozen=True, kw_only=True):
@@ -129,6 +224,59 @@ class SyncFailureView(View, frozen=True, kw_only=True):
     action: str = ""
 
 
+class JournalEntryView(View, frozen=True, kw_only=True):
+    """What a run found in one repository. `seconds` by the monotonic clock; `skipped` and `failed` with reasons.
+
+    Attributes:
+        state: done, failed, partial (some of its tags failed), running, not reached.
+        reasons: `(tag, what became of it and why)`, for each tag that was skipped or failed; tag "" is the repository.
+    """
+
+    registry: str
+    repository: str
+    rule: str
+    state: str
+    seen: int
+    new: int
+    moved: int
+    gone: int
+    unchanged: int
+    skipped: int
+    failed: int
+    requests: int
+    bytes: int
+    seconds: float
+    reasons: tuple[tuple[str, str], ...] = ()
+
+
+class RunView(View, frozen=True, kw_only=True):
+    """A run of the synchroniser.
+
+    Attributes:
+        outcome: running, done, failed, refused, interrupted (it was cut off; the next run resumes it).
+        resumed_from: the run that it went on with; empty: none.
+        journal: a line a repository; empty in lists.
+    """
+
+    run: str
+    rules: tuple[str, ...]
+    actor: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    reason: str
+    new: int
+    moved: int
+    gone: int
+    unchanged: int
+    skipped: int
+    failed: int
+    requests: int
+    bytes: int
+    resumed_from: str = ""
+    journal: tuple[JournalEntryView, ...] = ()
+
+
 class SyncResultView(View, frozen=True, kw_only=True):
     """What a run did. Counts of requests and bytes are of this run; seconds by the monotonic clock."""
 
@@ -146,7 +294,12 @@ class SyncResultView(View, frozen=True, kw_only=True):
 
 
 class SyncProgressView(View, frozen=True, kw_only=True):
-    """How far a run is. `total` is None until the tags are known; `error` is told when it ended badly."""
+    """How far a run is. `total` is None until the tags are known; `error` is told when it ended badly.
+
+    Attributes:
+        rate: tags a second over the last seconds; None: not known yet.
+        remaining: seconds that the rest may take, an estimate; None: not known.
+    """
 
     run: str
     rule: str
@@ -159,6 +312,10 @@ class SyncProgressView(View, frozen=True, kw_only=True):
     failed: int
     finished: bool
     error: str = ""
+    requests: int = 0
+    bytes: int = 0
+    rate: float | None = None
+    remaining: float | None = None
 
 
 class RuleView(View, frozen=True, kw_only=True):
@@ -173,6 +330,12 @@ class RuleView(View, frozen=True, kw_only=True):
     enabled: bool
     last_run_at: datetime | None = None
     last_result: str = ""
+    exclude_repositories: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    newest: int | None = None
+    max_age: str = ""
+    max_new: int | None = None
+    author: str = ""
 
 
 class RuleClauseView(View, frozen=True, kw_only=True):
@@ -183,3 +346,38 @@ class RuleClauseView(View, frozen=True, kw_only=True):
     tag: str
     taken: bool
     clause: str
+
+
+class RulePreviewView(View, frozen=True, kw_only=True):
+    """What a rule would take in, or would have taken in.
+
+    Attributes:
+        at: the instant it is asked for; None: now, by what the registry tells.
+        draft: it is not the rule in force.
+        clauses: every tag that was looked at, and what became of it.
+        added, removed: `registry/repository:tag` that the draft takes and the rule in force does not, and the reverse.
+        notes: what the answer does not know, such as tags from before the library first saw the repository.
+    """
+
+    rule: str
+    at: datetime | None
+    draft: bool
+    clauses: tuple[RuleClauseView, ...]
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class RuleTextView(View, frozen=True, kw_only=True):
+    """A rule as it stands in the configuration file, with its comments.
+
+    Attributes:
+        hash: of the whole file; saving is refused when it changed meanwhile.
+        writable: why the file cannot be written from here, or empty when it can.
+    """
+
+    rule: str
+    text: str
+    path: str
+    hash: str
+    writable: str = ""

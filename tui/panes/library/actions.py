@@ -25,7 +25,7 @@ class SyncAction(Page):
                 return None
             command = f"modelyard sync{f' --rule {rule}' if rule else ''}{' --dry-run' if dry_run else ''}"
             try:
-                result = await yard.library.synchronise(rule, dry_run)
+                result = await yard.runs.synchronise(rule, dry_run)
             except Exception:
                 self.room.log_command(command, "failed")
                 raise

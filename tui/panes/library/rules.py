@@ -38,7 +38,7 @@ class RulesPage(DetailPage):
         if yard is None:
             return
         try:
-            self._rules, self._problem = await yard.library.rules(), None
+            self._rules, self._problem = await yard.rules.rules(), None
         except ModelyardError as error:
             self._problem = Problem.of(error)
         if self.is_attached:
@@ -59,7 +59,7 @@ class RulesPage(DetailPage):
             return
 
         async def read() -> str:
-            return "\n".join(clause_text(clause) for clause in await yard.library.preview(None))
+            return "\n".join(clause_text(clause) for clause in await yard.rules.preview(None))
 
         self.room.push_screen(TextPage("WHAT THE RULES TAKE IN", read, clause_line))
 

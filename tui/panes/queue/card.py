@@ -74,7 +74,7 @@ class CardPage(DetailPage, CandidateActions):
         if yard is None:
             return
         try:
-            evidence = await yard.queue.evidence(reference)
+            evidence = await yard.evidence.of(reference)
         except ModelyardError as error:
             self._problem = Problem.of(error)
         else:

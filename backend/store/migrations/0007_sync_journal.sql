@@ -1,0 +1,1 @@
+-- The journal of runs, a line a repository, and where an interrupted run goes on.

@@ -1,0 +1,1 @@
+-- What evidence beyond the first kinds needs.

@@ -1,0 +1,1 @@
+-- What is approved beside the digest, comments, break-glass, automatic decisions.
