@@ -1,4 +1,34 @@
-"""A piece of evidence on a digest, as it is collected, stored and judged."""
+"""A piece of evidence on a digest, as it is collected, stored and judged.
+
+What gates find in `EvidenceRecord.payload`, by kind; a key that is not there was not told. Every kind has the states
+`read`, `invalid` (about another digest, or broken), `unchecked` (could not be fetched or read; `summary` says why) and
+`none` (looked for, not there), unless others are named. Times are RFC 3339.
+
+- signature (verified, invalid, present, none, unchecked): `signatures` [{state, scheme, reason, key_name, key}],
+  `failures` [text], `tried` [fingerprint of each key or keyless identity of policy that was tried].
+- vulnerabilities: `counts` {severity: findings}, `fixable` {severity: findings that a newer version mends}, `targets`
+  (package lists that were looked at; 0: it says nothing), `scanner` {name, version}, and, added when it is read from
+  the database, `vex`: what overlays say of its findings, [{id, severity, count, status, by: [vex record], keys: [its
+  key, empty: unsigned]}]. A finding that is waived too must not be taken off twice: `backend.evidence.vex.excused`.
+- vex: `statements` (how many), `author`. The statements are kept apart and applied to reports.
+- sbom: `packages` (how many), `format`, `ecosystems` {purl type: packages}.
+- licence: `declared` and `packages` [{expression, tree, recognised, count}], `left_out`, `without`.
+- weights (fixed, not fixed): `fixed_by` (image, modelpack, storage-uri, nim-profile or empty), `name` (what names them:
+  `hf://org/model@revision`, a digest, a profile; or empty), `kind`, `framework`.
+- benchmark: `metrics` {name: the newest result of it}, `results` [{name, value, unit, better (lower, higher or empty),
+  hardware, accelerators, runtime, at}], newest first.
+- compliance: `labels` and `annotations` {name: text}, `base` {name, digest, told_by}, `created`, `size` (bytes),
+  `users` [user of each platform, empty: none is set, which is root], `root` (whether any runs as root), `ports`
+  [`8000/tcp`], `platforms` [`linux/amd64`]. `users`, `root`, `ports` and `created` are absent where no configuration
+  was read.
+- provenance: `attestations` [{predicate_type, builder, build_type, source, at, key (empty: not verified), fixed (part
+  of the image)}].
+- model-card: `where` (how it is given), `link` (an annotation's) or `digest` (a layer's).
+- review: `link`, `note`.
+
+Who stands for a record: `key` (a key or keyless identity of policy verified it) or the origin `image` (the digest fixes
+it). Records of origin `handed in` and `scanned` are asserted by who handed them in or ran the scanner.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +53,12 @@ class EvidenceKind(StrEnum):
     SBOM = "sbom"
     LICENCE = "licence"
     WEIGHTS = "weights"
+    VEX = "vex"
+    BENCHMARK = "benchmark"
+    COMPLIANCE = "compliance"
+    PROVENANCE = "provenance"
+    MODEL_CARD = "model-card"
+    REVIEW = "review"
 
 
 class Origin(StrEnum):
@@ -30,6 +66,7 @@ class Origin(StrEnum):
 
     REGISTRY = "registry"
     HANDED_IN = "handed in"
+    SCANNED = "scanned"
     IMAGE = "image"
 
 
