@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.core.canonical import hash_of
-from backend.curation.config import GateConfig, PolicyConfig, RoleConfig, SignatureGate
+from backend.curation.config import GateConfig, GateScope, PolicyConfig, RoleConfig, SignatureGate
+from backend.curation.people import People
+from backend.curation.quorum import Requirement
+from backend.evidence.facts import ImageFacts
 
 if TYPE_CHECKING:
+    from backend.evidence.keyless import KeylessIdentity
     from backend.evidence.keys import PublicKey
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate and the keys that it names."""
+    """A gate with the keys and keyless identities that it names."""
 
     config: GateConfig
     keys: tuple[PublicKey, ...] = ()
+    identities: tuple[KeylessIdentity, ...] = ()
 
     @cached_property
     def key_names(self) -> dict[str, str]:
-        """The names of the keys, by fingerprint."""
-        return {key.fingerprint: key.name for key in self.keys}
+        """The names of keys and identities, by fingerprint."""
+        return {each.fingerprint: each.name for each in (*self.keys, *self.identities)}
 
 
 @dataclass(frozen=True)
@@ -48,14 +54,70 @@ class Policy:
         return self.config.approvals
 
     @cached_property
+    def people(self) -> People:
+        """Whom it takes for one person."""
+        return People({each.name: each.also for each in self.config.person})
+
+    def requirements(self, facts: ImageFacts, environment: str = "") -> tuple[Requirement, ...]:
+        """Of which groups and roles some of those who approve an image have to be.
+
+        Args:
+            environment: that it is approved for; empty: any, so that requirements of single environments count too.
+        """
+        return tuple(
+            Requirement(
+                kind="role" if each.role is not None else "group",
+                name=each.role.value if each.role is not None else each.group,
+                count=each.count,
+            )
+            for each in self.config.require
+            if each.applies is None or applies(each.applies, facts, environment)
+        )
+
+    def environment_of(self, context: str, namespace: str) -> str:
+        """The environment that a namespace of a cluster belongs to; empty: to none."""
+        for each in self.config.environment:
+            if _matches(each.contexts, context) and _matches(each.namespaces, namespace):
+                return each.name
+        return ""
+
+    @cached_property
     def fingerprints(self) -> frozenset[str]:
-        """The fingerprints of the keys of all gates."""
-        return frozenset(key.fingerprint for gate in self.gates for key in gate.keys)
+        """The fingerprints of the keys and keyless identities of all gates."""
+        return frozenset(fingerprint for gate in self.gates for fingerprint in gate.key_names)
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """The keys of all gates, each once."""
         return tuple({key.fingerprint: key for gate in self.gates for key in gate.keys}.values())
+
+    @property
+    def identities(self) -> tuple[KeylessIdentity, ...]:
+        """The keyless identities of all gates, each once."""
+        return tuple({each.fingerprint: each for gate in self.gates for each in gate.identities}.values())
+
+
+def applies(scope: GateScope, facts: ImageFacts, environment: str = "") -> bool:
+    """Whether a table of this scope is about the image; what is not known of it matches.
+
+    Args:
+        environment: that the image is judged for; empty: any.
+    """
+    return (
+        _any_matches(scope.registries, [facts.registry, facts.host])
+        and _any_matches(scope.types, [facts.type])
+        and _any_matches(scope.rules, facts.rules)
+        and _any_matches(scope.environments, [environment])
+    )
+
+
+def _any_matches(patterns: Sequence[str], names: Iterable[str]) -> bool:
+    known = [name for name in names if name]
+    return not patterns or not known or any(fnmatchcase(name, pattern) for name in known for pattern in patterns)
+
+
+def _matches(patterns: Sequence[str], name: str) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def load_policy(config: PolicyConfig, roles: Sequence[RoleConfig], base: Path) -> Policy:
@@ -71,6 +133,7 @@ def load_policy(config: PolicyConfig, roles: Sequence[RoleConfig], base: Path) -
         Gate(
             config=gate,
             keys=_keys(gate, base) if isinstance(gate, SignatureGate) else (),
+            identities=_identities(gate, base) if isinstance(gate, SignatureGate) else (),
         )
         for gate in config.gate
     )
@@ -84,10 +147,18 @@ def _keys(gate: SignatureGate, base: Path) -> tuple[PublicKey, ...]:
     return tuple(load_public_key(path, base) for path in gate.keys)
 
 
+def _identities(gate: SignatureGate, base: Path) -> tuple[KeylessIdentity, ...]:
+    if gate.trusted_root is None:
+        return ()
+    from backend.evidence.keyless import load_identity
+
+    return (load_identity(gate.identity, gate.issuer, gate.trusted_root, base),)
+
+
 def _hash(config: PolicyConfig, gates: Sequence[Gate], roles: Sequence[RoleConfig]) -> str:
     def gate_facts(gate: Gate) -> dict[str, Any]:
-        facts: dict[str, Any] = gate.config.model_dump(mode="json", exclude={"keys"})
-        return {**facts, "keys": sorted(key.fingerprint for key in gate.keys)}
+        facts: dict[str, Any] = gate.config.model_dump(mode="json", exclude={"keys", "trusted_root"})
+        return {**facts, "keys": sorted(gate.key_names)}
 
     return hash_of(
         {
