@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import msgspec
 
+from backend.audit.decisions import check_decisions
 from backend.core.errors import StoreError
 from backend.core.views import VerificationView
 from backend.store.connection import Database
@@ -36,7 +37,7 @@ class ChainCheck(msgspec.Struct, frozen=True):
     anchored: bool = False
 
 
-def check_rows(before: ChainCheck, rows: Sequence[sqlite3.Row], anchor: str | None = None) -> ChainCheck:
+def check_rows(before: ChainCheck, rows: Iterable[Iterable[Any]], anchor: str | None = None) -> ChainCheck:
     """Go on with a check over the next entries; pure.
 
     Args:
@@ -70,7 +71,7 @@ def check_rows(before: ChainCheck, rows: Sequence[sqlite3.Row], anchor: str | No
 
 
 async def verify(database: Database, anchor: str | None = None) -> VerificationView:
-    """Verify the whole ledger, page by page.
+    """Verify the whole ledger, page by page, and that the decisions are those that it tells of.
 
     Args:
         anchor: hash of an entry that was once the head, noted outside of the database. Without one a tail that was cut
@@ -91,6 +92,10 @@ async def verify(database: Database, anchor: str | None = None) -> VerificationV
     if check.first_bad is None and await database.fetch_one("SELECT 1 FROM ledger WHERE seq > ? LIMIT 1", (last,)):
         bad = check.entries + 1
         check = msgspec.structs.replace(check, first_bad=bad, reason=f"entry {bad} holds what is no text")
+    if check.first_bad is None and check.anchored:
+        bad, reason = await check_decisions(database)
+        if reason:
+            check = msgspec.structs.replace(check, first_bad=bad or check.entries + 1, reason=reason)
     if check.first_bad is None and not check.anchored:
         reason = "the anchored entry is not there: the end was cut off, or the whole chain was made anew"
         check = msgspec.structs.replace(check, first_bad=check.entries + 1, reason=reason)

@@ -11,6 +11,7 @@ import msgspec
 
 from backend.cli.options import OutputFormat
 from backend.core.ports import instant
+from backend.core.settings import parse_duration
 from backend.core.text import sanitise, sanitise_lines
 
 _Row = TypeVar("_Row")
@@ -110,6 +111,20 @@ def parse_time(text: str) -> datetime:
     if len(text) == len("2026-01-31"):
         return instant(f"{text}T23:59:59.999999+00:00")
     return instant(text)
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """An instant that the user typed: RFC 3339, a date, which means its beginning in UTC, or how long ago (`7d`).
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    if len(text) == len("2026-01-31"):
+        return instant(f"{text}T00:00:00+00:00")
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        return instant(text)
 
 
 def size_text(size: int | None) -> str:

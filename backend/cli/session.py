@@ -26,13 +26,16 @@ _Result = TypeVar("_Result")
 
 #: The rooms that commands, by their first word, work in. Importing them takes a moment that an event loop has not.
 _ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("sync", "rules", "images"), ("flows.library", "flows.queue", "registry.client")),
-    **dict.fromkeys(("queue", "approve", "reject", "revoke", "waive", "evidence", "policy"), ("flows.queue",)),
+    **dict.fromkeys(("sync", "rules", "runs"), ("flows.synchronising", "flows.evidence", "registry.client")),
+    "images": ("flows.library",),
+    **dict.fromkeys(("queue", "approve", "reject", "revoke", "waive", "comment"), ("flows.queue",)),
+    "evidence": ("flows.evidence", "registry.client"),
+    "policy": ("flows.policy",),
     **dict.fromkeys(("deploy", "runtimes"), ("flows.deployments",)),
     "gpu": ("flows.gpus",),
     "doctor": ("flows.doctor", "flows.gpus", "registry.client"),
     "audit": ("flows.audit",),
-    "worker": ("flows.schedule", "flows.library", "flows.queue", "registry.client"),
+    "worker": ("flows.schedule", "flows.synchronising", "flows.evidence", "registry.client"),
 }
 
 

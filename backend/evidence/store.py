@@ -145,6 +145,30 @@ async def by_ids(reader: Reader, ids: Iterable[str]) -> dict[str, StoredEvidence
     return {row["id"]: StoredEvidence(**dict(row)) for row in rows}
 
 
+async def in_full(reader: Reader, ids: Iterable[str]) -> list[EvidenceRecord]:
+    """Pieces of evidence, in force or superseded, with findings and packages, in the order of recording."""
+    asked = (canonical_json(list(ids)).decode(),)
+    chosen = "IN (SELECT value FROM json_each(?))"
+    findings: dict[str, list[Finding]] = {}
+    packages: dict[str, list[Package]] = {}
+    for row in await reader.fetch_all(
+        "SELECT evidence, id, severity, package, version, fixed, title, purl FROM evidence_finding"  # noqa: S608 - constants
+        f" WHERE evidence {chosen} ORDER BY evidence, position",
+        asked,
+    ):
+        columns = dict(row)
+        findings.setdefault(columns.pop("evidence"), []).append(Finding(**columns))
+    for row in await reader.fetch_all(
+        "SELECT evidence, name, version, purl, licence FROM evidence_package"  # noqa: S608 - constants
+        f" WHERE evidence {chosen} ORDER BY evidence, position",
+        asked,
+    ):
+        columns = dict(row)
+        packages.setdefault(columns.pop("evidence"), []).append(Package(**columns))
+    rows = await reader.fetch_all(f"SELECT {_COLUMNS} FROM evidence WHERE id {chosen} ORDER BY rowid", asked)  # noqa: S608 - constants
+    return [_record(row, tuple(findings.get(row["id"], ())), tuple(packages.get(row["id"], ()))) for row in rows]
+
+
 async def severities_of(reader: Reader, pairs: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, int]]]:
     """How often given vulnerabilities occur in reports, by severity.
 

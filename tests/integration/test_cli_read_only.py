@@ -18,7 +18,8 @@ from tests.fakes.curation import trivy_report
 READING = {
     "doctor", "rules list", "rules preview", "images list", "images show", "images history", "queue list",
     "queue show", "evidence list", "policy check", "runtimes list", "deploy plan", "deploy status",
-    "deploy snapshots", "deploy export", "gpu", "audit list", "audit verify", "audit export",
+    "deploy snapshots", "deploy export", "gpu", "audit list", "audit show", "audit head", "audit verify",
+    "audit export", "audit report",
 }  # fmt: skip
 #: Arguments of each command that changes something, and the mutation that its refusal is recorded as; the program's
 #: own place is changed by what has none.

@@ -53,7 +53,7 @@ LOOKING = {
         "rollback_plan",
     },
     "gpus": {"snapshot", "follow", "check", "close"},
-    "audit": {"entries", "verify"},
+    "audit": {"entries", "entry", "head", "verify", "write_bundle", "check_bundle", "report"},
 }  # fmt: skip
 Call = Callable[[Yard, dict[str, Any]], Awaitable[Any]]
 #: What each coroutine that changes something is called with, and the mutation that it is.

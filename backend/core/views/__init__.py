@@ -68,6 +68,9 @@ from backend.core.views.serving import (
     Verdict,
 )
 from backend.core.views.yard import (
+    AnchorView,
+    BundleFileView,
+    BundleView,
     ChangeView,
     CheckView,
     LedgerEntryView,
@@ -78,7 +81,10 @@ from backend.core.views.yard import (
 )
 
 __all__ = [
+    "AnchorView",
     "AppliedView",
+    "BundleFileView",
+    "BundleView",
     "CandidateView",
     "ChangeView",
     "CheckView",

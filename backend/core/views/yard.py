@@ -34,6 +34,47 @@ class VerificationView(View, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class AnchorView(View, frozen=True, kw_only=True):
+    """The ledger's head at an instant, to be kept outside of the database.
+
+    Attributes:
+        seq: number of the entry; 0 for an empty ledger.
+        hash: of the entry, `sha256:` and 64 hexadecimal characters.
+    """
+
+    yard: str
+    seq: int
+    at: datetime
+    hash: str
+
+
+class BundleFileView(View, frozen=True, kw_only=True):
+    """A file of an audit bundle: its name, size in bytes and SHA-256 in hexadecimal."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class BundleView(View, frozen=True, kw_only=True):
+    """An audit bundle that was written or looked at.
+
+    Attributes:
+        head: hash of the ledger's last entry in it.
+        signed_by: who signed it, as the signature or the list of allowed signers tells; empty: it is not signed.
+        intact: whether every file, the chain and the signature hold; `reason` says which does not.
+    """
+
+    path: str
+    yard: str
+    entries: int
+    head: str
+    files: tuple[BundleFileView, ...]
+    signed_by: str = ""
+    intact: bool = True
+    reason: str = ""
+
+
 class SourceState(StrEnum):
     """How it stands with something that the yard reads."""
 
