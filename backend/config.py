@@ -125,8 +125,7 @@ def load_configuration(path: Path | None = None, *, system_policy: Path = SYSTEM
     exists = file.exists()
     if not exists and (path is not None or os.environ.get("MODELYARD_CONFIG")):
         raise ConfigurationError("there is no such file", "name an existing file, or run modelyard init", path=file)
-    settings = read_model(file, Configuration) if exists else Configuration()
-    _check_names(settings, file)
+    settings = parse_settings(read_text(file), file) if exists else Configuration()
     if not system_policy.exists():
         return LoadedConfiguration(settings=settings, path=file, exists=exists, policy_source="policy: own file")
     _require_root_owned(system_policy)
@@ -143,7 +142,29 @@ def read_model(file: Path, model: type[_Model]) -> _Model:
     Raises:
         ConfigurationError: with the line, for whatever is wrong.
     """
-    text = _read_text(file)
+    return parse_model(read_text(file), file, model)
+
+
+def parse_settings(text: str, file: Path) -> Configuration:
+    """Read the text of a whole configuration file.
+
+    Args:
+        file: where the text is from, for errors.
+
+    Raises:
+        ConfigurationError: with the line, for whatever is wrong.
+    """
+    settings = parse_model(text, file, Configuration)
+    _check_names(settings, text, file)
+    return settings
+
+
+def parse_model(text: str, file: Path, model: type[_Model]) -> _Model:
+    """Read a TOML text into a model.
+
+    Raises:
+        ConfigurationError: with the line, for whatever is wrong.
+    """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -160,11 +181,16 @@ def read_model(file: Path, model: type[_Model]) -> _Model:
         raise _explained(error, file, key_lines(text), model) from error
 
 
-def _read_text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """The text of a configuration file, its line ends as they are.
+
+    Raises:
+        ConfigurationError: it cannot be read, is too large, or is not UTF-8.
+    """
     try:
         if file.stat().st_size > _MAX_FILE:
             raise ConfigurationError("it is larger than 4 MiB", "name a configuration file", path=file)
-        return file.read_text(encoding="utf-8")
+        return file.read_bytes().decode("utf-8")
     except OSError as error:
         raise ConfigurationError(
             f"it cannot be read: {error.strerror}", "make it a file that you can read", path=file
@@ -215,13 +241,18 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
 
-def _check_names(settings: Configuration, file: Path) -> None:
+def _check_names(settings: Configuration, text: str, file: Path) -> None:
     registries = [registry.name for registry in settings.registry]
+    text_lines = key_lines(text) if settings.rule or registries else {}
     for kind, names in (("registry", registries), ("rule", [rule.name for rule in settings.rule])):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ConfigurationError(f"two [[{kind}]] tables are named {twice[0]!r}", "rename one", path=file)
-    text_lines = key_lines(_read_text(file)) if settings.rule else {}
+        twice = next((at for at, name in enumerate(names) if name in names[:at]), None)
+        if twice is not None:
+            raise ConfigurationError(
+                f"two [[{kind}]] tables are named {names[twice]!r}",
+                "rename one",
+                path=file,
+                line=line_of(text_lines, (kind, twice, "name")),
+            )
     for position, rule in enumerate(settings.rule):
         if rule.registry not in registries:
             raise ConfigurationError(

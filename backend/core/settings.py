@@ -34,7 +34,10 @@ def parse_duration(text: object) -> timedelta:
     match = _DURATION.match(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError('write a duration as a number and ms, s, m, h, d or w, such as "15m"')
-    return timedelta(seconds=float(match.group(1)) * _UNIT_SECONDS[match.group(2)])
+    try:
+        return timedelta(seconds=float(match.group(1)) * _UNIT_SECONDS[match.group(2)])
+    except OverflowError as error:
+        raise ValueError("that is longer than any duration can be") from error
 
 
 def duration_text(duration: timedelta) -> str:

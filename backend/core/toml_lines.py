@@ -25,7 +25,8 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     table: KeyPath = ()
     depth = 0
     quote = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Lines as TOML knows them: `splitlines` would also break at characters that comments and texts may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
         if depth == 0 and not quote:
             if header := _HEADER.match(line):
                 table = _open_table(header.group(1) == "[[", _parts(header.group(2)), counts)

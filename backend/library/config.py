@@ -34,7 +34,8 @@ class TagRule(Settings):
     Attributes:
         versions: a specifier list as pip reads it (PEP 440), on the tolerant key of `backend.library.versions`.
         glob: a tag that one of these matches.
-        regex: the whole tag has to match.
+        regex: the whole tag has to match. As Python reads it, but for what cannot be matched in bounded time
+            (`backend.library.patterns`): references back to a group, possessive and atomic parts.
         exclude: globs; a tag that one of these matches is left out.
     """
 
@@ -60,10 +61,10 @@ class TagRule(Settings):
     @classmethod
     def _regex_compiles(cls, text: str | None) -> str | None:
         if text is not None:
-            try:
-                re.compile(text)
-            except (re.error, RecursionError, OverflowError) as error:
-                raise ValueError(f"not a regular expression: {error}") from error
+            # Imported when needed: a screen without such a rule starts sooner.
+            from backend.library.patterns import Expression
+
+            Expression(text)
         return text
 
     @field_validator("glob", "exclude")
@@ -88,6 +89,8 @@ class RuleConfig(Settings):
         types: only images of these types; others are looked at and passed over.
         platforms: `os/architecture[/variant]`; of an index, only these images are taken.
         newest: of the tags that match, only so many, by version.
+        max_age: how long ago an image may have been created, as its configuration or annotations tell. One that does
+            not tell is taken: builds that can be repeated leave the time out, and no image is to be missed for it.
         every: how often; None: only when asked for.
         max_new: a run that would take in more new tags than this asks first; None: never asks.
     """
@@ -100,6 +103,7 @@ class RuleConfig(Settings):
     types: Annotated[tuple[ImageType, ...], BeforeValidator(_as_list)] | None = None
     platforms: Patterns | None = None
     newest: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_age: Duration | None = None
     every: Duration | None = None
     enabled: bool = True
     max_new: int | None = Field(default=None, ge=0)
@@ -116,6 +120,13 @@ class RuleConfig(Settings):
             if not _PLATFORM.match(platform):
                 raise ValueError(f"{platform!r} is not a platform: write os/architecture, such as linux/amd64")
         return platforms
+
+    @field_validator("max_age")
+    @classmethod
+    def _age_is_positive(cls, age: Duration | None) -> Duration | None:
+        if age is not None and age.total_seconds() <= 0:
+            raise ValueError("max_age is above zero")
+        return age
 
     @field_validator("every")
     @classmethod

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
+from backend.core.canonical import hash_of
 from backend.core.settings import duration_text
 from backend.core.views import RuleClauseView, RuleView
 from backend.library.config import RuleConfig, TagRule
@@ -17,6 +19,10 @@ from backend.library.versions import Specifiers, order_key
 # Cosign and the referrers tag schema of OCI distribution-spec 1.1 keep evidence under tags of this form.
 _EVIDENCE_TAG: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.[a-z]+)?\Z|sha512-[0-9a-f]{64}\Z")
 TAKEN: Final = "taken"
+#: Of an image that does not tell when it was made.
+AGE_UNKNOWN: Final = "taken: it does not tell when it was created, so max_age does not leave it out"
+#: The keys that do not say what a rule takes in, but when and whether it does.
+_NOT_CHOOSING: Final = frozenset({"name", "every", "enabled", "max_new"})
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -25,6 +31,20 @@ class Choice(msgspec.Struct, frozen=True):
     tag: str
     taken: bool
     clause: str
+
+
+class ImageTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule asks of an image, once it was looked at.
+
+    Attributes:
+        platforms: of the image, or of the images of an index; those that tell none are left out.
+        created_at: as the image tells; None: it does not.
+    """
+
+    type: str
+    platforms: tuple[str, ...] = ()
+    is_index: bool = False
+    created_at: datetime | None = None
 
 
 def is_evidence_tag(tag: str) -> bool:
@@ -98,6 +118,47 @@ class Selection:
         return Choice(tag, not clause, clause or TAKEN)
 
 
+def asks_of_images(rule: RuleConfig) -> bool:
+    """Whether the rule cannot tell by names alone what it takes."""
+    return rule.types is not None or rule.platforms is not None or rule.max_age is not None
+
+
+def leaves_out_image(rule: RuleConfig, image: ImageTraits, now: datetime) -> str:
+    """Why the rule leaves an image out whose tag it takes, in a clause; empty: it takes it.
+
+    An image that runs anywhere is of every platform; one that does not tell its age is young enough.
+    """
+    if rule.types is not None and image.type not in rule.types:
+        return f"types: it is {image.type}"
+    if rule.platforms is not None and (image.platforms or image.is_index):
+        mine = (platform.split("/", 2) for platform in image.platforms)
+        if not any(takes_platform(rule.platforms, *one) for one in mine):
+            return f"platforms: it is for {', '.join(image.platforms) or 'none of them'}"
+    if rule.max_age is not None and image.created_at is not None and now - image.created_at > rule.max_age:
+        return f"max_age: created {image.created_at:%Y-%m-%d}, longer ago than {duration_text(rule.max_age)}"
+    return ""
+
+
+def takes_clause(rule: RuleConfig, image: ImageTraits) -> str:
+    """How an image is told of that the rule takes."""
+    return AGE_UNKNOWN if rule.max_age is not None and image.created_at is None else TAKEN
+
+
+def rule_hash(rule: RuleConfig) -> str:
+    """`sha256:` and the hash of the whole rule; keys that have their default do not count."""
+    return hash_of(_facts(rule))
+
+
+def choosing_hash(rule: RuleConfig) -> str:
+    """The hash of what the rule takes in; when, whether and under which name it does so does not count."""
+    return hash_of({name: value for name, value in _facts(rule).items() if name not in _NOT_CHOOSING})
+
+
+def _facts(rule: RuleConfig) -> dict[str, Any]:
+    facts: dict[str, Any] = rule.model_dump(mode="json", exclude_defaults=True)
+    return facts
+
+
 def takes_platform(platforms: Sequence[str] | None, os: str, architecture: str, variant: str = "") -> bool:
     """Whether a rule's platforms (None: all) take an image; one that tells no platform runs anywhere.
 
@@ -114,7 +175,9 @@ def rule_view(rule: RuleConfig) -> RuleView:
     return RuleView(
         name=rule.name, registry=rule.registry, repositories=rule.repositories, tags=_tags_text(rule),
         types=rule.types or (), every=duration_text(rule.every) if rule.every is not None else "",
-        enabled=rule.enabled,
+        enabled=rule.enabled, exclude_repositories=rule.exclude_repositories, platforms=rule.platforms or (),
+        newest=rule.newest, max_age=duration_text(rule.max_age) if rule.max_age is not None else "",
+        max_new=rule.max_new,
     )  # fmt: skip
 
 
@@ -144,8 +207,10 @@ def _tag_clause(rule: TagRule) -> Callable[[str], str]:
 
         return by_version
     if rule.regex is not None:
-        expression = re.compile(rule.regex)
-        return lambda tag: "" if expression.fullmatch(tag) else f"tags.regex: the whole tag is not {rule.regex}"
+        from backend.library.patterns import Expression
+
+        expression = Expression(rule.regex)
+        return lambda tag: "" if expression.matches(tag) else f"tags.regex: the whole tag is not {rule.regex}"
     globs = rule.glob
     if globs is None:
         return lambda tag: ""
