@@ -99,7 +99,18 @@ class GpusPort(Protocol):
 class AuditPort(Protocol):
     """The ledger."""
 
-    async def entries(self, limit: int = 200, before: int | None = None) -> list[LedgerEntryView]: ...
+    async def entries(
+        self,
+        limit: int = 200,
+        before: int | None = None,
+        *,
+        actor: str = "",
+        action: str = "",
+        object: str = "",
+        outcome: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[LedgerEntryView]: ...
     async def verify(self, anchor: str | None = None) -> VerificationView: ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -330,9 +331,30 @@ class FakeAudit:
     def __init__(self, yard: FakeYard) -> None:
         self._yard = yard
 
-    async def entries(self, limit: int = 200, before: int | None = None) -> list[LedgerEntryView]:
-        self._yard.note("entries", limit, before)
-        return list(self._yard.entries_view)
+    async def entries(
+        self,
+        limit: int = 200,
+        before: int | None = None,
+        *,
+        actor: str = "",
+        action: str = "",
+        object: str = "",
+        outcome: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[LedgerEntryView]:
+        self._yard.note("entries", limit, before, actor, action, since)
+        return [
+            entry
+            for entry in self._yard.entries_view
+            if (before is None or entry.seq < before)
+            and (not actor or entry.actor == actor)
+            and (not action or fnmatchcase(entry.action, action))
+            and object in entry.object
+            and (not outcome or entry.outcome == outcome)
+            and (since is None or entry.at >= since)
+            and (until is None or entry.at < until)
+        ][:limit]
 
     async def verify(self, anchor: str | None = None) -> VerificationView:
         self._yard.note("verify")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from backend.core.views import LedgerEntryView, VerificationView
+from tui.commands import Filter
 from tui.document import Line, Section, text
 from tui.model import Part, PartName
 from tui.page import Page
 from tui.panes.audit import view_model
+from tui.panes.audit.terms import Terms, complete, read_terms
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.listing import ListPage
 from tui.widgets.columns import Column
+from tui.widgets.line_table import LineTable
+
+_PAGE: Final = 200
+_AHEAD: Final = 30
 
 
 class VerifyAction(Page):
@@ -51,9 +57,19 @@ class AuditPage(ListPage[LedgerEntryView], VerifyAction):
     def __init__(self) -> None:
         super().__init__()
         self._verification: VerificationView | None = None
+        self._terms = Terms()
+        # Entries beyond those that the feed keeps, by number: older ones, and what terms found.
+        self._read: dict[int, LedgerEntryView] = {}
+        self._reading = False
+        self._at_the_end = False
 
     def on_mount(self) -> None:
         self.room.feed.want(PartName.LEDGER)
+
+    def parts_changed(self, parts: frozenset[PartName]) -> None:
+        super().parts_changed(parts)
+        if PartName.LEDGER in parts and self._terms.asks:
+            self.room.feed.spawn(self._ask(self._terms, before=None), "reading the ledger")
 
     def columns(self) -> tuple[Column[LedgerEntryView], ...]:
         return view_model.entry_columns(self.room.clock.now)
@@ -65,10 +81,60 @@ class AuditPage(ListPage[LedgerEntryView], VerifyAction):
         return self.model.ledger
 
     def items(self) -> Sequence[LedgerEntryView]:
-        return sorted(self.model.ledger.value, key=lambda entry: entry.seq, reverse=True)
+        known = {} if self._terms.asks else {entry.seq: entry for entry in self.model.ledger.value}
+        return sorted({**self._read, **known}.values(), key=lambda entry: entry.seq, reverse=True)
 
     def haystack(self, item: LedgerEntryView) -> str:
         return view_model.haystack(item)
+
+    def find(self, pattern: Filter | None) -> str:
+        terms = read_terms(pattern.typed if pattern is not None else "", self.room.clock.now())
+        if terms != self._terms:
+            asked, self._terms = self._terms, terms
+            if terms.asks or asked.asks:
+                self._read, self._at_the_end = {}, False
+            if terms.asks:
+                self.room.feed.spawn(self._ask(terms, before=None), "reading the ledger")
+        self._all = self.items()
+        told = super().find(pattern)
+        return terms.problem or told
+
+    def matching(self) -> Filter | None:
+        return Filter(self._terms.rest) if self._terms.rest else None
+
+    def complete_filter(self, line: str) -> Sequence[str]:
+        entries = self.model.ledger.value
+        return complete(line, [entry.actor for entry in entries], [entry.action for entry in entries])
+
+    async def _ask(self, terms: Terms, *, before: int | None) -> None:
+        """Read entries by terms from the store, newest first, or those before a number."""
+        yard = self.room.feed.yard
+        if yard is None or self._reading:
+            return
+        self._reading = True
+        try:
+            found = await yard.audit.entries(
+                _PAGE, before, actor=terms.actor, action=terms.action, object=terms.object, outcome=terms.outcome,
+                since=terms.since, until=terms.until,
+            )  # fmt: skip
+        finally:
+            self._reading = False
+        if terms != self._terms:
+            # Another filter was typed meanwhile, and found the reader busy.
+            await self._ask(self._terms, before=None)
+            return
+        self._read.update((entry.seq, entry) for entry in found)
+        self._at_the_end = self._at_the_end or len(found) < _PAGE
+        self.show()
+
+    def on_line_table_moved(self, event: LineTable.Moved) -> None:
+        super().on_line_table_moved(event)
+        # What was shown last is near: read on before it is reached.
+        if self._at_the_end or self._reading or not self._all or self.table.cursor < len(self._all) - _AHEAD:
+            return
+        before = self._all[-1].seq
+        if before > 1:
+            self.room.feed.spawn(self._ask(self._terms, before=before), "reading older entries")
 
     def tally(self) -> Line:
         return view_model.verification_line(self._verification)

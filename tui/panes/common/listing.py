@@ -66,6 +66,10 @@ class ListPage(Page, Generic[Item]):
         """What a filter looks at."""
         raise NotImplementedError
 
+    def matching(self) -> Filter | None:
+        """What items have to match to be shown."""
+        return self.filter
+
     def tally(self) -> Line:
         """What the heading says of all items."""
         return EMPTY
@@ -113,10 +117,11 @@ class ListPage(Page, Generic[Item]):
 
     def _shown_items(self) -> Sequence[Item]:
         items = self._all
-        if self.filter is not None and self.filter.typed:
+        pattern = self.matching()
+        if pattern is not None and pattern.typed:
             if self._haystacks[0] is not items or len(self._haystacks[1]) != len(items):
                 self._haystacks = (items, [self.haystack(item) for item in items])
-            items = [items[index] for index in self.filter.indices(self._haystacks[1])]
+            items = [items[index] for index in pattern.indices(self._haystacks[1])]
         column = self._sort
         if column is not None and column.sort is not None:
             items = sorted(items, key=column.sort, reverse=self._descending)  # type: ignore[arg-type]
