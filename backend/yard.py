@@ -29,6 +29,7 @@ from backend.core.ports import Clock, IdSource, RandomIds, SystemClock
 from backend.core.views import ChangeView, CheckView, YardStatusView
 from backend.curation.policy import load_policy
 from backend.flows.cluster_link import ClusterLink
+from backend.flows.configuration import ConfigurationRecord, ConfigurationWatch, RulesInForce
 from backend.flows.foundation import Foundation, Identity
 from backend.flows.gate import Gate
 from backend.flows.registries import Registries, learning_credentials
@@ -137,7 +138,7 @@ class Yard:
         """Candidates before gates and people."""
         from backend.flows.queue import QueueFlow
 
-        return QueueFlow(self._foundation, self._lookup)
+        return QueueFlow(self._foundation, self._lookup, lambda digests: self._services.running(digests))
 
     @cached_property
     def evidence(self) -> EvidenceFlow:
@@ -226,13 +227,19 @@ class Yard:
         namespaces = configured.namespaces if configured is not None else ()
         cluster = ClusterLink(context, namespaces, clock=clock, hub=hub, changed=lambda: None)
         identity = Identity(configuration, cluster)
+        rules = RulesInForce(configuration, clock)
+        record = ConfigurationRecord(
+            database, clock, configuration, identity.onlooker, policy_hash=policy.hash, rules=rules
+        )
         foundation = Foundation(
             configuration=configuration,
             database=database,
             clock=clock,
             ids=ids or RandomIds(),
             hub=hub,
-            gate=Gate(database=database, clock=clock, actor=identity.actor, writes_off=lambda: read_only),
+            gate=Gate(
+                database=database, clock=clock, actor=identity.actor, writes_off=lambda: read_only, before=record.keep
+            ),
             policy=policy,
             identity=identity,
             cluster=cluster,
@@ -242,6 +249,8 @@ class Yard:
                 clock=clock,
                 hub=hub,
             ),
+            rules=rules,
+            record=record,
         )
         yard = cls(foundation, read_only)
         try:
@@ -264,6 +273,7 @@ class Yard:
         ]
         work.append(("store", StoreWatch(self._foundation, self._store_changed, self._store_touched).run()))
         work.append(("status", self._introduce()))
+        work.append(("configuration", self._configuration_watch().run()))
         work.append(("gpus", self.gpus.follow()))
         if not self._read_only:
             work.append(("schedule", self._schedule("screen").run(patience=SCREEN_PATIENCE)))
@@ -280,7 +290,12 @@ class Yard:
         """
         if self._read_only:
             raise ReadOnlyError("worker", self._read_only, "start modelyard without --read-only to run a worker")
-        await self._schedule("worker").run(first=first)
+        watching = asyncio.create_task(self._guarded("configuration", self._configuration_watch().run()))
+        try:
+            await self._schedule("worker").run(first=first)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop all work and close everything."""
@@ -316,6 +331,11 @@ class Yard:
         return [*await Doctor(self._foundation).examine(), *await self.gpus.check()]
 
     # ------------------------------------------------------------ live
+
+    def _configuration_watch(self) -> ConfigurationWatch:
+        return ConfigurationWatch(
+            self._foundation.rules, self._foundation.record, self._foundation.hub, self._tell_status
+        )
 
     def _schedule(self, kind: str) -> Schedule:
         from backend.flows.schedule import Schedule

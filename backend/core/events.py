@@ -49,6 +49,10 @@ class LibraryChanged(Event, frozen=True, kw_only=True):
     """The catalogue changed, here or in another process; read it again."""
 
 
+class RulesChanged(Event, frozen=True, kw_only=True):
+    """The rules in force changed, or whether their file can be used; read them again."""
+
+
 class QueueChanged(Event, frozen=True, kw_only=True):
     """Candidates, evidence, gates or policy changed, here or in another process; read the queue again."""
 

@@ -12,6 +12,7 @@ from backend.core.events import EventHub
 from backend.core.ports import Clock, IdSource
 from backend.curation.policy import Policy
 from backend.flows.cluster_link import ClusterLink
+from backend.flows.configuration import ConfigurationRecord, RulesInForce
 from backend.flows.gate import Gate
 from backend.flows.identity import operating_system_actor, with_roles
 from backend.flows.registries import Registries
@@ -86,3 +87,5 @@ class Foundation:
     identity: Identity
     cluster: ClusterLink
     registries: Registries
+    rules: RulesInForce
+    record: ConfigurationRecord

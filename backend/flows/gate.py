@@ -40,6 +40,7 @@ class Reach(StrEnum):
     """What a mutation changes, and so how the ledger tells of it."""
 
     STORE = "store"  # one transaction holds the change and its entry
+    FILE = "file"  # told like a cluster's change: the file is not part of the transaction
     CLUSTER = "cluster"  # an entry before, and one after that says how it ended
 
 
@@ -52,6 +53,7 @@ class Mutation(msgspec.Struct, frozen=True):
         reach: what it changes.
         phrase: for messages: "to approve".
         by_worker: the worker does it too, on schedule.
+        also: who else may ask for it.
     """
 
     name: str
@@ -59,18 +61,31 @@ class Mutation(msgspec.Struct, frozen=True):
     reach: Reach
     phrase: str
     by_worker: bool = False
+    also: tuple[Role, ...] = ()
+
+    def open_to(self, actor: Actor) -> bool:
+        """Whether the actor's roles allow it."""
+        return any(actor.may(role) for role in (self.role, *self.also)) or (actor is WORKER and self.by_worker)
 
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     mutation.name: mutation
     for mutation in (
         Mutation("library.synchronise", Role.OPERATOR, Reach.STORE, "to synchronise", by_worker=True),
+        Mutation("rules.write", Role.CURATOR, Reach.FILE, "to write rules"),
+        Mutation("rules.remove", Role.CURATOR, Reach.FILE, "to remove rules"),
         Mutation("evidence.collect", Role.OPERATOR, Reach.STORE, "to collect evidence", by_worker=True),
         Mutation("evidence.import", Role.CURATOR, Reach.STORE, "to hand in evidence"),
         Mutation("queue.approve", Role.APPROVER, Reach.STORE, "to approve"),
         Mutation("queue.reject", Role.APPROVER, Reach.STORE, "to reject"),
         Mutation("queue.revoke", Role.APPROVER, Reach.STORE, "to revoke"),
         Mutation("queue.waive", Role.APPROVER, Reach.STORE, "to waive"),
+        Mutation("queue.break-glass", Role.APPROVER, Reach.STORE, "to break the glass"),
+        Mutation("queue.review", Role.APPROVER, Reach.STORE, "to review a break-glass"),
+        Mutation(
+            "queue.comment", Role.APPROVER, Reach.STORE, "to comment", also=(Role.CURATOR, Role.OPERATOR, Role.ADMIN)
+        ),
+        Mutation("queue.submit", Role.CURATOR, Reach.STORE, "to submit again", also=(Role.APPROVER,)),
         Mutation("deploy.apply", Role.OPERATOR, Reach.CLUSTER, "to apply"),
         Mutation("deploy.rollback", Role.OPERATOR, Reach.CLUSTER, "to roll back"),
         Mutation("deploy.scale", Role.OPERATOR, Reach.CLUSTER, "to scale"),
@@ -100,9 +115,11 @@ class Gate:
         clock: Clock,
         actor: Callable[[], Awaitable[Actor]],
         writes_off: Callable[[], str],
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """
         Args:
+            before: awaited before whatever is let through, such as to record by which configuration it is.
             actor: tells who acts; raises IdentityError or UnreachableError when it cannot be told.
             writes_off: why nothing may be changed, or empty.
         """
@@ -110,6 +127,7 @@ class Gate:
         self._clock = clock
         self._actor = actor
         self._writes_off = writes_off
+        self._before = before
 
     async def run(
         self,
@@ -142,6 +160,8 @@ class Gate:
         asked = dict(detail or {})
         actor = WORKER if as_worker else await self._actor()
         await self._admit(actor, mutation, object, checks or Checks(), asked)
+        if self._before is not None:
+            await self._before()
         permit = Permit(mutation=name, object=object, actor=actor)
         if mutation.reach is Reach.STORE:
             try:
@@ -183,7 +203,7 @@ class Gate:
     ) -> None:
         try:
             self._require_writes(mutation, object)
-            if not (actor.may(mutation.role) or (actor is WORKER and mutation.by_worker)):
+            if not mutation.open_to(actor):
                 raise RoleError(
                     f"{mutation.name} of {object}",
                     f"{actor.name} does not have the role {mutation.role.value}, which is needed {mutation.phrase}",

@@ -117,7 +117,7 @@ class Schedule:
         ran = False
         now = self._foundation.clock.now()
         runs = await last_runs(self._foundation.database)
-        for rule in self._foundation.configuration.settings.rule:
+        for rule in self._foundation.rules.rules:
             last = runs.get(rule.name)
             if self._is_due(rule, last, now):
                 await self._run(rule)

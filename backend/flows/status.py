@@ -26,6 +26,7 @@ class StatusBoard:
     def view(self) -> YardStatusView:
         """The title bar as of the last refresh; sources as of now."""
         foundation = self._foundation
+        file = foundation.rules.source()
         settings = foundation.configuration.settings
         actor = foundation.identity.known
         total, approved, waiting = self._counts
@@ -40,7 +41,7 @@ class StatusBoard:
             enforcement="not enforced",
             worker=self._worker,
             policy_source=foundation.configuration.policy_source,
-            sources=(foundation.cluster.source, *self._registries()),
+            sources=(foundation.cluster.source, *self._registries(), *([file] if file is not None else [])),
             library_total=total,
             library_approved=approved,
             queue_waiting=waiting,
@@ -81,7 +82,7 @@ class StatusBoard:
         self._counts = (total, approved, sum(state in _WAITING for state in states.values()))
         by_rule = await last_runs(foundation.database)
         self._runs = {}
-        for rule in foundation.configuration.settings.rule:
+        for rule in foundation.rules.rules:
             run = by_rule.get(rule.name)
             if run is not None and (rule.registry not in self._runs or run.at > self._runs[rule.registry].at):
                 self._runs[rule.registry] = run

@@ -50,7 +50,7 @@ class SynchroniseFlow:
             NotFoundError: there is no rule of that name. UsageError: no rule is configured, or one takes in too much.
             RefusedError: read-only, or the role is missing.
         """
-        rules = chosen_rules(self._foundation.configuration.settings.rule, rule)
+        rules = chosen_rules(self._foundation.rules.rules, rule)
         if dry_run:
             return await self._run(rules, WORKER, dry_run=True, allow_many=True)
 
