@@ -11,6 +11,7 @@ import msgspec
 from backend.core.errors import AuthenticationError, ModelyardError, NotFoundError, UnreachableError
 from backend.core.views import RuleClauseView
 from backend.library.config import RuleConfig
+from backend.library.journal import Journal
 from backend.library.records import Known, known_of
 from backend.library.rules import Selection, is_evidence_tag
 from backend.library.sources import Account, RegistrySource, Setting
@@ -36,14 +37,20 @@ class Listing(msgspec.Struct, frozen=True):
     known: dict[str, Known]
     at: datetime
 
+    @property
+    def gone(self) -> list[str]:
+        """Tags that the library holds as there and that the registry no longer has."""
+        return [tag for tag, known in self.known.items() if not known.gone and tag not in self.present]
+
 
 class Lister:
     """Reads the lists that one rule needs."""
 
-    def __init__(self, setting: Setting, rule: RuleConfig, account: Account) -> None:
+    def __init__(self, setting: Setting, rule: RuleConfig, account: Account, journal: Journal) -> None:
         self._setting = setting
         self._selection = Selection(rule)
         self._account = account
+        self._journal = journal
         self._unlisted: set[str] = set()
 
     async def read(self) -> list[Listing]:
@@ -54,7 +61,9 @@ class Lister:
             if (listing := await self._list(repository)) is not None:
                 listings.append(listing)
 
-        await in_turns(await self._repositories(), self._setting.concurrency, one)
+        repositories = await self._repositories()
+        self._journal.expect(repositories)
+        await in_turns(repositories, self._setting.concurrency, one)
         return sorted(listings, key=lambda listing: listing.repository)
 
     async def _repositories(self) -> list[str]:
@@ -65,8 +74,9 @@ class Lister:
             "SELECT name FROM repository WHERE registry = ?", (self._setting.registry,)
         )
         known = [row["name"] for row in stored if not self._selection.leaves_out(row["name"])]
+        line = self._journal.at("")
         try:
-            told = await self._setting.source.catalog()
+            told = await self._setting.source.catalog(self._selection.rule.repositories)
         except ModelyardError as error:
             if isinstance(error, UnreachableError) and not isinstance(error, AuthenticationError):
                 self._account.failed("", "", error)
@@ -75,6 +85,7 @@ class Lister:
             self._account.failed("", "", error, advice)
             # What earlier runs found can still be asked for.
             return list(names | dict.fromkeys(known))
+        line.seen, line.left = len(told), 0
         self._unlisted = set(known) - set(told)
         taken = dict.fromkeys(name for name in told if not self._selection.leaves_out(name))
         return list(names | taken | dict.fromkeys(known))
@@ -83,6 +94,7 @@ class Lister:
         if self._account.dead:
             self._account.not_tried(repository, 0)
             return None
+        line = self._journal.at(repository)
         at = self._setting.clock.now()
         try:
             tags = await self._setting.source.tags(repository)
@@ -92,7 +104,7 @@ class Lister:
                 return None
             # Neither the registry's complete catalogue nor its own address knows it any more.
             tags = []
-        self._account.answered()
+        self._account.answered(repository)
         aside = len(tags) > _CHOSEN_ASIDE
         choices = await asyncio.to_thread(self._selection.choose, tags) if aside else self._selection.choose(tags)
         rows = await self._setting.database.fetch_all(
@@ -100,13 +112,16 @@ class Lister:
             " WHERE registry = ? AND name = ?",
             (self._setting.registry, repository),
         )
-        return Listing(
+        listing = Listing(
             repository=repository,
             present=frozenset(tag for tag in tags if not is_evidence_tag(tag)),
             chosen=tuple(choice.tag for choice in choices if choice.taken),
             known={row["tag"]: known_of(row) for row in rows},
             at=at,
         )
+        line.seen, line.left = len(listing.present), len(listing.chosen) + len(listing.gone)
+        line.left_out(choice.clause for choice in choices if not choice.taken)
+        return listing
 
 
 async def preview(source: RegistrySource, rule: RuleConfig, concurrency: int) -> list[RuleClauseView]:
@@ -121,7 +136,7 @@ async def preview(source: RegistrySource, rule: RuleConfig, concurrency: int) ->
     selection = Selection(rule)
     names = dict.fromkeys(selection.named_repositories)
     clauses: list[RuleClauseView] = []
-    for repository in sorted(await source.catalog()) if selection.needs_catalogue else ():
+    for repository in sorted(await source.catalog(rule.repositories)) if selection.needs_catalogue else ():
         clause = selection.leaves_out(repository)
         if not clause:
             names[repository] = None

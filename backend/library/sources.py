@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -12,6 +13,7 @@ from backend.core.errors import AuthenticationError, ConfigurationError, Modelya
 from backend.core.ports import Clock
 from backend.core.views import SyncFailureView
 from backend.library.fetching import ContentSource
+from backend.library.journal import Journal
 from backend.library.writer import Recorded
 from backend.registry.manifests import Descriptor
 from backend.store.connection import Database
@@ -21,15 +23,7 @@ _DEAD_AFTER: Final = 2
 
 
 class RegistrySource(ContentSource, Protocol):
-    """What is needed of a registry; the registry room's client has it."""
-
-    @property
-    def requests(self) -> int:
-        """HTTP requests sent so far."""
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes received so far."""
+    """What is needed of a registry; the registry room's client has it, and counts what it sends (`backend.registry.usage`)."""
 
     async def tags(self, repository: str) -> list[str]:
         """All tags of the repository, or an error: never a part of them."""
@@ -37,8 +31,8 @@ class RegistrySource(ContentSource, Protocol):
     async def resolve(self, repository: str, reference: str) -> Descriptor:
         """What a tag names."""
 
-    async def catalog(self) -> list[str]:
-        """All repositories that the registry tells."""
+    async def catalog(self, globs: Sequence[str] = ()) -> list[str]:
+        """The repositories that the registry tells, at least those of them that one of the globs matches."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +42,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         registry: configured name; `host` its host with port.
         actor: who asked.
         concurrency: tags that are worked on at the same time.
+        process: mark of this process; empty: not known.
         recorded: told of changes in the transaction that records them.
     """
 
@@ -58,57 +53,78 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     actor: Actor
     concurrency: int = 8
+    process: str = ""
     recorded: Recorded | None = None
 
 
 class Account:
     """What a run could not read, and whether there is any use in trying on."""
 
-    def __init__(self, registry: str, concurrency: int) -> None:
+    def __init__(self, registry: str, concurrency: int, journal: Journal) -> None:
         self.failures: list[SyncFailureView] = []
         self._registry = registry
+        self._journal = journal
         self._patience = max(concurrency, 1) * _DEAD_AFTER
         self._in_a_row = 0
-        self._untried: Counter[str] = Counter()
         self._last_reason = ""
+        self._refused: Counter[str] = Counter()
+        self._untried: dict[str, tuple[int, str]] = {}
 
     @property
     def dead(self) -> bool:
         """Whether the registry answered nothing for so long that the rest is not tried."""
         return self._in_a_row >= self._patience
 
-    def answered(self) -> None:
+    def gives_up_on(self, repository: str) -> bool:
+        """Whether the rest of a repository is not tried: the registry is dead, or refused us that often in a row."""
+        return self.dead or self._refused[repository] >= self._patience
+
+    def answered(self, repository: str) -> None:
         """The registry gave an answer."""
         self._in_a_row = 0
+        if self._refused:
+            self._refused.pop(repository, None)
 
     def failed(self, repository: str, tag: str, error: ModelyardError, advice: str = "") -> None:
-        """Something could not be read."""
+        """Something could not be read; no tag: the repository's list; no repository: the registry's."""
         unreachable = isinstance(error, UnreachableError)
-        if unreachable and not isinstance(error, AuthenticationError):
+        if isinstance(error, AuthenticationError):
+            self._refused[repository] += 1
+        elif unreachable:
             self._in_a_row += 1
-            self._last_reason = error.why
+        self._last_reason = error.why if unreachable else self._last_reason
+        reason = f"{error.why}{advice}"
         self.failures.append(
             SyncFailureView(
                 registry=self._registry,
                 repository=repository,
                 tag=tag,
-                reason=f"{error.why}{advice}",
+                reason=reason,
                 unreachable=unreachable,
                 misconfigured=isinstance(error, ConfigurationError),
                 action=error.action,
             )
         )
+        line = self._journal.note(repository)
+        if tag:
+            line.settle("failed")
+        else:
+            line.list_failed = True
+        line.add_reason(tag, reason)
 
     def not_tried(self, repository: str, tags: int) -> None:
-        """Tags of a repository (0: its list) are left alone because the registry is dead."""
-        self._untried[repository] += tags
+        """Tags of a repository (0: its list) are left alone because there is no use in trying."""
+        self._untried[repository] = (self._untried.get(repository, (0, ""))[0] + tags, self._last_reason)
 
     def close(self) -> None:
         """Account for what was not tried."""
-        for repository, count in self._untried.items():
+        for repository, (count, last) in self._untried.items():
             what = f"{count} tags were" if count else "it was"
-            reason = f"{what} not tried: {self._last_reason}"
+            reason = f"{what} not tried: {last}"
             self.failures.append(
                 SyncFailureView(registry=self._registry, repository=repository, tag="", reason=reason, unreachable=True)
             )
+            line = self._journal.note(repository)
+            line.settle("failed", count)
+            line.add_reason("", reason)
         self._untried.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -153,7 +154,7 @@ class RegistryClient:
         path = f"/v2/{self._checked(repository)}/tags/list"
         return await self._names(path, _pull(repository), where, "tags")
 
-    async def catalog(self) -> list[str]:
+    async def catalog(self, globs: Sequence[str] = ()) -> list[str]:
         """All repositories that the registry tells. Many registries do not, or not to everyone."""
         return await self._names(
             "/v2/_catalog", "registry:catalog:*", f"catalogue of {self.config.name}", "repositories"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +13,11 @@ from backend.core.references import is_host
 from backend.core.settings import Duration, SecretReference, Settings
 
 _LONGEST_TIMEOUT: Final = timedelta(minutes=10)
+#: `proxy` for a registry that is reached directly whatever the environment says.
+NO_PROXY: Final = "none"
+
+#: How a registry tells which repositories it has; `auto`: by its host and by what it answers.
+RegistryKind = Literal["auto", "generic", "dockerhub", "harbor", "ngc", "quay"]
 
 
 class RegistryConfig(Settings):
@@ -29,8 +34,13 @@ class RegistryConfig(Settings):
             token server and that may be sent the credential.
         max_concurrency: requests at the same time.
         ca: certificate authority to trust instead of the system's, PEM; starts at the configuration's folder.
-        timeout: for connecting, and for each wait for bytes.
+        client_certificate, client_key: shown to a registry that asks who connects, PEM without a passphrase; the key
+            may stand in the certificate's file.
+        proxy: `http://HOST:PORT` or `https://HOST:PORT` instead of the environment's proxies; `none`: no proxy. One
+            that wants a password is named by HTTPS_PROXY, since no secret is written here.
+        timeout: for connecting, and for each wait for bytes; ten times that is the most that one request takes.
         requests_per_second: None: as fast as `max_concurrency` lets it.
+        kind: how repositories are found for a rule that has wildcards; see `backend.registry.discovery`.
     """
 
     name: str = Field(min_length=1, max_length=128)
@@ -41,8 +51,12 @@ class RegistryConfig(Settings):
     credential_realms: tuple[str, ...] = ()
     max_concurrency: int = Field(default=8, ge=1, le=64)
     ca: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    proxy: str | None = None
     timeout: Duration = timedelta(seconds=30)
     requests_per_second: float | None = Field(default=None, gt=0, le=10_000)
+    kind: RegistryKind = "auto"
 
     @field_validator("name")
     @classmethod
@@ -73,6 +87,20 @@ class RegistryConfig(Settings):
                 raise ValueError(f"{realm!r} is not a host: write HOST or HOST:PORT")
         return tuple(realm.lower() for realm in realms)
 
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_is_an_address(cls, proxy: str | None) -> str | None:
+        if proxy is None or proxy == NO_PROXY:
+            return proxy
+        parts = _split(proxy)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
+            raise ValueError('write it as "http://HOST:PORT", or "none" for no proxy')
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("a secret is never written here: name a proxy that wants a password by HTTPS_PROXY")
+        if parts.query or parts.fragment or not is_host(parts.netloc):
+            raise ValueError(f"{parts.netloc!r} is not a host")
+        return f"{parts.scheme}://{parts.netloc.lower()}"
+
     @field_validator("timeout")
     @classmethod
     def _timeout_is_sensible(cls, timeout: timedelta) -> timedelta:
@@ -89,6 +117,8 @@ class RegistryConfig(Settings):
             raise ValueError("insecure is for http:// only; to trust another certificate authority give ca")
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password go together")
+        if self.client_key is not None and self.client_certificate is None:
+            raise ValueError("client_key goes with a client_certificate")
         return self
 
     @property

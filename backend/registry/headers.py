@@ -1,4 +1,4 @@
-"""Headers that registries write loosely: `WWW-Authenticate`, `Link`, `Retry-After`, `Content-Type`. Pure functions."""
+"""Headers that registries write loosely: challenges, links, when to come back, what is left, types. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
+_SINCE_1970: Final = 1_000_000_000
 #: What is read of a header; more than this no registry has reason to send.
 _LONGEST: Final = 16_384
 _MOST_CHALLENGES: Final = 16
@@ -21,6 +22,10 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 # An unquoted scope holds commas (`repository:x:pull,push`): a comma ends the value only where a parameter follows, or
 # a scheme with a parameter.
 _UNQUOTED: Final = re.compile(rf"(?:[^,]|,(?!\s*(?:{_TOKEN}\s+)?{_TOKEN}\s*=))*")
+
+
+_COUNT: Final = re.compile(r"\s*(\d{1,12})(?![\d.])")
+_WINDOW: Final = re.compile(r";\s*w\s*=\s*\"?(\d{1,9})(?!\d)", re.IGNORECASE)
 
 
 class Challenge(NamedTuple):
@@ -119,7 +124,9 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     text = value.strip()[:64]
     if text.isascii() and text.isdigit():
-        return float(int(text))
+        seconds = float(int(text))
+        # Nobody asks to come back in thirty years: some write the instant itself, in seconds since 1970.
+        return seconds if seconds < _SINCE_1970 else max(0.0, seconds - now.timestamp())
     try:
         date = parsedate_to_datetime(text)
     except ValueError:
@@ -127,6 +134,36 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return max(0.0, (date - now).total_seconds())
+
+
+class Allowance(NamedTuple):
+    """How much a server still lets one do.
+
+    Attributes:
+        limit: of what may be done in a window; `remaining`: what is left of it.
+        window: seconds; None: not told.
+    """
+
+    limit: int
+    remaining: int
+    window: int | None
+
+
+def read_allowance(limit: str | None, remaining: str | None) -> Allowance | None:
+    """Read `RateLimit-Limit` and `RateLimit-Remaining`: `100;w=21600`, as Docker Hub writes them.
+
+    The form is that of draft-ietf-httpapi-ratelimit-headers-03, of which `100` and `100, 100;w=60` are cases too.
+
+    Returns:
+        None where one of them is missing or is something else, or the limit is 0.
+    """
+    most, left = _COUNT.match((limit or "")[:200]), _COUNT.match((remaining or "")[:200])
+    if limit is None or remaining is None or most is None or left is None:
+        return None
+    if int(most.group(1)) == 0:
+        return None
+    window = _WINDOW.search(limit[:200]) or _WINDOW.search(remaining[:200])
+    return Allowance(int(most.group(1)), int(left.group(1)), int(window.group(1)) if window else None)
 
 
 def media_type(content_type: str | None) -> str:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from datetime import timedelta
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -19,7 +16,6 @@ from aiolimiter import AsyncLimiter
 from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from backend.core.errors import (
-    ConfigurationError,
     LimitExceededError,
     MalformedDataError,
     ModelyardError,
@@ -27,7 +23,10 @@ from backend.core.errors import (
 )
 from backend.core.ports import Clock
 from backend.registry.config import RegistryConfig
+from backend.registry.connections import Connections
 from backend.registry.headers import retry_after
+from backend.registry.throttle import Throttle
+from backend.registry.usage import count
 
 #: Answers that mean "not now" and say nothing of the request.
 _PASSING_STATUSES: Final = frozenset({502, 503, 504})
@@ -35,8 +34,10 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
 _MOST_PAUSES: Final = 5
 _LARGEST_ERROR: Final = 1 << 20
-#: Seconds that a run waits because a registry asks it to; who is told to wait longer is told so instead.
-_LONGEST_PAUSE: Final = 90.0
+#: Redirects may lead to as many servers as there are names.
+_MOST_THROTTLES: Final = 64
+#: Bytes a second below which an answer that may be large takes too long.
+_SLOWEST: Final = 128 << 10
 _ATTEMPTS_AFTER_FAILURE: Final = 2
 _USER_AGENT: Final = "modelyard"
 _LOOK_AT_REGISTRY: Final = "see whether the registry is up, and whether its address and the proxy settings are right"
@@ -61,6 +62,17 @@ class Answer(NamedTuple):
     foreign: bool
 
 
+class _Call(NamedTuple):
+    """A request, and how much of an answer is taken."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    limit: int
+    where: str
+    content: bytes | None = None
+
+
 class _PassingError(Exception):
     """An exchange failed in a way that the next one may not."""
 
@@ -73,9 +85,9 @@ class Transport:
     """Sends requests for one registry. Belongs to one event loop.
 
     Args:
-        base: folder that the path of a certificate authority starts at.
+        base: folder that paths of certificates start at.
         sleep: waits the seconds that a registry asks for.
-        transport: instead of the network; proxies of the environment are not used then.
+        transport: instead of the network; proxies are not used then.
 
     Attributes:
         requests: sent so far, each redirect and repetition counted.
@@ -91,34 +103,23 @@ class Transport:
         sleep: Sleep = asyncio.sleep,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._config = config
         self._clock = clock
-        self._base = base
-        self._sleep = sleep
-        self._transport = transport
-        # A client of one connection for each slot: httpcore's pool hands a connection that falls idle to every request
-        # that waits, and all but one of them start over; without that a synchronisation costs half as much.
-        self._clients: list[httpx.AsyncClient] = []
-        self._idle: list[httpx.AsyncClient] = []
-        self._trusted: ssl.SSLContext | None = None
-        self._opening = asyncio.Lock()
+        self.sleep = sleep
+        self._connections = Connections(config, base, transport)
+        self._own = (origin_of(config.url), f"{config.url}/")
+        self._throttles: dict[tuple[str, tuple[str, str]], Throttle] = {}
         self._slots = asyncio.Semaphore(config.max_concurrency)
         rate = config.requests_per_second
         # A bucket of one: the rate holds from the first second on, without a burst.
         self._limiter = None if rate is None else AsyncLimiter(1, 1 / rate)
-        seconds = config.timeout.total_seconds()
-        self._extensions = {"timeout": httpx.Timeout(seconds, pool=None).as_dict()}
-        # A server that sends a byte now and then never meets the limit on one wait.
-        self._whole_exchange = 10 * seconds
-        self._resume_at = float("-inf")
+        self._timeout = config.timeout.total_seconds()
+        self._extensions = {"timeout": httpx.Timeout(self._timeout, pool=None).as_dict()}
         self.requests = 0
         self.bytes_received = 0
 
     async def close(self) -> None:
         """Close every connection. Nothing may be under way."""
-        clients, self._clients, self._idle = self._clients, [], []
-        for client in clients:
-            await client.aclose()
+        await self._connections.close()
 
     async def get(
         self, method: str, url: str, headers: Mapping[str, str], *, authorization: str | None, limit: int, where: str
@@ -134,14 +135,15 @@ class Transport:
             LimitExceededError: a larger body, or too many redirects.
             MalformedDataError: a redirect to nowhere.
         """
-        origin = origin_of(url)
+        origin = first = self._origin(url)
         for _ in range(_MOST_REDIRECTS + 1):
-            foreign = origin_of(url) != origin
+            foreign = origin != first
             own = headers if authorization is None or foreign else {**headers, "Authorization": authorization}
-            answer = await self._repeat(method, url, own, limit=limit, where=where)
+            answer = await self._repeat(_Call(method, url, own, limit, where), self._throttle(method, origin))
             if answer.status not in _REDIRECTS:
-                return answer._replace(foreign=foreign)
+                return answer._replace(foreign=True) if foreign else answer
             url = _target(url, answer.headers.get("location"), where)
+            origin = self._origin(url)
         raise LimitExceededError(
             where, f"it was redirected more than {_MOST_REDIRECTS} times", "tell the registry's operator"
         )
@@ -154,14 +156,28 @@ class Transport:
             LimitExceededError: a larger body.
         """
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        throttle = self._throttle("POST", self._origin(url))
         try:
-            return await self._once("POST", url, headers, limit=limit, where=where, content=form)
+            return await self._once(_Call("POST", url, headers, limit, where, form), throttle)
         except _PassingError as passing:
             raise passing.error from passing.__cause__
 
-    async def _repeat(self, method: str, url: str, headers: Mapping[str, str], *, limit: int, where: str) -> Answer:
+    def _origin(self, url: str) -> tuple[str, str]:
+        origin, prefix = self._own
+        return origin if url.startswith(prefix) else origin_of(url)
+
+    def _throttle(self, method: str, origin: tuple[str, str]) -> Throttle:
+        """A server may refuse GETs that count as pulls and take HEADs; another server's refusal says nothing of it."""
+        key = (method, origin)
+        if key not in self._throttles:
+            if len(self._throttles) >= _MOST_THROTTLES:
+                self._throttles.clear()
+            self._throttles[key] = Throttle(self._clock)
+        return self._throttles[key]
+
+    async def _repeat(self, call: _Call, throttle: Throttle) -> Answer:
         try:
-            return await self._once(method, url, headers, limit=limit, where=where)
+            return await self._once(call, throttle)
         except _PassingError:
             # The first repetition goes out at once: most often the server had closed a connection that was kept.
             pass
@@ -175,69 +191,66 @@ class Transport:
                 wait_jitter=0.2,
             ):
                 with attempt:
-                    return await self._once(method, url, headers, limit=limit, where=where)
+                    return await self._once(call, throttle)
         except _PassingError as passing:
             raise passing.error from passing.__cause__
         raise AssertionError("stamina ends with a result or an error")
 
-    async def _once(
-        self, method: str, url: str, headers: Mapping[str, str], *, limit: int, where: str, content: bytes | None = None
-    ) -> Answer:
+    async def _once(self, call: _Call, throttle: Throttle) -> Answer:
         for pauses in range(_MOST_PAUSES):
-            answer = await self._exchange(method, url, headers, limit=limit, where=where, content=content)
-            seconds = retry_after(answer.headers.get("retry-after"), self._clock.now())
-            if answer.status == 429 or (answer.status == 503 and seconds is not None):
-                self._pause(2.0**pauses if seconds is None else seconds, answer.status, where)
+            answer = await self._exchange(call, throttle)
+            if answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers):
+                seconds = retry_after(answer.headers.get("retry-after"), self._clock.now())
+                throttle.refused(answer.status, 2.0**pauses if seconds is None else seconds)
                 continue
             if answer.status in _PASSING_STATUSES:
                 raise _PassingError(
-                    UnreachableError(where, f"the registry answered HTTP {answer.status}", _LOOK_AT_REGISTRY)
+                    UnreachableError(call.where, f"the registry answered HTTP {answer.status}", _LOOK_AT_REGISTRY)
                 )
+            throttle.accepted()
             return answer
+        throttle.delay(call.where)
         raise UnreachableError(
-            where,
+            call.where,
             f"the registry answered {_MOST_PAUSES} times in a row that there are too many requests",
-            "lower max_concurrency or set requests_per_second of the registry",
+            "try again later; if it happens often, lower max_concurrency or set requests_per_second of the registry",
         )
 
-    def _pause(self, seconds: float, status: int, where: str) -> None:
-        if seconds > _LONGEST_PAUSE:
-            # A hostile number of seconds must not overflow the date.
-            until = self._clock.now() + timedelta(seconds=min(seconds, 31_536_000.0))
-            raise UnreachableError(
-                where,
-                f"the registry answered HTTP {status} and asks to wait until {until:%Y-%m-%d %H:%M:%S} UTC",
-                "try again then; if it happens often, lower max_concurrency or set requests_per_second",
-            )
-        self._resume_at = max(self._resume_at, self._clock.monotonic() + seconds)
-
-    async def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], *, limit: int, where: str, content: bytes | None
-    ) -> Answer:
+    async def _exchange(self, call: _Call, throttle: Throttle) -> Answer:
         async with self._slots:
-            if (delay := self._resume_at - self._clock.monotonic()) > 0:
-                await self._sleep(delay)
+            if delay := throttle.delay(call.where):
+                await self.sleep(delay)
             if self._limiter is not None:
                 await self._limiter.acquire()
-            client = self._idle.pop() if self._idle else await self._open()
+            connection = self._connections.take()
             self.requests += 1
+            count(requests=1)
+            seconds = self._longest(call.limit)
             try:
                 request = httpx.Request(
-                    method,
-                    url,
-                    headers={**headers, "User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
-                    content=content,
+                    call.method,
+                    call.url,
+                    headers={**call.headers, "User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
+                    content=call.content,
                     extensions=self._extensions,
                 )
-                async with asyncio.timeout(self._whole_exchange):
-                    response = await client.send(request, stream=True, auth=None, follow_redirects=False)
+                async with asyncio.timeout(seconds):
+                    response = await connection.send(request)
                     async with aclosing(response):
-                        body = await self._read(response, limit, where)
+                        body = await self._read(response, call.limit, call.where)
             except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-                raise _failure(error, where, self._config.timeout.total_seconds()) from error
+                raise _failure(error, call.where, self._timeout, seconds) from error
             finally:
-                self._idle.append(client)
+                self._connections.give_back(connection)
         return Answer(response.status_code, response.headers, body, False)
+
+    def _longest(self, limit: int) -> float:
+        """Seconds that a whole exchange may take: a server that sends a byte now and then meets no limit on a wait."""
+        return min(10 * self._timeout, 2 * self._timeout + limit / _SLOWEST)
+
+    def _received(self, size: int) -> None:
+        self.bytes_received += size
+        count(received=size)
 
     async def _read(self, response: httpx.Response, limit: int, where: str) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -249,7 +262,7 @@ class Transport:
             limit = max(limit, _LARGEST_ERROR)
         if response.is_stream_consumed:
             # Not from the network: the answer was made whole.
-            self.bytes_received += len(response.content)
+            self._received(len(response.content))
             if len(response.content) > limit:
                 raise _too_large(where, limit)
             return response.content
@@ -258,48 +271,11 @@ class Transport:
         # A HEAD is read too: only a connection whose answer was read to its end is used again.
         async for chunk in response.aiter_raw():
             received += len(chunk)
-            self.bytes_received += len(chunk)
+            self._received(len(chunk))
             if received > limit:
                 raise _too_large(where, limit)
             chunks.append(chunk)
         return b"".join(chunks)
-
-    async def _open(self) -> httpx.AsyncClient:
-        async with self._opening:
-            if self._trusted is None:
-                # At INFO these log whole addresses; that of a redirect to storage is a signed capability.
-                for name in ("httpx", "httpcore"):
-                    logging.getLogger(name).setLevel(logging.WARNING)
-                self._trusted = await asyncio.to_thread(self._trust)
-        try:
-            client = httpx.AsyncClient(
-                verify=self._trusted,
-                transport=self._transport,
-                trust_env=self._transport is None,
-                # A registry's API has no sessions: no cookie is kept or sent.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            )
-        except (ValueError, httpx.InvalidURL):
-            # The message would repeat the address, and that may hold the proxy's password.
-            raise ConfigurationError(
-                "the proxy in the environment is not an address that can be used",
-                "correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY",
-            ) from None
-        self._clients.append(client)
-        return client
-
-    def _trust(self) -> ssl.SSLContext:
-        if self._config.ca is None:
-            return ssl.create_default_context()
-        path = self._base / self._config.ca.expanduser()
-        try:
-            return ssl.create_default_context(cafile=str(path))
-        except OSError as error:
-            reason = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
-            raise ConfigurationError(
-                f"the certificate authority {path} of registry {self._config.name} cannot be used: {reason}",
-                "give a PEM file",
-            ) from error
 
 
 def origin_of(url: str) -> tuple[str, str]:
@@ -336,14 +312,19 @@ def _too_large(where: str, limit: int) -> LimitExceededError:
     )
 
 
-def _failure(error: Exception, where: str, seconds: float) -> ModelyardError | _PassingError:
-    """What a failed exchange means; `_PassingError` where it may go better the next time."""
+def _failure(error: Exception, where: str, wait: float, whole: float) -> ModelyardError | _PassingError:
+    """What a failed exchange means; `_PassingError` where it may go better the next time.
+
+    Args:
+        wait: seconds that one wait for bytes may take; `whole`: that the exchange may.
+    """
     if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return UnreachableError(
-            where, f"the registry did not answer within {seconds:g} s", "try again, or raise the registry's timeout"
-        )
+        slow = f"did not answer within {wait:g} s"
+        if not isinstance(error, httpx.TimeoutException):
+            slow = f"was not done with its answer within {whole:g} s"
+        return UnreachableError(where, f"the registry {slow}", "try again, or raise the registry's timeout")
     if isinstance(error, httpx.ProxyError):
-        return UnreachableError(where, f"the proxy of the environment refuses: {error}", "check the proxy settings")
+        return UnreachableError(where, f"the proxy refuses: {error}", "check the proxy settings")
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | UnicodeError):
         return MalformedDataError(
             where, "the registry names an address that cannot be used", "tell the registry's operator"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from backend.core.errors import ModelyardError, NotFoundError
@@ -103,7 +103,7 @@ class FakeRegistry:
             raise _missing(repository)
         return list(self.repositories[repository])
 
-    async def catalog(self) -> list[str]:
+    async def catalog(self, globs: Sequence[str] = ()) -> list[str]:
         await self._asked("catalog")
         return [name for name in self.repositories if name not in self.hidden]
 

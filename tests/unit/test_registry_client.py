@@ -121,7 +121,7 @@ BAD_ANSWERS: list[tuple[Handler, type[ModelyardError]]] = [
     (lambda _: httpx.Response(302), MalformedDataError),
     (lambda _: httpx.Response(302, headers={"Location": "ftp://x/"}), MalformedDataError),
     (lambda _: httpx.Response(302, headers={"Location": "http://registry.example/"}), MalformedDataError),
-    (lambda _: httpx.Response(302, headers={"Location": "https://[::1/"}), UnreachableError),
+    (lambda _: httpx.Response(302, headers={"Location": "https://[::1/"}), MalformedDataError),
     (lambda _: httpx.Response(302, headers={"Location": "https://x:99999/"}), MalformedDataError),
     (lambda _: httpx.Response(302, headers={"Location": "/v2/a/b/tags/list?n=1000"}), LimitExceededError),
     (lambda _: httpx.Response(401), MalformedDataError),
