@@ -13,7 +13,9 @@ from backend.core.canonical import canonical_json
 from backend.core.errors import NotFoundError
 from backend.core.ports import instant
 from backend.core.references import short_digest
-from backend.curation.decisions import Decision, Submission, Verdict, fold
+from backend.core.views import CommentView, ScopeView
+from backend.curation.decisions import ANYTHING, Decision, Submission, Verdict, fold
+from backend.curation.quorum import Requirement
 from backend.curation.waivers import Waiver
 from backend.evidence import store as evidence_store
 from backend.evidence.facts import ImageFacts
@@ -22,10 +24,16 @@ from backend.evidence.store import Reader
 _Row = TypeVar("_Row")
 _DECISION_COLUMNS: Final = (
     "seq, id, digest, reference, verdict, actor, at, reason, ticket, evidence_hash, policy_hash, approvals_needed,"
-    " expires_at"
+    " expires_at, person, actor_groups, actor_roles, requirements, automatic, stands_for, weights, runtime,"
+    " environment, about, (SELECT after_seq FROM lapse WHERE lapse.id = decision.id) AS lapsed_after"
 )
 _SUBMISSION_COLUMNS: Final = "at, submitted_by, by_worker, rule, rule_author, after_seq"
-_WAIVER_COLUMNS: Final = "seq, id, digest, finding, owner, actor, reason, until, at"
+_WAIVER_COLUMNS: Final = (
+    "seq, id, digest, finding, owner, actor, reason, control, until, at,"
+    " EXISTS (SELECT 1 FROM lapse WHERE lapse.id = waiver.id) AS lapsed"
+)
+_NAMES: Final = msgspec.json.Decoder(tuple[str, ...])
+_REQUIREMENTS: Final = msgspec.json.Decoder(tuple[Requirement, ...])
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -198,6 +206,43 @@ async def waivers_of(reader: Reader, digest: str) -> list[Waiver]:
     return [_waiver(row) for row in rows]
 
 
+async def decision_of(reader: Reader, id: str) -> Decision:
+    """One decision by its identifier, or by the first characters of it that no other has.
+
+    Raises:
+        NotFoundError: there is none such, or several begin so.
+    """
+    rows = await reader.fetch_all(
+        f"SELECT {_DECISION_COLUMNS} FROM decision WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2",  # noqa: S608 - constant columns
+        (id,),
+    )
+    if len(rows) != 1 or not id:
+        raise NotFoundError(
+            f"decision {id[:40]!r}",
+            "several begin so" if rows and id else "there is none",
+            "name it as modelyard queue show prints it",
+        )
+    return _decision(rows[0])
+
+
+async def comments_of(reader: Reader, digest: str) -> list[CommentView]:
+    """What was said of a digest, the oldest first."""
+    rows = await reader.fetch_all(
+        "SELECT actor, at, text, ticket FROM comment WHERE digest = ? ORDER BY seq", (digest,)
+    )
+    return [
+        CommentView(actor=row["actor"], at=instant(row["at"]), text=row["text"], ticket=row["ticket"]) for row in rows
+    ]
+
+
+async def broken_glass(reader: Reader) -> list[Decision]:
+    """All break-glass decisions and their reviews, in the order of recording."""
+    rows = await reader.fetch_all(
+        f"SELECT {_DECISION_COLUMNS} FROM decision WHERE verdict IN ('break-glass', 'review') ORDER BY seq"  # noqa: S608 - constant columns
+    )
+    return [_decision(row) for row in rows]
+
+
 async def all_decisions(reader: Reader, digests: Iterable[str] | None = None) -> dict[str, list[Decision]]:
     """All decisions by digest, each in the order in which they were recorded.
 
@@ -234,14 +279,35 @@ def _submission(row: sqlite3.Row) -> Submission:
 
 
 def _decision(row: sqlite3.Row) -> Decision:
-    columns = dict(row)
-    expires = columns.pop("expires_at")
+    weights, runtime, environment = row["weights"], row["runtime"], row["environment"]
+    fixed = weights or runtime or environment
     return Decision(
-        **{**columns, "verdict": Verdict(columns["verdict"]), "at": instant(columns["at"])},
-        expires_at=instant(expires) if expires else None,
+        seq=row["seq"],
+        id=row["id"],
+        digest=row["digest"],
+        reference=row["reference"],
+        verdict=Verdict(row["verdict"]),
+        actor=row["actor"],
+        at=instant(row["at"]),
+        reason=row["reason"],
+        ticket=row["ticket"],
+        evidence_hash=row["evidence_hash"],
+        policy_hash=row["policy_hash"],
+        approvals_needed=row["approvals_needed"],
+        expires_at=instant(row["expires_at"]) if row["expires_at"] else None,
+        person=row["person"],
+        groups=_NAMES.decode(row["actor_groups"]),
+        roles=_NAMES.decode(row["actor_roles"]),
+        requirements=_REQUIREMENTS.decode(row["requirements"]),
+        automatic=bool(row["automatic"]),
+        stands_for=row["stands_for"],
+        scope=ScopeView(weights=weights, runtime=runtime, environment=environment) if fixed else ANYTHING,
+        about=row["about"],
+        lapsed_after=row["lapsed_after"],
     )
 
 
 def _waiver(row: sqlite3.Row) -> Waiver:
     columns = dict(row)
-    return Waiver(**{**columns, "until": instant(columns["until"]), "at": instant(columns["at"])})
+    ended = bool(columns.pop("lapsed"))
+    return Waiver(**{**columns, "until": instant(columns["until"]), "at": instant(columns["at"]), "seen_ended": ended})

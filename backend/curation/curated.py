@@ -7,7 +7,7 @@ from datetime import datetime
 
 from backend.core.views import ImageState
 from backend.curation.candidates import Candidate, all_decisions, fetch_queue, read_queue
-from backend.curation.decisions import Decision, is_approved_at, standing
+from backend.curation.decisions import Decision, Standing, is_approved_at, standing
 from backend.evidence.store import Reader
 
 
@@ -36,9 +36,19 @@ async def states(reader: Reader, policy_hash: str, now: datetime) -> dict[str, I
 
 def states_of(candidates: Iterable[Candidate], policy_hash: str, now: datetime) -> dict[str, ImageState]:
     """Where each submitted digest stands now."""
+    return {digest: each.state for digest, each in standings_of(candidates, policy_hash, now).items()}
+
+
+async def standings(reader: Reader, policy_hash: str, now: datetime) -> dict[str, Standing]:
+    """The same as `states`, with what was approved beside the digests, and with break-glass."""
+    return standings_of(read_queue(await fetch_queue(reader)).candidates, policy_hash, now)
+
+
+def standings_of(candidates: Iterable[Candidate], policy_hash: str, now: datetime) -> dict[str, Standing]:
+    """The same as `states_of`, with all that is known."""
     return {
         each.digest: standing(
             each.decisions, each.submissions, evidence_hash=each.evidence_hash, policy_hash=policy_hash, now=now
-        ).state
+        )
         for each in candidates
     }

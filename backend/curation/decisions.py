@@ -1,9 +1,10 @@
 """Where an image stands, by the decisions made on it. Pure.
 
-A decision holds for a digest, the evidence that was shown (its hash) and the policy that was in force (its hash).
-Approvals on the same digest, evidence and policy by enough different people make the image approved; from then on only
-a revocation or the expiry ends that. A rejection ends the candidature until the image is submitted again or there is
-new evidence; a revocation until it is submitted again.
+A decision holds for a digest, the evidence that was shown (its hash) and the policy that was in force (its hash); an
+approval also for what was named beside the digest (weights, runtime family, environment). Approvals of the same of all
+of these by enough different people make the image approved; from then on only a revocation or the expiry ends that. A
+rejection ends the candidature until the image is submitted again or there is new evidence; a revocation until it is
+submitted again. Break-glass lets an image run by one person's decision until its end, and approves nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ import msgspec
 
 from backend.core.actors import Actor, ActorSource, Role
 from backend.core.canonical import hash_of
-from backend.core.views import DecisionView, ImageState
-from backend.curation.people import count_people, same_person
+from backend.core.views import DecisionView, ImageState, ScopeView
+from backend.curation import quorum
+from backend.curation.people import NOBODY_NAMED, People
+from backend.curation.quorum import Approver, Requirement
+
+#: Nothing is fixed beside the digest.
+ANYTHING: Final = ScopeView()
 
 
 class Verdict(StrEnum):
@@ -27,6 +33,8 @@ class Verdict(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     REVOKE = "revoke"
+    BREAK_GLASS = "break-glass"
+    REVIEW = "review"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -34,8 +42,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         seq: order in which decisions were recorded; clocks may go back, this does not.
-        approvals_needed: that policy asked for when it was made.
-        expires_at: until when this approval holds; None: until revoked, or no approval.
+        approvals_needed, requirements: that policy asked for when it was made.
+        expires_at: until when this approval or break-glass holds; None: until revoked, or neither.
+        person: whom policy took the actor for then; empty: the actor's name.
+        groups, roles: that the actor held then.
+        automatic: policy decided, by the worker; such an approval `stands_for` so many people.
+        scope: what is approved beside the digest.
+        about: of a review, the break-glass decision that was looked at.
+        lapsed_after: `seq` of the yard's last decision before this one was seen to have ended; None: it was not.
     """
 
     seq: int
@@ -51,6 +65,32 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     policy_hash: str
     approvals_needed: int
     expires_at: datetime | None = None
+    person: str = ""
+    groups: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    automatic: bool = False
+    stands_for: int = 0
+    scope: ScopeView = ANYTHING
+    about: str = ""
+    lapsed_after: int | None = None
+
+    @property
+    def approver(self) -> Approver:
+        """The actor, as approvals are counted."""
+        return Approver(
+            name=self.person or self.actor, groups=self.groups, roles=self.roles, stands_for=self.stands_for
+        )
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether it ran out, by the clock or because that was seen before; a clock set back brings nothing back."""
+        return self.expires_at is not None and (self.lapsed_after is not None or now >= self.expires_at)
+
+    def had_ended_before(self, other: Decision) -> bool:
+        """Whether it had run out when another decision was recorded."""
+        if self.expires_at is None:
+            return False
+        return other.at >= self.expires_at or (self.lapsed_after is not None and other.seq > self.lapsed_after)
 
     def view(self) -> DecisionView:
         """The decision as it is shown."""
@@ -66,6 +106,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             evidence_hash=self.evidence_hash,
             policy_hash=self.policy_hash,
             expires_at=self.expires_at,
+            automatic=self.automatic,
+            scope=self.scope,
+            about=self.about,
         )
 
 
@@ -88,6 +131,26 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     after: int = 0
 
 
+class Grant(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What was approved: the image with what its approvals name beside it.
+
+    Attributes:
+        expires_at: of the first of its approvals to end; None: it does not expire.
+    """
+
+    scope: ScopeView
+    approvals: tuple[Decision, ...]
+    expires_at: datetime | None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it has not run out."""
+        return not any(each.has_ended(now) for each in self.approvals)
+
+    def held(self, at: datetime) -> bool:
+        """Whether it held at an instant of the past, whatever was seen later."""
+        return self.expires_at is None or at < self.expires_at
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where an image stands.
 
@@ -95,12 +158,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         approvals: those that count now: towards an approval, or those that made it.
         by: the decision that made it so; None: it waits for its first.
         expires_at: of an approval; None: it does not expire.
+        grants: what is approved, the last one first; empty unless it is approved.
+        round: approvals that count for whatever they name beside the digest.
+        glass: break-glass that lets it run now; None: there is none.
     """
 
     state: ImageState
     approvals: tuple[Decision, ...] = ()
     by: Decision | None = None
     expires_at: datetime | None = None
+    grants: tuple[Grant, ...] = ()
+    round: tuple[Decision, ...] = ()
+    glass: Decision | None = None
 
     @property
     def is_open(self) -> bool:
@@ -115,36 +184,52 @@ class Fold(msgspec.Struct, kw_only=True):
     """What decisions in their order come to, apart from evidence, submissions and the time now.
 
     Attributes:
-        approved: the approvals that made it approved last; empty: it is not.
-        since: when the last of them was made; None with `approved` empty.
-        round: approvals since the last rejection, revocation or expiry.
-        ended: the rejection or revocation that nothing followed.
+        grants: what was approved, by what is named beside the digest, in the order in which that came about.
+        round: approvals since the last rejection or revocation, without those that ran out and were renewed.
+        ended: the rejection or revocation that no approval followed.
+        glass: the last break-glass that no rejection or revocation followed.
     """
 
-    approved: tuple[Decision, ...] = ()
-    expires_at: datetime | None = None
+    grants: dict[ScopeView, Grant]
     round: list[Decision]
     ended: Decision | None = None
+    glass: Decision | None = None
+
+    @property
+    def approved(self) -> tuple[Decision, ...]:
+        """The approvals that made it approved last; empty: it is not."""
+        return next(reversed(self.grants.values())).approvals if self.grants else ()
 
 
 def fold(decisions: Iterable[Decision]) -> Fold:
     """Go through decisions on one digest, in the order of `seq`."""
-    state = Fold(round=[])
+    state = Fold(grants={}, round=[])
     for decision in decisions:
-        expired = state.expires_at is not None and decision.at >= state.expires_at
-        if state.approved and expired:
-            # Approvals that led to what ran out do not count again; those made later do.
-            state = Fold(round=[])
-        if decision.verdict is not Verdict.APPROVE:
-            state = Fold(round=[], ended=decision)
-            continue
-        state.ended = None
-        state.round.append(decision)
-        agreeing = _agreeing(state.round, decision.evidence_hash, decision.policy_hash)
-        if not state.approved and count_people(each.actor for each in agreeing) >= decision.approvals_needed:
-            state.approved = agreeing
-            state.expires_at = min((each.expires_at for each in agreeing if each.expires_at), default=None)
+        verdict = decision.verdict
+        if verdict is Verdict.APPROVE:
+            _approve(state, decision)
+        elif verdict is Verdict.BREAK_GLASS:
+            state.glass = decision
+        elif verdict is not Verdict.REVIEW:
+            state = Fold(grants={}, round=[], ended=decision)
     return state
+
+
+def _approve(state: Fold, decision: Decision) -> None:
+    state.ended = None
+    held = state.grants.get(decision.scope)
+    if held is not None and any(each.had_ended_before(decision) for each in held.approvals):
+        del state.grants[decision.scope]
+        held = None
+    # Approvals that ran out do not count again; those made since do.
+    state.round = [each for each in state.round if not each.had_ended_before(decision)]
+    state.round.append(decision)
+    if held is not None:
+        return
+    agreeing = _agreeing(state.round, decision.evidence_hash, decision.policy_hash, decision.scope)
+    if quorum.is_met([each.approver for each in agreeing], decision.approvals_needed, decision.requirements):
+        expires = min((each.expires_at for each in agreeing if each.expires_at), default=None)
+        state.grants[decision.scope] = Grant(scope=decision.scope, approvals=agreeing, expires_at=expires)
 
 
 def standing(
@@ -166,32 +251,68 @@ def standing(
     if not decisions:
         return _UNDECIDED
     state = fold(decisions)
-    if state.approved:
-        if state.expires_at is None or now < state.expires_at:
-            return Standing(
-                state=ImageState.APPROVED,
-                approvals=state.approved,
-                by=state.approved[-1],
-                expires_at=state.expires_at,
-            )
-        return Standing(state=ImageState.EXPIRED, by=state.approved[-1], expires_at=state.expires_at)
+    glass = state.glass if state.glass is not None and not state.glass.has_ended(now) else None
+    current = tuple(each for each in _agreeing(state.round, evidence_hash, policy_hash) if not each.has_ended(now))
+    grants = tuple(each for each in reversed(state.grants.values()) if each.holds(now))
+    if grants:
+        last = grants[0]
+        return Standing(
+            state=ImageState.APPROVED, approvals=last.approvals, by=last.approvals[-1], expires_at=last.expires_at,
+            grants=grants, round=current, glass=glass,
+        )  # fmt: skip
+    leading = _leading(current)
+    if state.grants:
+        last = next(reversed(state.grants.values()))
+        return Standing(
+            state=ImageState.EXPIRED, approvals=leading, by=last.approvals[-1], expires_at=last.expires_at,
+            round=current, glass=glass,
+        )  # fmt: skip
     ended = state.ended
     if ended is not None and not any(each.after >= ended.seq for each in submissions):
         if ended.verdict is Verdict.REVOKE:
-            return Standing(state=ImageState.REVOKED, by=ended)
+            return Standing(state=ImageState.REVOKED, by=ended, glass=glass)
         if ended.evidence_hash == evidence_hash:
-            return Standing(state=ImageState.REJECTED, by=ended)
-    return Standing(state=ImageState.CANDIDATE, approvals=_agreeing(state.round, evidence_hash, policy_hash))
+            return Standing(state=ImageState.REJECTED, by=ended, glass=glass)
+    return Standing(state=ImageState.CANDIDATE, approvals=leading, round=current, glass=glass)
 
 
-def _agreeing(decisions: Iterable[Decision], evidence_hash: str, policy_hash: str) -> tuple[Decision, ...]:
-    return tuple(each for each in decisions if each.evidence_hash == evidence_hash and each.policy_hash == policy_hash)
+def _agreeing(
+    decisions: Iterable[Decision], evidence_hash: str, policy_hash: str, scope: ScopeView | None = None
+) -> tuple[Decision, ...]:
+    return tuple(
+        each
+        for each in decisions
+        if each.evidence_hash == evidence_hash
+        and each.policy_hash == policy_hash
+        and (scope is None or each.scope == scope)
+    )
+
+
+def _leading(approvals: Sequence[Decision]) -> tuple[Decision, ...]:
+    """Of approvals that name different things beside the digest, the most that agree; of as many, the latest."""
+    if len(approvals) < 2:
+        return tuple(approvals)
+    by_scope: dict[ScopeView, list[Decision]] = {}
+    for each in approvals:
+        by_scope.setdefault(each.scope, []).append(each)
+    return tuple(max(by_scope.values(), key=_weight))
+
+
+def _weight(agreeing: list[Decision]) -> tuple[int, int]:
+    return len(agreeing), agreeing[-1].seq
 
 
 def is_approved_at(decisions: Iterable[Decision], at: datetime) -> bool:
     """Whether a digest was approved at an instant, by the decisions made on it until then."""
     state = fold(decision for decision in decisions if decision.at <= at)
-    return bool(state.approved) and (state.expires_at is None or at < state.expires_at)
+    return any(each.held(at) for each in state.grants.values())
+
+
+def unreviewed(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
+    """Break-glass decisions that nobody else has looked at yet."""
+    made = list(decisions)
+    seen = {each.about for each in made if each.verdict is Verdict.REVIEW}
+    return tuple(each for each in made if each.verdict is Verdict.BREAK_GLASS and each.id not in seen)
 
 
 def evidence_hash(digest: str, contents: Iterable[str], waivers: Iterable[str]) -> str:
@@ -212,6 +333,9 @@ def why_not(
     current: Standing,
     submissions: Sequence[Submission],
     asserted_by: Iterable[str],
+    *,
+    people: People = NOBODY_NAMED,
+    scope: ScopeView | None = None,
 ) -> str:
     """Why the actor may not give this verdict, in a sentence; empty when they may.
 
@@ -222,6 +346,8 @@ def why_not(
         current: where the image stands.
         submissions: of its digest.
         asserted_by: who handed in evidence that is in force on it.
+        people: whom policy takes for one person.
+        scope: what the approval names beside the digest; None: not known yet, whatever was approved counts.
     """
     if not actor.may(Role.APPROVER):
         return "you do not hold the role approver"
@@ -229,17 +355,17 @@ def why_not(
         return "the worker does not decide"
     if verdict is not Verdict.APPROVE:
         return ""
-    for approval in current.approvals:
-        if same_person(actor.name, approval.actor):
+    for approval in current.round:
+        if scope in (None, approval.scope) and people.same(actor.name, approval.person or approval.actor):
             return "you have approved it already, and each person counts once"
     if actor.unrestricted:
         return ""
     for submission in submissions:
-        if not submission.by_worker and same_person(actor.name, submission.by):
+        if not submission.by_worker and people.same(actor.name, submission.by):
             return "you submitted it"
-        if submission.rule_author and same_person(actor.name, submission.rule_author):
+        if submission.rule_author and people.same(actor.name, submission.rule_author):
             return "a rule of yours brought it in"
     for name in asserted_by:
-        if same_person(actor.name, name):
+        if people.same(actor.name, name):
             return "you handed in evidence on it"
     return ""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from backend.core.settings import duration_text
 from backend.core.views import EvidenceValue, GateView
-from backend.curation.config import GateScope, LicenceGate, SignatureGate, VulnerabilityGate
-from backend.curation.policy import Gate, Policy
+from backend.curation.config import LicenceGate, SignatureGate, VulnerabilityGate
+from backend.curation.policy import Gate, Policy, applies
 from backend.evidence.facts import ImageFacts
 from backend.evidence.licences import refused_names
 from backend.evidence.records import INVALID, READ, UNCHECKED, EvidenceKind, EvidenceRecord, Origin
@@ -63,7 +62,12 @@ class _Seen:
 
 
 def evaluate(
-    policy: Policy, facts: ImageFacts, evidence: Sequence[EvidenceRecord], now: datetime, waived: Waived | None = None
+    policy: Policy,
+    facts: ImageFacts,
+    evidence: Sequence[EvidenceRecord],
+    now: datetime,
+    waived: Waived | None = None,
+    environment: str = "",
 ) -> tuple[GateView, ...]:
     """What each gate that applies to the image says.
 
@@ -73,6 +77,7 @@ def evaluate(
         evidence: in force on its digest; findings and packages need not be loaded.
         now: ages count from here.
         waived: findings that do not count, by the report's identifier.
+        environment: that it is judged for; empty: for any, so that gates of single environments judge it too.
 
     Returns:
         one view a gate, in the order of the policy.
@@ -81,24 +86,10 @@ def evaluate(
     views = []
     for gate in policy.gates:
         config = gate.config
-        if config.applies is None or applies(config.applies, facts):
+        if config.applies is None or applies(config.applies, facts, environment):
             value, sentence = _judge(gate, seen)
             views.append(GateView(kind=config.kind, effect=config.effect, value=value, sentence=sentence))
     return tuple(views)
-
-
-def applies(scope: GateScope, facts: ImageFacts) -> bool:
-    """Whether a gate of this scope judges the image; what is not known of it matches."""
-    return (
-        _any_matches(scope.registries, [facts.registry, facts.host])
-        and _any_matches(scope.types, [facts.type])
-        and _any_matches(scope.rules, facts.rules)
-    )
-
-
-def _any_matches(patterns: Sequence[str], names: Iterable[str]) -> bool:
-    known = [name for name in names if name]
-    return not patterns or not known or any(fnmatchcase(name, pattern) for name in known for pattern in patterns)
 
 
 def _judge(gate: Gate, seen: _Seen) -> _Judgement:

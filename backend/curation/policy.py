@@ -31,7 +31,8 @@ class Gate:
     @cached_property
     def key_names(self) -> dict[str, str]:
         """The names of keys and identities, by fingerprint."""
-        return {each.fingerprint: each.name for each in (*self.keys, *self.identities)}
+        signers: tuple[PublicKey | KeylessIdentity, ...] = (*self.keys, *self.identities)
+        return {each.fingerprint: each.name for each in signers}
 
 
 @dataclass(frozen=True)

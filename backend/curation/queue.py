@@ -12,27 +12,30 @@ import msgspec
 
 from backend.core.actors import Actor
 from backend.core.ports import timestamp
-from backend.core.views import CandidateView, EvidenceView, PolicyCheckView
-from backend.curation import differences, gates
+from backend.core.views import CandidateView, EvidenceView, PolicyCheckView, ScopeView
+from backend.curation import differences, emergency, gates, quorum
 from backend.curation.candidates import (
     Candidate,
     QueueData,
     approved_before,
     by_approval,
+    comments_of,
     fetch_queue,
     load,
     read_queue,
     waivers_of,
 )
-from backend.curation.decisions import Standing, Verdict, standing, why_not
+from backend.curation.decisions import Standing, Verdict, unreviewed, why_not
 from backend.curation.differences import Subject
 from backend.curation.policy import Policy
+from backend.curation.recording import where_it_stands
 from backend.curation.risk import risk
 from backend.curation.waivers import Waiver, in_force, waived_counts
 from backend.evidence import store as evidence_store
 from backend.evidence.facts import ImageFacts
-from backend.evidence.records import EvidenceRecord
+from backend.evidence.records import EvidenceKind, EvidenceRecord
 from backend.evidence.store import Reader
+from backend.evidence.weights import FIXED
 
 _UNKNOWN: Final = "unknown"
 
@@ -83,9 +86,14 @@ async def candidate(
     known = facts.get(digest) or record.facts()
     previous = await approved_before(reader, record)
     view = _view(
-        record, known, evidence, waived, current=_standing(record, policy, now), previous=previous, policy=policy,
+        record, known, evidence, waived, current=where_it_stands(record, policy, now), previous=previous, policy=policy,
         actor=actor, now=now,
     )  # fmt: skip
+    view = msgspec.structs.replace(
+        view,
+        waivers=tuple(each.view(now) for each in record.waivers),
+        comments=tuple(await comments_of(reader, digest)),
+    )
     if previous is None:
         return view
     old = Subject(
@@ -108,7 +116,7 @@ def build(
     views: list[tuple[bool, bool, int, datetime, int, CandidateView]] = []
     approved = by_approval(data.candidates)
     for record in data.candidates:
-        current = _standing(record, policy, now)
+        current = where_it_stands(record, policy, now)
         if not (everything or current.is_open):
             continue
         evidence = evidence_store.decode_summaries(data.summaries[record.digest])
@@ -160,12 +168,6 @@ async def check_policy(
     )
 
 
-def _standing(record: Candidate, policy: Policy, now: datetime) -> Standing:
-    return standing(
-        record.decisions, record.submissions, evidence_hash=record.evidence_hash, policy_hash=policy.hash, now=now
-    )
-
-
 def _waived(
     waivers: Mapping[str, Waiver], evidence: Sequence[EvidenceRecord], data: QueueData
 ) -> dict[str, dict[str, int]]:
@@ -192,7 +194,8 @@ def _view(
 ) -> CandidateView:
     judged = gates.evaluate(policy, facts, evidence, now, waived)
     asserted_by = [each.asserted_by for each in evidence if each.asserted_by]
-    not_me = why_not(actor, Verdict.APPROVE, current, record.submissions, asserted_by)
+    not_me = why_not(actor, Verdict.APPROVE, current, record.submissions, asserted_by, people=policy.people)
+    needed, missing = _asked_for(current, policy, facts)
     return CandidateView(
         reference=facts.reference,
         registry=facts.registry,
@@ -210,11 +213,41 @@ def _view(
         gates=judged,
         evidence_hash=record.evidence_hash,
         policy_hash=policy.hash,
-        approvals_needed=policy.approvals,
+        approvals_needed=needed,
         approvals=tuple(decision.view() for decision in current.approvals),
         decisions=tuple(decision.view() for decision in record.decisions),
         waits_for_me=current.is_open and not not_me,
         not_me=not_me,
         risk=risk(evidence, judged, waived),
         previous_reference=f"{previous.host}/{previous.repository}@{previous.digest}" if previous else "",
+        missing=missing,
+        scope=_scope(current, evidence, facts),
+        break_glass=_break_glass(record, now),
     )
+
+
+def _asked_for(current: Standing, policy: Policy, facts: ImageFacts) -> tuple[int, tuple[str, ...]]:
+    """How many people have to approve, and which of them are still missing."""
+    environment = current.approvals[-1].scope.environment if current.approvals else ""
+    requirements = policy.requirements(facts, environment)
+    needed = quorum.needed_people(policy.approvals, requirements)
+    if not current.is_open:
+        return needed, ()
+    return needed, quorum.missing([each.approver for each in current.approvals], policy.approvals, requirements)
+
+
+def _scope(current: Standing, evidence: Sequence[EvidenceRecord], facts: ImageFacts) -> ScopeView:
+    """What is approved beside the digest, or is being approved; else what is known of the image and could be named."""
+    if current.approvals:
+        return current.approvals[-1].scope
+    fixed = next((each for each in evidence if each.kind is EvidenceKind.WEIGHTS and each.state == FIXED), None)
+    return ScopeView(weights=str(fixed.payload.get("name", "")) if fixed else "", runtime=facts.framework)
+
+
+def _break_glass(record: Candidate, now: datetime) -> str:
+    broken = [each for each in record.decisions if each.verdict is Verdict.BREAK_GLASS]
+    if not broken:
+        return ""
+    waiting = unreviewed(record.decisions)
+    told = [each for each in broken if each in waiting or not each.has_ended(now)]
+    return "; ".join(emergency.sentence(each, now, reviewed=each not in waiting) for each in told)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Final
 
 from backend.core.actors import Actor, ActorSource
 from backend.core.canonical import canonical_json
 from backend.core.errors import ConflictError, PolicyError, RefusedError, RoleError, UsageError
 from backend.core.permits import Permit
 from backend.core.ports import IdSource, timestamp
-from backend.core.views import DecisionView, ImageState
-from backend.curation import differences, gates, waivers
+from backend.core.views import CommentView, DecisionView, ImageState, ScopeView
+from backend.curation import differences, gates, recording, waivers
 from backend.curation.candidates import Candidate, decisions_of, load
-from backend.curation.decisions import Decision, Standing, Verdict, evidence_hash, standing, why_not
+from backend.curation.decisions import ANYTHING, Standing, Verdict, evidence_hash, why_not
 from backend.curation.policy import Policy
 from backend.curation.waivers import Waiver
 from backend.evidence import store as evidence_store
@@ -26,6 +26,8 @@ from backend.evidence.facts import ImageFacts
 from backend.evidence.records import EvidenceRecord
 from backend.store import ledger
 from backend.store.connection import Transaction
+
+_LONGEST_COMMENT: Final = 10_000
 
 
 async def submit(
@@ -37,6 +39,7 @@ async def submit(
     rule: str = "",
     rule_author: str = "",
     again: bool = False,
+    reason: str = "",
 ) -> bool:
     """Put an image before gates and people.
 
@@ -45,6 +48,7 @@ async def submit(
         rule: that took it in; empty: none.
         rule_author: who wrote that rule, if it is known; they do not approve what it brings in.
         again: submit what was submitted before, which reopens it after a rejection or a revocation.
+        reason: why it is submitted again.
 
     Returns:
         whether it was submitted; False when it was known and `again` was not asked for.
@@ -73,9 +77,30 @@ async def submit(
     )  # fmt: skip
     await ledger.append(
         transaction, at=at, actor=actor, action="queue.submit", object=facts.reference, outcome="done",
-        detail={"rule": rule, "again": known is not None},
+        detail={"rule": rule, "again": known is not None, **({"reason": reason} if reason else {})},
     )  # fmt: skip
     return True
+
+
+async def submit_again(
+    transaction: Transaction, permit: Permit, facts: ImageFacts, *, reason: str, policy: Policy, at: datetime
+) -> None:
+    """Reopen a candidate that was rejected or revoked; the permit's actor does not approve it then.
+
+    Raises:
+        UsageError: there is no reason. NotFoundError: it was never submitted.
+        ConflictError: it is open, or approved.
+        RefusedError: the permit is for something else.
+        StoreError: of its kind.
+    """
+    recording.spend(permit, facts, "queue.submit")
+    what = f"submission of {facts.name}"
+    if not reason.strip():
+        raise UsageError(what, "it needs a reason", "say what changed since it was decided, with --reason")
+    now = recording.where_it_stands(await load(transaction, facts.digest), policy, at)
+    if now.state not in {ImageState.REJECTED, ImageState.REVOKED}:
+        raise ConflictError(what, f"it is {now.state.value}: there is nothing to reopen", "look at it again")
+    await submit(transaction, facts, actor=permit.actor, at=at, again=True, reason=reason.strip())
 
 
 async def record_evidence(
@@ -112,7 +137,7 @@ async def import_evidence(
         RefusedError: the permit is for something else, or the record is asserted by somebody else.
         StoreError: of its kind.
     """
-    _spend(permit, facts, "evidence.import")
+    recording.spend(permit, facts, "evidence.import")
     if record.asserted_by != permit.actor.name or record.digest != facts.digest:
         raise RefusedError(
             f"evidence on {facts.name}", f"it is asserted by {record.asserted_by or 'nobody'}", "hand it in yourself"
@@ -134,6 +159,7 @@ async def record_decision(
     reason: str,
     ticket: str = "",
     shown_evidence: str,
+    scope: ScopeView = ANYTHING,
     policy: Policy,
     ids: IdSource,
     at: datetime,
@@ -144,10 +170,11 @@ async def record_decision(
         permit: for `queue.approve`, `queue.reject` or `queue.revoke` of this image.
         shown_evidence: the evidence hash that the actor saw. An approval needs it; a rejection may leave it empty; a
             revocation is not refused because evidence changed: it takes leave away.
+        scope: what an approval names beside the digest; what is empty is not fixed.
         policy: in force now.
 
     Raises:
-        UsageError: no reason is given, or an approval without the hash.
+        UsageError: no reason is given, an approval without the hash, or an environment that policy does not know.
         NotFoundError: the image was never submitted.
         ConflictError: it was decided meanwhile, or the evidence changed since it was shown; names what changed.
         RoleError: the actor may not decide on it.
@@ -155,29 +182,28 @@ async def record_decision(
         RefusedError: the permit is for something else.
         StoreError: of its kind.
     """
-    _spend(permit, facts, f"queue.{verdict.value}")
+    recording.spend(permit, facts, f"queue.{verdict.value}")
     what = f"{verdict.value} {facts.name}"
     if not reason.strip():
         raise UsageError(what, "it needs a reason", "give one with --reason: an auditor will read it")
+    scope = _checked_scope(what, scope, policy) if verdict is Verdict.APPROVE else ANYTHING
     candidate = await load(transaction, facts.digest)
-    now = standing(
-        candidate.decisions,
-        candidate.submissions,
-        evidence_hash=candidate.evidence_hash,
-        policy_hash=policy.hash,
-        now=at,
-    )
-    _check_state(what, verdict, now)
+    now = recording.where_it_stands(candidate, policy, at)
+    _check_state(what, verdict, now, scope)
     await _check_shown(transaction, what, verdict, candidate, shown_evidence)
     evidence = await evidence_store.of_digest(transaction, facts.digest)
-    refusal = why_not(
-        permit.actor, verdict, now, candidate.submissions, [each.asserted_by for each in evidence if each.asserted_by]
-    )
+    asserted_by = [each.asserted_by for each in evidence if each.asserted_by]
+    refusal = why_not(permit.actor, verdict, now, candidate.submissions, asserted_by, people=policy.people, scope=scope)
     if refusal:
         raise RoleError(what, refusal, "ask another approver")
     if verdict is Verdict.APPROVE:
-        _check_gates(what, policy, facts, evidence, candidate, at)
-    return await _insert_decision(transaction, permit, verdict, candidate, facts, reason, ticket, policy, ids, at)
+        _check_gates(what, policy, facts, evidence, candidate, scope, at)
+    decision = recording.make_decision(
+        verdict, candidate, facts, permit.actor, policy=policy, reason=reason, ticket=ticket, scope=scope, ids=ids,
+        at=at,
+    )  # fmt: skip
+    await recording.record(transaction, decision, permit.actor, candidate, policy=policy)
+    return decision.view()
 
 
 async def waive(
@@ -189,6 +215,7 @@ async def waive(
     until: datetime,
     reason: str,
     owner: str = "",
+    control: str = "",
     policy: Policy,
     ids: IdSource,
     at: datetime,
@@ -198,14 +225,16 @@ async def waive(
     Args:
         permit: for `queue.waive` of this image.
         owner: who answers for it; empty: the permit's actor.
+        control: what is done about the risk meanwhile.
 
     Raises:
-        UsageError: it lacks a reason, or ends in the past or further ahead than policy allows.
+        UsageError: it lacks a reason or a control that policy asks for, or ends in the past or further ahead than
+            policy allows.
         NotFoundError: the image was never submitted, or no report on it has the finding.
         RefusedError: the permit is for something else.
         StoreError: of its kind.
     """
-    _spend(permit, facts, "queue.waive")
+    recording.spend(permit, facts, "queue.waive")
     await load(transaction, facts.digest)
     waivers.check_waiver(
         finding=finding,
@@ -214,43 +243,91 @@ async def waive(
         until=until,
         now=at,
         longest=policy.config.max_waiver,
+        control=control,
+        control_needed=policy.config.waiver_control,
         evidence=await evidence_store.of_digest(transaction, facts.digest),
     )
     columns = (
-        ids.new_id(), facts.digest, finding, owner or permit.actor.name, permit.actor.name, reason, timestamp(until),
-        timestamp(at),
+        ids.new_id(), facts.digest, finding, owner or permit.actor.name, permit.actor.name, reason, control.strip(),
+        timestamp(until), timestamp(at),
     )  # fmt: skip
     await transaction.execute(
-        "INSERT INTO waiver (id, digest, finding, owner, actor, reason, until, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO waiver (id, digest, finding, owner, actor, reason, control, until, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         columns,
     )
     new_hash = await _refresh(transaction, facts.digest, at)
     await ledger.append(
         transaction, at=at, actor=permit.actor, action=permit.mutation, object=facts.reference, outcome="done",
         detail={
-            "finding": finding, "owner": columns[3], "reason": reason, "until": timestamp(until), "id": columns[0],
-            "evidence_hash": new_hash,
+            "finding": finding, "owner": columns[3], "reason": reason, "control": columns[6],
+            "until": timestamp(until), "id": columns[0], "evidence_hash": new_hash,
         },
     )  # fmt: skip
     return (await load(transaction, facts.digest)).waivers[-1]
 
 
-def _spend(permit: Permit, facts: ImageFacts, mutation: str) -> None:
-    permit.spend(mutation)
-    if facts.digest not in permit.object:
-        raise RefusedError(
-            f"{mutation} of {facts.reference}", f"its permit is for {permit.object}", "report this: it is a defect"
+async def comment(
+    transaction: Transaction,
+    permit: Permit,
+    *,
+    facts: ImageFacts,
+    text: str,
+    ticket: str = "",
+    ids: IdSource,
+    at: datetime,
+) -> CommentView:
+    """Keep what the permit's actor says of a candidate, or the ticket that they name. It decides nothing.
+
+    Raises:
+        UsageError: neither is given, or the text is longer than a comment may be.
+        NotFoundError: the image was never submitted.
+        RefusedError: the permit is for something else.
+        StoreError: of its kind.
+    """
+    recording.spend(permit, facts, "queue.comment")
+    text, ticket = text.strip(), ticket.strip()
+    what = f"comment on {facts.name}"
+    if not text and not ticket:
+        raise UsageError(what, "there is nothing in it", "give a text or a ticket")
+    if len(text) > _LONGEST_COMMENT:
+        raise UsageError(what, f"it is longer than {_LONGEST_COMMENT} characters", "link to the long form instead")
+    await load(transaction, facts.digest)
+    id_ = ids.new_id()
+    await transaction.execute(
+        "INSERT INTO comment (id, digest, actor, actor_source, at, text, ticket) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (id_, facts.digest, permit.actor.name, permit.actor.source.value, timestamp(at), text, ticket),
+    )
+    await ledger.append(
+        transaction, at=at, actor=permit.actor, action=permit.mutation, object=facts.reference, outcome="done",
+        detail={"id": id_, "text": text, "ticket": ticket},
+    )  # fmt: skip
+    return CommentView(actor=permit.actor.name, at=at, text=text, ticket=ticket)
+
+
+def _checked_scope(what: str, scope: ScopeView, policy: Policy) -> ScopeView:
+    known = [each.name for each in policy.config.environment]
+    if scope.environment and scope.environment not in known:
+        raise UsageError(
+            what,
+            f"policy knows no environment {scope.environment[:60]!r}",
+            f"use one of: {', '.join(known)}" if known else "add [[policy.environment]] with its contexts",
         )
+    return ScopeView(
+        weights=scope.weights.strip(), runtime=scope.runtime.strip().lower(), environment=scope.environment
+    )
 
 
-def _check_state(what: str, verdict: Verdict, now: Standing) -> None:
+def _check_state(what: str, verdict: Verdict, now: Standing, scope: ScopeView) -> None:
     if verdict is Verdict.REVOKE:
-        if now.state is not ImageState.APPROVED:
+        if now.state is not ImageState.APPROVED and now.glass is None:
             raise ConflictError(what, f"it is {now.state.value}, not approved", "look at it again")
-    elif not now.is_open:
-        by = f" by {now.by.actor} at {timestamp(now.by.at)}" if now.by else ""
-        action = "revoke it to take that back" if now.state is ImageState.APPROVED else "submit it again first"
-        raise ConflictError(what, f"it is {now.state.value} already{by}", action, conflicts=[f"{now.state.value}{by}"])
+        return
+    if now.is_open or (verdict is Verdict.APPROVE and now.grants and all(each.scope != scope for each in now.grants)):
+        return
+    by = f" by {now.by.actor} at {timestamp(now.by.at)}" if now.by else ""
+    action = "revoke it to take that back" if now.state is ImageState.APPROVED else "submit it again first"
+    raise ConflictError(what, f"it is {now.state.value} already{by}", action, conflicts=[f"{now.state.value}{by}"])
 
 
 async def _check_shown(transaction: Transaction, what: str, verdict: Verdict, candidate: Candidate, shown: str) -> None:
@@ -275,74 +352,15 @@ def _check_gates(
     facts: ImageFacts,
     evidence: Sequence[EvidenceRecord],
     candidate: Candidate,
+    scope: ScopeView,
     at: datetime,
 ) -> None:
     waived = waivers.waived_counts(evidence, waivers.in_force(candidate.waivers, at))
-    blocking = [view for view in gates.evaluate(policy, facts, evidence, at, waived) if view.blocks]
+    judged = gates.evaluate(policy, facts, evidence, at, waived, scope.environment)
+    blocking = [view for view in judged if view.blocks]
     if blocking:
         told = "; ".join(f"{view.kind} ({view.value.value}): {view.sentence}" for view in blocking)
         raise PolicyError(what, told, "mend what the gates name, waive single findings, or reject it")
-
-
-async def _insert_decision(
-    transaction: Transaction,
-    permit: Permit,
-    verdict: Verdict,
-    candidate: Candidate,
-    facts: ImageFacts,
-    reason: str,
-    ticket: str,
-    policy: Policy,
-    ids: IdSource,
-    at: datetime,
-) -> DecisionView:
-    expires = policy.config.expires if verdict is Verdict.APPROVE else None
-    decision = Decision(
-        seq=0,
-        id=ids.new_id(),
-        digest=candidate.digest,
-        reference=facts.reference,
-        verdict=verdict,
-        actor=permit.actor.name,
-        at=at,
-        reason=reason.strip(),
-        ticket=ticket,
-        evidence_hash=candidate.evidence_hash,
-        policy_hash=policy.hash,
-        approvals_needed=policy.approvals,
-        expires_at=at + expires if expires is not None else None,
-    )
-    await _insert_row(transaction, decision, permit.actor)
-    after = standing(
-        await decisions_of(transaction, candidate.digest),
-        candidate.submissions,
-        evidence_hash=candidate.evidence_hash,
-        policy_hash=policy.hash,
-        now=at,
-    )
-    detail: dict[str, Any] = {
-        "decision": decision.id, "digest": decision.digest, "reason": decision.reason, "ticket": ticket,
-        "evidence_hash": decision.evidence_hash, "policy_hash": decision.policy_hash, "state": after.state.value,
-        "approvals": f"{len(after.approvals)}/{policy.approvals}",
-    }  # fmt: skip
-    await ledger.append(
-        transaction, at=at, actor=permit.actor, action=permit.mutation, object=facts.reference, outcome="done",
-        detail=detail,
-    )  # fmt: skip
-    return decision.view()
-
-
-async def _insert_row(transaction: Transaction, decision: Decision, actor: Actor) -> None:
-    await transaction.execute(
-        "INSERT INTO decision (id, digest, reference, verdict, actor, actor_source, at, reason, ticket, evidence_hash,"
-        " policy_hash, approvals_needed, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            decision.id, decision.digest, decision.reference, decision.verdict.value, decision.actor,
-            actor.source.value, timestamp(decision.at), decision.reason, decision.ticket, decision.evidence_hash,
-            decision.policy_hash, decision.approvals_needed,
-            timestamp(decision.expires_at) if decision.expires_at else None,
-        ),
-    )  # fmt: skip
 
 
 async def _refresh(transaction: Transaction, digest: str, at: datetime) -> str:

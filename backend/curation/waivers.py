@@ -12,6 +12,7 @@ import msgspec
 
 from backend.core.errors import NotFoundError, UsageError
 from backend.core.ports import instant
+from backend.core.views import WaiverView
 from backend.evidence.records import EvidenceRecord, count_severities
 
 
@@ -20,7 +21,9 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         owner: who answers for the risk. actor: who granted it.
+        control: what is done about the risk meanwhile.
         until: when it lapses.
+        seen_ended: its end was seen, whatever the clock says now.
     """
 
     seq: int
@@ -32,6 +35,27 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     until: datetime
     at: datetime
+    control: str = ""
+    seen_ended: bool = False
+
+    def has_lapsed(self, now: datetime) -> bool:
+        """Whether it ended: by the clock, or because that was seen before the clock was set back."""
+        return self.seen_ended or now >= self.until
+
+    def view(self, now: datetime) -> WaiverView:
+        """The waiver as it is shown."""
+        return WaiverView(
+            id=self.id,
+            digest=self.digest,
+            finding=self.finding,
+            owner=self.owner,
+            actor=self.actor,
+            reason=self.reason,
+            control=self.control,
+            at=self.at,
+            until=self.until,
+            lapsed=self.has_lapsed(now),
+        )
 
 
 def parse_until(text: str) -> datetime:
@@ -55,7 +79,7 @@ def in_force(waivers: Iterable[Waiver], now: datetime) -> dict[str, Waiver]:
     latest: dict[str, Waiver] = {}
     for waiver in sorted(waivers, key=lambda each: each.seq):
         latest[waiver.finding] = waiver
-    return {finding: waiver for finding, waiver in latest.items() if now < waiver.until}
+    return {finding: waiver for finding, waiver in latest.items() if not waiver.has_lapsed(now)}
 
 
 def waived_counts(evidence: Iterable[EvidenceRecord], waivers: Mapping[str, Waiver]) -> dict[str, dict[str, int]]:
@@ -81,6 +105,8 @@ def check_waiver(
     now: datetime,
     longest: timedelta,
     evidence: Sequence[EvidenceRecord],
+    control: str = "",
+    control_needed: bool = False,
 ) -> None:
     """Make sure that a waiver may be granted.
 
@@ -88,6 +114,7 @@ def check_waiver(
         finding: identifier of a vulnerability.
         evidence: in force on the digest, with findings.
         longest: how far ahead policy lets a waiver end.
+        control: what is done about the risk meanwhile; `control_needed`: policy asks for it.
 
     Raises:
         UsageError: it lacks an owner or a reason, or ends in the past or too far ahead.
@@ -96,6 +123,8 @@ def check_waiver(
     what = f"waiver of {finding[:80]}"
     if not reason.strip() or not owner.strip():
         raise UsageError(what, "it needs an owner and a reason", "give both: they are what a reviewer will ask for")
+    if control_needed and not control.strip():
+        raise UsageError(what, "policy asks for a compensating control", "say what is done about the risk: --control")
     if until <= now:
         raise UsageError(what, "it would end in the past", "give a date ahead of today")
     if until - now > longest:

@@ -57,6 +57,15 @@ class Services:
         """
         return list((await self.current()).rows())
 
+    async def running(self, digests: frozenset[str]) -> list[ServiceView]:
+        """The services that name or run an image by one of its digests.
+
+        Raises:
+            ModelyardError: they cannot be read.
+        """
+        board = await self.current()
+        return list(board.using(digests))
+
     async def current(self, key: tuple[str, str] | None = None) -> ServiceBoard:
         """The board as watched, or else one that is read now.
 

@@ -212,6 +212,16 @@ class ServiceBoard:
         """All rows as of the last refresh, by namespace and name."""
         return tuple(self._rows[key] for key in sorted(self._rows))
 
+    def using(self, digests: frozenset[str]) -> tuple[ServiceView, ...]:
+        """Rows of the services that name or run one of the digests, by namespace and name."""
+        found = []
+        for key in sorted(self._rows):
+            service = self._services.get(key)
+            pods = tuple(self._pods.get(key, {}).values())
+            if service is not None and not digests.isdisjoint(running_digests(service, pods).known):
+                found.append(self._rows[key])
+        return tuple(found)
+
     def row(self, key: Key) -> ServiceView | None:
         """One row as of the last refresh."""
         return self._rows.get(key)

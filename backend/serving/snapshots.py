@@ -151,6 +151,21 @@ async def snapshots(database: Database, context: str, namespace: str, name: str)
     return tuple(Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows)
 
 
+async def naming(reader: Database, digest: str) -> tuple[tuple[str, str], ...]:
+    """Snapshots whose service names an image, `context/namespace/name` and the snapshot's id, newest first.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    rows = await reader.fetch_all(
+        "SELECT snapshot.context, snapshot.namespace, snapshot.name, snapshot.id FROM snapshot"
+        " JOIN apply_intent ON apply_intent.id = snapshot.id"
+        " WHERE instr(apply_intent.image, ?) OR instr(apply_intent.manifests, ?) ORDER BY snapshot.position DESC",
+        (digest, digest),
+    )
+    return tuple((f"{row['context']}/{row['namespace']}/{row['name']}", row["id"]) for row in rows)
+
+
 def choose(held: Sequence[Snapshot], wanted: str | None, service: str) -> Snapshot:
     """The snapshot to return to.
 

@@ -45,7 +45,7 @@ LOOKING = {
     "library": {"images", "image", "history"},
     "rules": {"rules", "preview"},
     "runs": set(),
-    "queue": {"candidates", "candidate"},
+    "queue": {"candidates", "candidate", "impact"},
     "evidence": {"of"},
     "policy": {"check"},
     "deployments": {
@@ -76,6 +76,19 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
         "queue.revoke",
         lambda yard, given: yard.queue.revoke(given["ref"], reason="x", evidence_hash=given["hash"]),
     ),
+    ("queue", "reject_many"): (
+        "queue.reject",
+        lambda yard, given: yard.queue.reject_many([given["ref"], given["ref"]], reason="x"),
+    ),
+    ("queue", "comment"): ("queue.comment", lambda yard, given: yard.queue.comment(given["ref"], text="x")),
+    ("queue", "submit"): ("queue.submit", lambda yard, given: yard.queue.submit(given["ref"], reason="x")),
+    ("queue", "break_glass"): (
+        "queue.break-glass",
+        lambda yard, given: yard.queue.break_glass(
+            given["ref"], reason="x", ticket="INC-1", until=datetime(2099, 1, 1, tzinfo=UTC)
+        ),
+    ),
+    ("queue", "review"): ("queue.review", lambda yard, given: yard.queue.review(given["decision"], reason="x")),
     ("queue", "waive"): (
         "queue.waive",
         lambda yard, given: yard.queue.waive(
@@ -145,6 +158,7 @@ async def test_in_a_read_only_yard_it_is_refused_and_the_refusal_is_kept(
         given = {
             "ref": reference,
             "hash": (await yard.queue.candidate(reference)).evidence_hash,
+            "decision": (await yard.queue.candidate(reference)).decisions[-1].id,
             "rule": configuration.settings.rule[0],
             "report": report,
             "deployment": world.deployment(place, "another", reference).read_text(),

@@ -18,6 +18,7 @@ from backend.curation.people import count_people, same_person
 from backend.curation.waivers import Waiver, check_waiver, in_force, parse_until, waived_counts
 from tests.fakes.curation import DIGEST, NOW, finding, person, report_record
 
+ENDING = {Verdict.REJECT, Verdict.REVOKE}
 SUBMITTED = Submission(at=NOW, by="modelyard-worker", by_worker=True)
 
 
@@ -164,9 +165,9 @@ def test_nothing_is_approved_by_fewer_people_than_policy_asks_for(
     if now.state is ImageState.APPROVED:
         assert count_people(each.actor for each in now.approvals) >= needed
         assert len({(each.evidence_hash, each.policy_hash) for each in now.approvals}) == 1
-        last_end = max((each.seq for each in made if each.verdict is not Verdict.APPROVE), default=0)
+        last_end = max((each.seq for each in made if each.verdict in ENDING), default=0)
         assert all(each.seq > last_end for each in now.approvals)
-    if made and made[-1].verdict is not Verdict.APPROVE:
+    if made and made[-1].verdict in ENDING:
         assert now.state is not ImageState.APPROVED
     # Whoever replays the decisions sees the same.
     assert is_approved_at(made, NOW) is (now.state is ImageState.APPROVED)

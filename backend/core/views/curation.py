@@ -156,6 +156,7 @@ class DecisionView(View, frozen=True, kw_only=True):
         verdict: approve, reject, revoke, break-glass, review (of a break-glass approval, afterwards).
         automatic: policy decided, by the worker.
         scope: what was approved beside the digest.
+        about: of a review, the id of the break-glass decision that was looked at.
     """
 
     id: str
@@ -171,6 +172,7 @@ class DecisionView(View, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     automatic: bool = False
     scope: ScopeView = ScopeView()
+    about: str = ""
 
 
 class CandidateView(View, frozen=True, kw_only=True):
