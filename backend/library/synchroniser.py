@@ -11,18 +11,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeAlias
 
-import msgspec
-
 from backend.core.errors import ModelyardError, StoreError, UsageError
 from backend.core.views import RuleClauseView, SyncProgressView, SyncResultView
 from backend.library.config import RuleConfig
 from backend.library.fetching import Fetcher
 from backend.library.listing import Lister, Listing, preview
 from backend.library.records import Observation, change_of
-from backend.library.rules import takes_platform
+from backend.library.rules import ImageTraits, asks_of_images, leaves_out_image
 from backend.library.runs import INTERRUPTED, RunCounts, RunName, record_end, record_start
 from backend.library.sources import Account, Setting
 from backend.library.tasks import in_turns, together
+from backend.library.traits import known_traits, traits_of
 from backend.library.writer import Changes, Writer
 
 #: Called now and then with how far a run is, and once when it ended.
@@ -95,14 +94,6 @@ class Synchroniser:
         return await preview(self._setting.source, rule, self._setting.concurrency)
 
 
-class _Facts(msgspec.Struct, frozen=True):
-    """What a rule asks of an image."""
-
-    type: str
-    platforms: tuple[str, ...]
-    is_index: bool
-
-
 class _Run:
     """One run and what it has found so far."""
 
@@ -122,9 +113,10 @@ class _Run:
             )
         self._changes = Changes() if self._writer is None else self._writer.changes
         self._progress = progress
+        self._began_at = setting.clock.now()
         self._began = self._told_at = setting.clock.monotonic()
         self._sent_before = (setting.source.requests, setting.source.bytes_received)
-        self._facts: dict[str, asyncio.Future[_Facts]] = {}
+        self._facts: dict[str, asyncio.Future[ImageTraits]] = {}
         self._listed: dict[str, datetime] = {}
         self._total: int | None = None
         self._done = self._unchanged = self._skipped = 0
@@ -237,23 +229,16 @@ class _Run:
 
     async def _takes(self, repository: str, tag: str, digest: str, *, is_known: bool) -> bool:
         """Whether the rule takes what a tag names. A tag of the library that moved is always told of."""
-        types, platforms = self._rule.types, self._rule.platforms
-        if self._writer is None and types is None and platforms is None:
+        if self._writer is None and not asks_of_images(self._rule):
             return True
-        facts = await self._facts_of(repository, tag, digest)
-        if is_known:
-            return True
-        if types is not None and facts.type not in types:
-            return False
-        if platforms is None or not (facts.platforms or facts.is_index):
-            return True
-        return any(takes_platform(platforms, *one.split("/", 2)) for one in facts.platforms)
+        traits = await self._facts_of(repository, tag, digest)
+        return is_known or not leaves_out_image(self._rule, traits, self._began_at)
 
-    async def _facts_of(self, repository: str, tag: str, digest: str) -> _Facts:
+    async def _facts_of(self, repository: str, tag: str, digest: str) -> ImageTraits:
         """What a digest is; asked once a run, however many tags name it."""
         if (asked := self._facts.get(digest)) is not None:
             return await asyncio.shield(asked)
-        future: asyncio.Future[_Facts] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[ImageTraits] = asyncio.get_running_loop().create_future()
         self._facts[digest] = future
         try:
             facts = await self._find_out(repository, tag, digest)
@@ -267,34 +252,14 @@ class _Run:
         future.set_result(facts)
         return facts
 
-    async def _find_out(self, repository: str, tag: str, digest: str) -> _Facts:
-        known = await self._known_facts(digest)
+    async def _find_out(self, repository: str, tag: str, digest: str) -> ImageTraits:
+        known = await known_traits(self._setting.database, digest, self._rule.platforms)
         if known is not None:
             return known
         records = await self._fetcher.image(repository, digest, tags=(tag,), platforms=self._rule.platforms)
         if self._writer is not None:
             await self._writer.add_images(records)
-        entry = records[-1]
-        found = entry.classifications
-        return _Facts(found["type"].value, entry.platforms, found["kind"].value == "index")
-
-    async def _known_facts(self, digest: str) -> _Facts | None:
-        """What the library knows of a digest; None when it knows nothing, or lacks images of an index that are kept."""
-        row = await self._setting.database.fetch_one(
-            "SELECT type, kind, platforms, media_type FROM image WHERE digest = ?", (digest,)
-        )
-        if row is None:
-            return None
-        if row["kind"] == "index":
-            missing = await self._setting.database.fetch_all(
-                "SELECT os, architecture, variant FROM image_child LEFT JOIN image ON image.digest = image_child.digest"
-                " WHERE parent = ? AND image.digest IS NULL AND attests = '' AND os <> 'unknown'",
-                (digest,),
-            )
-            if any(takes_platform(self._rule.platforms, *child) for child in missing):
-                return None
-        platforms = msgspec.json.decode(row["platforms"], type=tuple[str, ...])
-        return _Facts(row["type"], platforms, row["kind"] == "index")
+        return traits_of(records[-1])
 
     async def _tell(self, repository: str, *, finished: bool = False, error: str = "") -> None:
         if self._progress is None:
