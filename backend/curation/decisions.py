@@ -295,7 +295,8 @@ def _leading(approvals: Sequence[Decision]) -> tuple[Decision, ...]:
     by_scope: dict[ScopeView, list[Decision]] = {}
     for each in approvals:
         by_scope.setdefault(each.scope, []).append(each)
-    return tuple(max(by_scope.values(), key=_weight))
+    leading = max(by_scope.values(), key=_weight)
+    return tuple(leading)
 
 
 def _weight(agreeing: list[Decision]) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.core.canonical import hash_of
-from backend.curation.config import GateConfig, GateScope, PolicyConfig, RoleConfig, SignatureGate
+from backend.curation.config import PolicyConfig, RoleConfig
+from backend.curation.gate_config import GateConfig, GateScope, SignatureGate
 from backend.curation.people import People
 from backend.curation.quorum import Requirement
 from backend.evidence.facts import ImageFacts
