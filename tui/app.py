@@ -15,6 +15,7 @@ from textual.screen import Screen
 
 import themes
 from backend.core.errors import ConfigurationError
+from backend.core.garbage import collect_from_now_on
 from backend.core.ports import Clock, SystemClock
 from backend.core.text import sanitise
 from tui.commands import Command, History
@@ -29,6 +30,8 @@ from tui.ports import ScreenSettings, ScreenYard
 
 _AGE_SECONDS: Final = 3.0
 _FLASH_SECONDS: Final = 8.0
+#: The first rows are there by then.
+_STARTED_SECONDS: Final = 1.5
 _COMMANDS_KEPT: Final = 500
 
 
@@ -138,6 +141,7 @@ class ModelyardApp(App[None], inherit_bindings=False):
     def on_mount(self) -> None:
         self.set_interval(_AGE_SECONDS, self._let_age)
         self.call_after_refresh(self._open)
+        self.set_timer(_STARTED_SECONDS, collect_from_now_on)
         if self._theme_problem:
             self.flash(self._theme_problem, bad=True)
 
@@ -208,9 +212,10 @@ class ModelyardApp(App[None], inherit_bindings=False):
             self.flash_now = None
             self._show_hints()
 
-    def copy(self, told: str) -> None:
-        """Send a text to the terminal's clipboard. Whether it arrives cannot be known, so that is not claimed."""
-        self.copy_to_clipboard(sanitise(told))
+    def copy(self, *lines: str) -> None:
+        """Send lines to the terminal's clipboard. Whether they arrive cannot be known, so that is not claimed."""
+        self.copy_to_clipboard("\n".join(sanitise(line) for line in lines))
+        told = lines[0] if len(lines) == 1 else f"{len(lines)} lines"
         self.flash(f"sent to the terminal's clipboard (OSC 52), if it takes that: {told}")
 
     def log_command(self, command: str, outcome: str) -> None:

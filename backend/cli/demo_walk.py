@@ -12,6 +12,7 @@ from backend.cli.session import logging_to_file, yard_options
 from backend.config import load_configuration
 from backend.core.errors import ModelyardError, PartialFailureError
 from backend.core.events import Topic
+from backend.core.garbage import collect_from_now_on
 from backend.core.logs import Redactor
 from backend.core.references import short_digest
 from backend.core.text import sanitise
@@ -38,6 +39,7 @@ def walk(demo: DemoYard) -> int:
         PartialFailureError: names the first step that failed.
     """
     redactor = Redactor()
+    collect_from_now_on()
     with logging_to_file(redactor, debug=demo.options.debug):
         asyncio.run(_Walk(demo, redactor).run())
     return 0

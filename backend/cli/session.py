@@ -14,6 +14,7 @@ from backend.cli.options import GlobalOptions
 from backend.cli.output import Printer, note
 from backend.config import LoadedConfiguration, load_configuration, state_folder
 from backend.core.errors import ModelyardError, StoreUnwritableError, UsageError
+from backend.core.garbage import collect_from_now_on
 from backend.core.logs import LogFile, Redactor
 from backend.yard import Yard, YardOptions
 
@@ -62,6 +63,7 @@ class Session:
         redactor = Redactor()
         for room in _ROOMS.get(self._command, ()):
             importlib.import_module(f"backend.{room}")
+        collect_from_now_on()
         with logging_to_file(redactor, debug=self.options.debug):
             return asyncio.run(self._worked(configuration, redactor, work))
 
