@@ -6,6 +6,7 @@ import gc
 
 
 def collect_from_now_on() -> None:
-    """Look for garbage again, but not among what is there now: what was imported stays."""
-    gc.freeze()
-    gc.enable()
+    """Look for garbage again, but not among what is there now: what was imported stays. Does nothing when it is on."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
