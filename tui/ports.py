@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +17,17 @@ from backend.core.views import (
     EvidenceView,
     GpuSnapshotView,
     ImageDetailView,
-    ImageView,
+    ImagePageView,
+    ImpactView,
     LedgerEntryView,
     PlanView,
-    RuleClauseView,
+    RepositoryView,
+    RulePreviewView,
+    RuleTextView,
     RuleView,
     RuntimeView,
+    RunView,
+    ScopeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
@@ -36,22 +41,51 @@ from backend.core.views import (
 class LibraryPort(Protocol):
     """The library: what was synchronised."""
 
-    async def images(self, query: str = "", approved: bool = False, at: datetime | None = None) -> list[ImageView]: ...
+    async def search(
+        self,
+        query: str = "",
+        *,
+        sort: str = "name",
+        descending: bool = False,
+        offset: int = 0,
+        limit: int = 200,
+        approved: bool = False,
+        at: datetime | None = None,
+    ) -> ImagePageView: ...
+    async def repositories(
+        self, query: str = "", *, sort: str = "name", descending: bool = False
+    ) -> list[RepositoryView]: ...
     async def image(self, reference: str) -> ImageDetailView: ...
     async def history(self, reference: str) -> list[TagEventView]: ...
+    async def correct(self, reference: str, *, name: str, value: str, reason: str) -> ImageDetailView: ...
+    async def name_parent(
+        self, reference: str, *, parent: str, relation: str, note: str = "", remove: bool = False
+    ) -> ImageDetailView: ...
 
 
 class RulesPort(Protocol):
     """The rules by which images are taken in."""
 
     async def rules(self) -> list[RuleView]: ...
-    async def preview(self, rule: str | None = None) -> list[RuleClauseView]: ...
+    async def preview(
+        self, rule: str | None = None, *, draft: str | None = None, at: datetime | None = None
+    ) -> list[RulePreviewView]: ...
+    async def text(self, rule: str) -> RuleTextView: ...
+    async def check(self, text: str) -> str: ...
+    async def save(self, text: str, *, replaces: str | None, file_hash: str) -> RuleView: ...
+    async def switch(self, rule: str, enabled: bool, *, file_hash: str) -> RuleView: ...
+    async def remove(self, rule: str, *, file_hash: str) -> None: ...
 
 
 class RunsPort(Protocol):
     """Runs of the synchroniser."""
 
-    async def synchronise(self, rule: str | None = None, dry_run: bool = False) -> SyncResultView: ...
+    async def synchronise(
+        self, rule: str | None = None, dry_run: bool = False, allow_many: bool = False, evaluate: bool = True
+    ) -> SyncResultView: ...
+    async def runs(self, limit: int = 50) -> list[RunView]: ...
+    async def run(self, run: str) -> RunView: ...
+    async def cancel(self, run: str) -> object: ...
 
 
 class QueuePort(Protocol):
@@ -59,16 +93,27 @@ class QueuePort(Protocol):
 
     async def candidates(self) -> list[CandidateView]: ...
     async def candidate(self, reference: str) -> CandidateView: ...
-    async def approve(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView: ...
+    async def impact(self, reference: str) -> ImpactView: ...
+    async def approve(
+        self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "", scope: ScopeView | None = None
+    ) -> DecisionView: ...
     async def reject(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView: ...
     async def revoke(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView: ...
-    async def waive(self, reference: str, *, finding: str, until: datetime, reason: str, owner: str = "") -> None: ...
+    async def reject_many(self, references: Sequence[str], *, reason: str) -> list[tuple[str, str]]: ...
+    async def waive(
+        self, reference: str, *, finding: str, until: datetime, reason: str, owner: str = "", control: str = ""
+    ) -> None: ...
+    async def comment(self, reference: str, *, text: str, ticket: str = "") -> object: ...
+    async def break_glass(self, reference: str, *, reason: str, ticket: str, until: datetime) -> DecisionView: ...
+    async def review(self, decision_id: str, *, reason: str) -> DecisionView: ...
+    async def submit(self, reference: str, *, reason: str) -> None: ...
 
 
 class EvidencePort(Protocol):
     """What is known of images."""
 
     async def of(self, reference: str) -> list[EvidenceView]: ...
+    async def evaluate(self, again: bool = False, reference: str | None = None) -> object: ...
 
 
 class DeploymentsPort(Protocol):
@@ -150,9 +195,15 @@ class ScreenSettings:
         confirm: `type-name` asks for the name of what a cluster mutation changes; `dialog` only asks.
         theme: name of a theme, or empty for the one that suits the terminal.
         theme_folder: where the user keeps theme files; None: nowhere.
+        reasons: texts that dialogs offer as the reason of a decision, by approve, reject, revoke, waive, break-glass,
+            review and submit.
+        bell, title: whether the terminal's bell and title tell what waits for the one who looks.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
     confirm: str = "type-name"
     theme: str = ""
     theme_folder: Path | None = None
+    reasons: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bell: bool = True
+    title: bool = True

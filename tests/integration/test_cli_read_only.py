@@ -16,7 +16,7 @@ from tests.fakes.cli_world import NAMESPACE, TAGS, World, running_world
 from tests.fakes.curation import trivy_report
 
 READING = {
-    "doctor", "rules list", "rules preview", "images list", "images show", "images history", "queue list",
+    "doctor", "rules list", "rules preview", "rules show", "images list", "images show", "images history", "queue list",
     "queue show", "evidence list", "policy check", "runtimes list", "deploy plan", "deploy status",
     "deploy snapshots", "deploy export", "gpu", "audit list", "audit show", "audit head", "audit verify",
     "audit export", "audit report",
@@ -27,6 +27,10 @@ MUTATING: dict[str, tuple[list[str], str]] = {
     "init": ([], ""),
     "worker": ([], ""),
     "sync": ([], "library.synchronise"),
+    "rules set": (["RULE"], "rules.write"),
+    "rules enable": (["nim"], "rules.write"),
+    "rules disable": (["nim"], "rules.write"),
+    "rules remove": (["nim"], "rules.remove"),
     "approve": (["REF", "--reason", "x", "--evidence", "HASH"], "queue.approve"),
     "reject": (["REF", "--reason", "x"], "queue.reject"),
     "revoke": (["REF", "--reason", "x"], "queue.revoke"),
@@ -68,6 +72,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Plac
         world.deployed(place, "kept", TAGS[1])
         reference = world.reference(TAGS[0])
         report = folder / "report.json"
+        (folder / "rule.toml").write_text('[[rule]]\nname = "another"\nregistry = "local"\n')
         report.write_text(json.dumps(trivy_report(digest=world.digests[TAGS[0]])))
         yield (
             world,
@@ -76,6 +81,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Plac
                 "REF": reference,
                 "HASH": place.json("queue", "show", reference)["evidence_hash"],
                 "REPORT": str(report),
+                "RULE": str(folder / "rule.toml"),
                 "FILE": str(world.deployment(place, "another", reference)),
             },
         )

@@ -43,7 +43,7 @@ ROOMS = {
 }
 LOOKING = {
     "library": {"images", "image", "history"},
-    "rules": {"rules", "preview"},
+    "rules": {"rules", "preview", "text", "check"},
     "runs": set(),
     "queue": {"candidates", "candidate", "impact"},
     "evidence": {"of"},
@@ -62,6 +62,18 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
     ("runs", "synchronise_as_worker"): (
         "library.synchronise",
         lambda yard, given: yard.runs.synchronise_as_worker(given["rule"]),
+    ),
+    ("rules", "save"): (
+        "rules.write",
+        lambda yard, given: yard.rules.save(given["rule_text"], replaces=None, file_hash="seen"),
+    ),
+    ("rules", "switch"): (
+        "rules.write",
+        lambda yard, given: yard.rules.switch(given["rule"].name, False, file_hash="seen"),
+    ),
+    ("rules", "remove"): (
+        "rules.remove",
+        lambda yard, given: yard.rules.remove(given["rule"].name, file_hash="seen"),
     ),
     ("evidence", "evaluate"): ("evidence.collect", lambda yard, _: yard.evidence.evaluate()),
     ("queue", "approve"): (
@@ -160,6 +172,7 @@ async def test_in_a_read_only_yard_it_is_refused_and_the_refusal_is_kept(
             "hash": (await yard.queue.candidate(reference)).evidence_hash,
             "decision": (await yard.queue.candidate(reference)).decisions[-1].id,
             "rule": configuration.settings.rule[0],
+            "rule_text": '[[rule]]\nname = "another"\nregistry = "local"\n',
             "report": report,
             "deployment": world.deployment(place, "another", reference).read_text(),
         }

@@ -1,4 +1,4 @@
-"""`sync`, `rules` and `images`."""
+"""`sync` and `images`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.cli.output import Column, note, pairs, parse_time, plain, size_text
+from backend.cli.output import Column, pairs, parse_time, plain, size_text
 from backend.cli.session import Session
 from backend.core.errors import ModelyardError, PartialFailureError, UnreachableError, UsageError
 from backend.core.references import short_digest
@@ -15,8 +15,6 @@ from backend.core.text import sanitise
 from backend.core.views import (
     ImageDetailView,
     ImageView,
-    RuleClauseView,
-    RuleView,
     SyncEntryView,
     SyncResultView,
     TagEventView,
@@ -24,12 +22,8 @@ from backend.core.views import (
 
 
 def add_to(application: typer.Typer) -> None:
-    """Add `sync`, `rules` and `images`."""
+    """Add `sync` and `images`."""
     application.command("sync")(_sync)
-    rules = typer.Typer(help="Rules: what to take in.", rich_markup_mode=None)
-    rules.command("list")(_rules_list)
-    rules.command("preview")(_rules_preview)
-    application.add_typer(rules, name="rules")
     images = typer.Typer(help="Images of the library.", rich_markup_mode=None)
     images.command("list")(_images_list)
     images.command("show")(_images_show)
@@ -108,42 +102,6 @@ def _sync_text(result: SyncResultView) -> str:
         f"{size_text(result.bytes)}, {result.seconds:.1f} s"
     )
     return "\n".join(lines)
-
-
-_RULES: list[Column[RuleView]] = [
-    ("RULE", lambda rule: rule.name),
-    ("REGISTRY", lambda rule: rule.registry),
-    ("REPOSITORIES", lambda rule: rule.repositories or "all"),
-    ("TAGS", lambda rule: rule.tags),
-    ("EVERY", lambda rule: rule.every),
-    ("ENABLED", lambda rule: rule.enabled),
-    ("LAST RUN", lambda rule: rule.last_run_at),
-    ("RESULT", lambda rule: rule.last_result),
-]
-
-
-def _rules_list(context: typer.Context) -> None:
-    """List the rules and when each last ran."""
-    session: Session = context.obj
-    rules = session.run(lambda yard: yard.rules.rules())
-    session.print.rows(rules, _RULES, empty="no rules; add a [[rule]] to the configuration")
-
-
-_CLAUSES: list[Column[RuleClauseView]] = [
-    ("REGISTRY", lambda clause: clause.registry),
-    ("REPOSITORY", lambda clause: clause.repository),
-    ("TAG", lambda clause: clause.tag),
-    ("TAKEN", lambda clause: clause.taken),
-    ("BY", lambda clause: clause.clause),
-]
-
-
-def _rules_preview(context: typer.Context, rule: Annotated[str | None, typer.Argument(metavar="[R]")] = None) -> None:
-    """Tell what a rule would take in, and what it leaves out by which clause. Writes nothing."""
-    session: Session = context.obj
-    clauses = session.run(lambda yard: yard.rules.preview(rule))
-    session.print.rows(clauses, _CLAUSES, empty="the rule matches no repository")
-    note(f"{sum(clause.taken for clause in clauses)} of {len(clauses)} tags would be taken in")
 
 
 _IMAGES: list[Column[ImageView]] = [

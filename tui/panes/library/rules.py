@@ -59,7 +59,8 @@ class RulesPage(DetailPage):
             return
 
         async def read() -> str:
-            return "\n".join(clause_text(clause) for clause in await yard.rules.preview(None))
+            previews = await yard.rules.preview(None)
+            return "\n".join(clause_text(clause) for preview in previews for clause in preview.clauses)
 
         self.room.push_screen(TextPage("WHAT THE RULES TAKE IN", read, clause_line))
 
