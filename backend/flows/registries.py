@@ -80,12 +80,19 @@ class Registries:
         return self._clients[config.name]
 
     def heard(self, name: str, error: ModelyardError | None, detail: str = "") -> None:
-        """Note that a registry answered, or why it did not, and tell subscribers when that is new."""
+        """Note that a registry answered, or why it did not, and tell subscribers: with what it still lets us pull, and
+        what it wants shown."""
         state = SourceState.LIVE
+        client = self._clients.get(name)
+        told = () if client is None else (client.quota, *client.warnings)
         if error is not None:
             state = SourceState.REFUSED if isinstance(error, AuthenticationError) else SourceState.LOST
         source = SourceView(
-            name=name, kind="registry", state=state, as_of=self._clock.now(), detail=error.why if error else detail
+            name=name,
+            kind="registry",
+            state=state,
+            as_of=self._clock.now(),
+            detail=error.why if error else "; ".join(part for part in (detail, *told) if part),
         )
         self._sources[name] = source
         self._hub.publish(Topic.SOURCES, SourceChanged(key=f"registry/{name}", source=source))

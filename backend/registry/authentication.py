@@ -27,6 +27,8 @@ _LONGEST_EXPIRY: Final = 86_400.0
 _EARLY: Final = 0.1
 #: Seconds that a credential is kept before its source is asked again: a helper costs a process.
 _CREDENTIAL_KEPT: Final = 600.0
+#: Answers of a token server that does not take what it was sent.
+_REFUSED: Final = frozenset({400, 401, 403})
 _READING: Final = frozenset({"pull", "metadata_read"})
 _FORGOTTEN_ABOVE: Final = 10_000
 
@@ -58,6 +60,10 @@ class Authenticator:
         self._credential: Credential | None = None
         self._credential_until = float("-inf")
         self._asking_credential = asyncio.Lock()
+        #: Refresh tokens by realm and service, so that a password travels once.
+        self._refresh: dict[tuple[str, str], str] = {}
+        #: What the registry calls itself towards its token server; empty: it has not asked for a token.
+        self.service = ""
         #: How the registry asked to be authenticated to, in a few words; empty: it has not asked.
         self.method = ""
 
@@ -80,6 +86,7 @@ class Authenticator:
         held = self._held.get(scope)
         if held is not None and held.authorization == authorization:
             del self._held[scope]
+        self._refresh.clear()
         self._credential_until = float("-inf")
 
     async def answer(self, challenges: Sequence[Challenge], scope: str, refused: str | None, where: str) -> str:
@@ -120,13 +127,22 @@ class Authenticator:
         secrets = [held.authorization.partition(" ")[2] for held in self._held.values()]
         if self._credential is not None:
             secrets.extend(self._credential.secrets)
-        for secret in secrets:
+        for secret in (*secrets, *self._refresh.values()):
             text = text.replace(secret, "[secret]")
         return text
 
-    async def _get_credential(self) -> Credential | None:
+    async def basic(self) -> str | None:
+        """The value of `Authorization` by user name and password; None: there is none.
+
+        Raises:
+            ConfigurationError, AuthenticationError: the source of the credential cannot be used.
+        """
+        credential = await self._get_credential()
+        return credential.basic if credential is not None and credential.username else None
+
+    async def _get_credential(self, *, again: bool = False) -> Credential | None:
         async with self._asking_credential:
-            if self._clock.monotonic() >= self._credential_until:
+            if again or self._clock.monotonic() >= self._credential_until:
                 self._credential = await self._credentials.of(self._config)
                 self._credential_until = self._clock.monotonic() + _CREDENTIAL_KEPT
             return self._credential
@@ -147,6 +163,7 @@ class Authenticator:
         realm = parameters.get("realm", "")
         host = self._check_realm(realm, where)
         self.method = f"Bearer by {host}"
+        self.service = parameters.get("service", "")
         credential = await self._get_credential()
         if credential is not None and not self._may_send_to(realm):
             raise AuthenticationError(
@@ -156,11 +173,18 @@ class Authenticator:
             )
         scopes = _reading_scopes(parameters.get("scope", "")) or ([scope] if scope else [])
         query = [("scope", each) for each in scopes]
-        if service := parameters.get("service"):
-            query.insert(0, ("service", service))
+        if self.service:
+            query.insert(0, ("service", self.service))
         answer = await self._fetch_token(realm, query, credential, where)
+        if answer.status in _REFUSED and credential is not None:
+            # A password of twelve hours, or one that was changed: its source may have another by now.
+            renewed = await self._get_credential(again=True)
+            if renewed is not None and renewed.secrets != credential.secrets:
+                credential = renewed
+                answer = await self._fetch_token(realm, query, credential, where)
         now = self._clock.monotonic()
-        token, seconds = self._read_token(answer, credential, host, where)
+        token, seconds, refresh = self._read_token(answer, credential, host, where)
+        self._keep_refresh(refresh, realm, credential)
         if len(self._held) > _FORGOTTEN_ABOVE:
             self._held = {key: held for key, held in self._held.items() if held.until > now}
         held = _Held(f"Bearer {token}", now + seconds * (1 - _EARLY))
@@ -189,22 +213,42 @@ class Authenticator:
     async def _fetch_token(
         self, realm: str, query: list[tuple[str, str]], credential: Credential | None, where: str
     ) -> Answer:
-        if credential is not None and credential.identity_token:
+        given = credential.identity_token if credential is not None else ""
+        refresh = given or self._refresh.get((realm, self.service), "")
+        if refresh and credential is not None:
             form = [("grant_type", "refresh_token"), ("client_id", _CLIENT_ID), *_joined_scope(query)]
-            form.append(("refresh_token", credential.identity_token))
+            form.append(("refresh_token", refresh))
             answer = await self._transport.post_form(
                 realm, urlencode(form).encode(), limit=_LARGEST_TOKEN_ANSWER, where=where
             )
-            # A server without the OAuth2 end point knows the token only by GET.
-            if answer.status not in {404, 405}:
+            # A server without the OAuth2 end point knows the credential only by GET; one that let go of the refresh
+            # token wants the password again.
+            unknown = answer.status in {404, 405}
+            if not unknown and (given or answer.status not in _REFUSED):
                 return answer
+            self._refresh.pop((realm, self.service), None)
         basic = credential.basic if credential is not None and credential.username else None
+        if basic is not None:
+            query = [*query, ("offline_token", "true"), ("client_id", _CLIENT_ID)]
         separator = "&" if "?" in realm else "?"
         url = f"{realm}{separator}{urlencode(query)}" if query else realm
         return await self._transport.get("GET", url, {}, authorization=basic, limit=_LARGEST_TOKEN_ANSWER, where=where)
 
-    def _read_token(self, answer: Answer, credential: Credential | None, host: str, where: str) -> tuple[str, float]:
-        if answer.status in {400, 401, 403}:
+    def _keep_refresh(self, refresh: str, realm: str, credential: Credential | None) -> None:
+        if not refresh or credential is None:
+            return
+        if credential.identity_token:
+            credential.identity_token = refresh
+        else:
+            if len(self._refresh) > _FORGOTTEN_ABOVE:
+                self._refresh.clear()
+            self._refresh[realm, self.service] = refresh
+
+    def _read_token(
+        self, answer: Answer, credential: Credential | None, host: str, where: str
+    ) -> tuple[str, float, str]:
+        """Token, the seconds that it holds, and the refresh token, empty where there is none."""
+        if answer.status in _REFUSED:
             refused = "gives no token without a credential" if credential is None else "refuses the credential"
             raise AuthenticationError(
                 where,
@@ -227,10 +271,8 @@ class Authenticator:
             raise MalformedDataError(
                 where, f"the token server {host} answered HTTP {answer.status} without a token", "try again later"
             )
-        if read.refresh_token and credential is not None and credential.identity_token:
-            credential.identity_token = read.refresh_token
         seconds = read.expires_in if read.expires_in is not None and read.expires_in > 0 else _DEFAULT_EXPIRY
-        return token, min(seconds, _LONGEST_EXPIRY)
+        return token, min(seconds, _LONGEST_EXPIRY), read.refresh_token or ""
 
 
 def _joined_scope(query: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import quote, urlencode
 
 import httpx
-import msgspec
 
 from backend.core.errors import DigestMismatchError, LimitExceededError, MalformedDataError, NotFoundError
 from backend.core.ports import Clock
@@ -17,35 +15,26 @@ from backend.core.references import is_digest, is_repository, is_tag
 from backend.registry.authentication import Authenticator
 from backend.registry.config import RegistryConfig
 from backend.registry.credentials import Credentials
+from backend.registry.discovery import Discovery
 from backend.registry.headers import media_type
 from backend.registry.manifests import (
     INDEX_TYPES,
+    LARGEST_MANIFEST,
     MANIFEST_TYPES,
-    OCI_INDEX,
     Descriptor,
     Manifest,
     parse_manifest,
     require_digest,
 )
+from backend.registry.pages import of_type, read_names, read_referrers
 from backend.registry.session import Session
 from backend.registry.transport import Sleep, Transport
 
-#: Distribution-spec 1.1 wants at least 4 MiB to be taken.
-LARGEST_MANIFEST: Final = 8 << 20
-_LARGEST_PAGE: Final = 16 << 20
 _LARGEST_PING: Final = 1 << 20
-_PAGE: Final = 1000
-_MOST_PAGES: Final = 2000
-_MOST_NAMES: Final = 500_000
-_MOST_REFERRERS: Final = 10_000
 #: Bytes above which hashing would hold up the event loop for more than a few milliseconds.
 _HASHED_ASIDE: Final = 4 << 20
 _ACCEPT_MANIFESTS: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
-_ACCEPT_INDEX: Final = {"Accept": OCI_INDEX}
-_ACCEPT_JSON: Final = {"Accept": "application/json"}
 _ACCEPT_ANY: Final = {"Accept": "*/*"}
-#: Answers of registries from before OCI 1.1 to a request for referrers.
-_NO_REFERRERS_API: Final = frozenset({400, 404, 405, 406, 501})
 
 
 class Advertised(NamedTuple):
@@ -55,11 +44,6 @@ class Advertised(NamedTuple):
     server: str
     authentication: str
     anonymous: bool
-
-
-class _Page(msgspec.Struct):
-    tags: list[str] | None = None
-    repositories: list[str] | None = None
 
 
 class RegistryClient:
@@ -91,7 +75,8 @@ class RegistryClient:
             config, clock=clock, base=base or credentials.base, sleep=sleep, transport=transport
         )
         self._authenticator = Authenticator(config, credentials=credentials, transport=self._transport, clock=clock)
-        self._session = Session(config, self._transport, self._authenticator)
+        self._session = Session(config, self._transport, self._authenticator, clock)
+        self._discovery = Discovery(config, self._session)
         self._referrers_api = True
 
     @property
@@ -103,6 +88,16 @@ class RegistryClient:
     def bytes_received(self) -> int:
         """Bytes of bodies received so far."""
         return self._transport.bytes_received
+
+    @property
+    def quota(self) -> str:
+        """What the registry says that we may still pull, for people; empty: it does not limit it, or did not tell."""
+        return self._session.quota.text
+
+    @property
+    def discovered_by(self) -> str:
+        """How repositories are found for rules with wildcards, for people."""
+        return self._discovery.way
 
     @property
     def has_credential(self) -> bool:
@@ -152,13 +147,18 @@ class RegistryClient:
         """
         where = f"tags of {self.config.name}/{repository}"
         path = f"/v2/{self._checked(repository)}/tags/list"
-        return await self._names(path, _pull(repository), where, "tags")
+        return await read_names(self._session, path, scope=_pull(repository), where=where, field="tags")
 
     async def catalog(self, globs: Sequence[str] = ()) -> list[str]:
-        """All repositories that the registry tells. Many registries do not, or not to everyone."""
-        return await self._names(
-            "/v2/_catalog", "registry:catalog:*", f"catalogue of {self.config.name}", "repositories"
-        )
+        """The repositories that the registry tells, at least those of them that one of the globs matches (none: all).
+
+        By `/v2/_catalog`, else by an API of the registry's own (`backend.registry.discovery`). Many registries do not
+        tell them, or not to everyone.
+
+        Raises:
+            ConfigurationError: the registry tells repositories by namespace only, and a glob names none.
+        """
+        return await self._discovery.repositories(globs)
 
     async def resolve(self, repository: str, reference: str) -> Descriptor:
         """What a tag or digest names, by HEAD; by GET where the registry's answer to HEAD does not tell it.
@@ -193,8 +193,8 @@ class RegistryClient:
             DigestMismatchError: the bytes do not have the digest that was asked for or that the registry gives.
         """
         path, where = self._manifest_path(repository, reference)
-        answer = await self._session.send(
-            "GET", path, _ACCEPT_MANIFESTS, scope=_pull(repository), limit=LARGEST_MANIFEST, where=where
+        answer = await self._session.send_pull(
+            path, _ACCEPT_MANIFESTS, scope=_pull(repository), limit=LARGEST_MANIFEST, where=where
         )
         if answer.status != 200:
             raise self._session.failure(answer, where)
@@ -250,40 +250,19 @@ class RegistryClient:
         where = f"referrers of {self.config.name}/{repository}@{digest[:80]}"
         if not is_digest(digest):
             raise MalformedDataError(where, "that is not a digest", "give sha256: and 64 hexadecimal characters")
-        found = await self._referrers_by_api(repository, digest, artifact_type, where) if self._referrers_api else None
+        found: list[Descriptor] | None = None
+        if self._referrers_api:
+            found, self._referrers_api = await read_referrers(
+                self._session,
+                f"/v2/{self._checked(repository)}/referrers/{digest}",
+                artifact_type=artifact_type,
+                scope=_pull(repository),
+                where=where,
+            )
         if found is None:
             found = await self._referrers_by_tag(repository, digest)
-        unique = {descriptor.digest: descriptor for descriptor in found}
-        return [d for d in unique.values() if artifact_type is None or d.artifact_type == artifact_type]
-
-    async def _referrers_by_api(
-        self, repository: str, digest: str, artifact_type: str | None, where: str
-    ) -> list[Descriptor] | None:
-        path = f"/v2/{self._checked(repository)}/referrers/{digest}"
-        if artifact_type is not None:
-            path = f"{path}?{urlencode({'artifactType': artifact_type})}"
-        found: list[Descriptor] = []
-        seen: set[str] = set()
-        while True:
-            answer = await self._session.send(
-                "GET", path, _ACCEPT_INDEX, scope=_pull(repository), limit=LARGEST_MANIFEST, where=where
-            )
-            if answer.status in _NO_REFERRERS_API and not seen:
-                # An unknown repository says nothing of the registry; anything else is the same for all of them.
-                self._referrers_api = self._session.problem(answer).startswith("NAME_UNKNOWN")
-                return None
-            if answer.status != 200:
-                raise self._session.failure(answer, where)
-            self._session.refuse_web_page(answer, where)
-            page = parse_manifest(answer.body, media_type(answer.headers.get("content-type")), where)
-            found.extend(page.manifests)
-            seen.add(path)
-            following = self._session.next_path(path, answer, where)
-            if following is None:
-                return found
-            if following in seen or len(found) > _MOST_REFERRERS:
-                raise _endless(where, len(found), len(seen))
-            path = following
+            found = found if artifact_type is None else of_type(found, artifact_type)
+        return list({descriptor.digest: descriptor for descriptor in found}.values())
 
     async def _referrers_by_tag(self, repository: str, digest: str) -> list[Descriptor]:
         try:
@@ -292,30 +271,6 @@ class RegistryClient:
             return []
         # Distribution-spec 1.1, "Unavailable Referrers API": the tag names an index; anything else is not ours.
         return list(manifest.manifests) if manifest.media_type in INDEX_TYPES else []
-
-    async def _names(self, path: str, scope: str, where: str, field: str) -> list[str]:
-        names: dict[str, None] = {}
-        first = path
-        path = f"{first}?n={_PAGE}"
-        seen: set[str] = set()
-        while True:
-            answer = await self._session.send("GET", path, _ACCEPT_JSON, scope=scope, limit=_LARGEST_PAGE, where=where)
-            if answer.status != 200:
-                raise self._session.failure(answer, where)
-            read = self._session.decode(answer, _Page, where)
-            page = (read.tags if field == "tags" else read.repositories) or []
-            known = len(names)
-            names.update(dict.fromkeys(page))
-            seen.add(path)
-            following = self._session.next_path(path, answer, where)
-            if following is None and len(page) >= _PAGE and len(names) > known:
-                # A full page and no link: there may be more. A registry that ignores `last` gives nothing new then.
-                following = f"{first}?n={_PAGE}&last={quote(page[-1], safe='')}"
-            if following is None:
-                return list(names)
-            if following in seen or len(seen) >= _MOST_PAGES or len(names) > _MOST_NAMES:
-                raise _endless(where, len(names), len(seen))
-            path = following
 
     def _checked(self, repository: str) -> str:
         if not is_repository(repository):
@@ -342,11 +297,3 @@ def referrers_tag(digest: str) -> str:
 
 def _pull(repository: str) -> str:
     return f"repository:{repository}:pull"
-
-
-def _endless(where: str, names: int, pages: int) -> LimitExceededError:
-    return LimitExceededError(
-        where,
-        f"the registry's pages do not end: {names} entries on {pages} pages so far",
-        "tell the registry's operator; nothing of it was taken in",
-    )

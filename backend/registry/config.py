@@ -16,6 +16,9 @@ _LONGEST_TIMEOUT: Final = timedelta(minutes=10)
 #: `proxy` for a registry that is reached directly whatever the environment says.
 NO_PROXY: Final = "none"
 
+#: Names of Docker's own registry; its API is at the last.
+DOCKER_HUB_HOSTS: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+
 #: How a registry tells which repositories it has; `auto`: by its host and by what it answers.
 RegistryKind = Literal["auto", "generic", "dockerhub", "harbor", "ngc", "quay"]
 

@@ -14,13 +14,12 @@ from typing import Final
 import msgspec
 
 from backend.core.errors import AuthenticationError, ConfigurationError
-from backend.registry.config import RegistryConfig
+from backend.registry.config import DOCKER_HUB_HOSTS, RegistryConfig
 
 _LARGEST_FILE: Final = 1 << 20
 _LARGEST_ANSWER: Final = 1 << 16
 _HELPER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 # Docker keeps the credential of its own registry under the address of the first version of its API.
-_DOCKER_HUB_HOSTS: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _DOCKER_HUB_KEY: Final = "https://index.docker.io/v1/"
 # docker-credential-helpers: the user name that marks the secret as an identity token.
 _TOKEN_USER: Final = "<token>"  # noqa: S105 - a marker, not a secret
@@ -100,7 +99,8 @@ class Credentials:
         if docker is None:
             return None
         key = _key_for(config.host)
-        helper = (docker.cred_helpers or {}).get(config.host) or docker.creds_store
+        helpers = docker.cred_helpers or {}
+        helper = helpers.get(config.host) or helpers.get(key) or docker.creds_store
         if helper:
             found = await self._ask_helper(helper, key, config.name, path)
             if found is not None:
@@ -182,12 +182,12 @@ def _read_docker_config(path: Path) -> _DockerConfig | None:
 
 
 def _key_for(host: str) -> str:
-    return _DOCKER_HUB_KEY if host in _DOCKER_HUB_HOSTS else host
+    return _DOCKER_HUB_KEY if host in DOCKER_HUB_HOSTS else host
 
 
 def _stored(docker: _DockerConfig, host: str, path: Path) -> Credential | None:
     auths = docker.auths or {}
-    wanted = _DOCKER_HUB_HOSTS if host in _DOCKER_HUB_HOSTS else {host}
+    wanted = DOCKER_HUB_HOSTS if host in DOCKER_HUB_HOSTS else {host}
     entry = auths.get(_key_for(host))
     if entry is None:
         entry = next((found for key, found in auths.items() if _host_of(key) in wanted), None)

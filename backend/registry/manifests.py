@@ -7,13 +7,18 @@ from typing import Final
 
 import msgspec
 
-from backend.core.errors import DigestMismatchError, MalformedDataError
+from backend.core.errors import DigestMismatchError, LimitExceededError, MalformedDataError
 from backend.core.references import is_digest
 
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+
+#: Distribution-spec 1.1 wants at least 4 MiB to be taken.
+LARGEST_MANIFEST: Final = 4 << 20
+#: Layers, or images of an index. What points at more is a bomb, or nothing that is served.
+_MOST_DESCRIPTORS: Final = 10_000
 
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES: Final = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
@@ -159,6 +164,7 @@ def parse_manifest(raw: bytes, media_type: str, where: str, digest: str | None =
     Raises:
         DigestMismatchError: the bytes do not have `digest`.
         MalformedDataError: the bytes are no manifest of the four types that are read, or contradict `media_type`.
+        LimitExceededError: it points at more than is taken.
     """
     if digest is not None:
         require_digest(raw, digest, where)
@@ -199,6 +205,10 @@ def _check_shape(document: _Document, kind: str, where: str) -> None:
     elif document.config is None or document.manifests is not None:
         raise _malformed(where, "it is called an image manifest and does not have the fields of one")
     named = [document.config, document.subject, *(document.layers or ()), *(document.manifests or ())]
+    if len(named) > _MOST_DESCRIPTORS:
+        raise LimitExceededError(
+            where, f"it points at more than the {_MOST_DESCRIPTORS} things that are taken", "nothing of it was taken in"
+        )
     for descriptor in named:
         if descriptor is None:
             continue

@@ -15,11 +15,14 @@ from backend.core.errors import (
     NotFoundError,
     UnreachableError,
 )
+from backend.core.ports import Clock
 from backend.registry.authentication import Authenticator
 from backend.registry.config import RegistryConfig
 from backend.registry.headers import media_type, next_link, parse_challenges
+from backend.registry.throttle import Quota
 from backend.registry.transport import Answer, Transport, origin_of
 
+ACCEPT_JSON: Final = {"Accept": "application/json"}
 _MOST_WARNINGS: Final = 20
 _WEB_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
@@ -41,14 +44,25 @@ class Session:
 
     Attributes:
         warnings: what the registry wants shown to users (distribution-spec 1.1, "Warnings"), each once.
+        quota: what the registry says that we may still pull.
+        timeout: seconds that one wait for bytes may take.
     """
 
-    def __init__(self, config: RegistryConfig, transport: Transport, authenticator: Authenticator) -> None:
+    def __init__(
+        self, config: RegistryConfig, transport: Transport, authenticator: Authenticator, clock: Clock
+    ) -> None:
         self._config = config
         self._transport = transport
         self._authenticator = authenticator
         self._own_host = origin_of(config.url)[1]
         self.warnings: list[str] = []
+        self.quota = Quota(clock)
+        self.timeout = config.timeout.total_seconds()
+
+    @property
+    def service(self) -> str:
+        """What the registry called itself when it asked for a token; empty: it did not ask."""
+        return self._authenticator.service
 
     async def send(
         self, method: str, path: str, headers: Mapping[str, str], *, scope: str, limit: int, where: str
@@ -74,7 +88,33 @@ class Session:
             answer = await self._transport.get(method, url, headers, authorization=fresh, limit=limit, where=where)
         if "warning" in answer.headers:
             self._keep_warnings(answer.headers.get_list("warning"))
+        if "ratelimit-remaining" in answer.headers and not answer.foreign:
+            self.quota.note(answer.headers)
         return answer
+
+    async def send_pull(self, path: str, headers: Mapping[str, str], *, scope: str, limit: int, where: str) -> Answer:
+        """GET what counts as a pull, as far as the registry's quota allows it; else as `send`.
+
+        Raises:
+            UnreachableError: what is left of the quota is kept for others.
+        """
+        if seconds := self.quota.take(where):
+            await self._transport.sleep(seconds)
+        return await self.send("GET", path, headers, scope=scope, limit=limit, where=where)
+
+    async def send_basic(self, path: str, *, limit: int, where: str) -> Answer:
+        """GET JSON from the registry's own host by user name and password, for an API that asks for nothing and shows
+        anonymous visitors less; anonymous where there is no password, or it is refused."""
+        url = self._config.url + path
+        basic = await self._authenticator.basic()
+        answer = await self._transport.get("GET", url, ACCEPT_JSON, authorization=basic, limit=limit, where=where)
+        if answer.status == 401 and basic is not None and not answer.foreign:
+            answer = await self._transport.get("GET", url, ACCEPT_JSON, authorization=None, limit=limit, where=where)
+        return answer
+
+    async def send_foreign(self, url: str, *, limit: int, where: str) -> Answer:
+        """GET JSON from a public API beside the registry, without a credential."""
+        return await self._transport.get("GET", url, ACCEPT_JSON, authorization=None, limit=limit, where=where)
 
     def next_path(self, path: str, answer: Answer, where: str) -> str | None:
         """Path and query of the next page by the answer's `Link`, as written; None: this is the last page.
@@ -146,8 +186,14 @@ class Session:
             refused = ""
             if status == 401 and not answer.foreign:
                 refused = " our credentials" if self._authenticator.has_credential else " us without credentials"
+                challenges = parse_challenges(answer.headers.get_list("www-authenticate"))
+                if any(one.parameters.get("error") == "insufficient_scope" for one in challenges):
+                    # Token servers grant less than was asked for without a word (token specification, "scope").
+                    refused = " the token that we were given, which does not reach this"
             return AuthenticationError(
-                where, f"{who} refuses{refused}: {why}", f"check what the user of registry {self._config.name} may read"
+                where,
+                f"{who} refuses{refused}: {why}",
+                f"check the name, and what the user of registry {self._config.name} may read",
             )
         if status == 404:
             return NotFoundError(where, f"the registry does not have it: {why}", "check the name")

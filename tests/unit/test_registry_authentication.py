@@ -68,7 +68,12 @@ async def test_a_token_is_got_once_and_used_until_it_runs_out() -> None:
     ]
     token_request = script.requests[1]
     assert token_request.headers["authorization"] == CREDENTIAL.basic
-    assert dict(token_request.url.params) == {"service": "reg", "scope": "repository:a/b:pull"}
+    assert dict(token_request.url.params) == {
+        "service": "reg",
+        "scope": "repository:a/b:pull",
+        "offline_token": "true",
+        "client_id": "modelyard",
+    }
     clock.advance(seconds=299)
     script.requests.clear()
     await client.resolve("a/b", "1")

@@ -18,8 +18,8 @@ from backend.core.errors import (
     UnreachableError,
 )
 from backend.registry.check import check
-from backend.registry.client import LARGEST_MANIFEST, referrers_tag
-from backend.registry.manifests import DOCKER_LIST, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST, digest_of
+from backend.registry.client import referrers_tag
+from backend.registry.manifests import DOCKER_LIST, LARGEST_MANIFEST, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST, digest_of
 from tests.fakes.registry import Handler, Script, answer_manifest, client_of, configured, image_manifest, index_manifest
 
 RAW = image_manifest()
