@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from tests.benchmarks import screen, services
+from tests.benchmarks import audit, screen, services
 from tests.benchmarks.harness import Benchmark, SkippedError
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "services-real": services.services_real,
     "memory": screen.memory,
     "idle": screen.idle,
+    "audit-verify": audit.audit_verify,
 }
 
 
