@@ -3,6 +3,7 @@
 - ModelyardError                exit 1, the root; never raised itself
   - UsageError                  exit 2, the command or its arguments are wrong
     - ConfigurationError        exit 2, a configuration file is malformed; carries file and line
+    - TooManyNewError           exit 2, a rule takes in more than it may without being asked
   - RefusedError                exit 3, something that could be done may not be done
     - ReadOnlyError             the yard was opened read-only
     - IdentityError             it cannot be told who acts
@@ -75,6 +76,10 @@ class ConfigurationError(UsageError):
         super().__init__(where, why, action)
         self.path = path
         self.line = line
+
+
+class TooManyNewError(UsageError):
+    """A rule would take in more new tags than it may without somebody's leave."""
 
 
 class RefusedError(ModelyardError):
@@ -194,5 +199,5 @@ class InterruptedByUserError(ModelyardError):
 
     exit_code = 130
 
-    def __init__(self, what: str = "interrupted") -> None:
-        super().__init__(what, "the work was interrupted", "run it again to complete it")
+    def __init__(self, what: str = "interrupted", why: str = "the work was interrupted") -> None:
+        super().__init__(what, why, "run it again to complete it")

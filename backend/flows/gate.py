@@ -72,6 +72,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     mutation.name: mutation
     for mutation in (
         Mutation("library.synchronise", Role.OPERATOR, Reach.STORE, "to synchronise", by_worker=True),
+        Mutation("library.cancel", Role.OPERATOR, Reach.STORE, "to stop a run"),
         Mutation("rules.write", Role.CURATOR, Reach.FILE, "to write rules"),
         Mutation("rules.remove", Role.CURATOR, Reach.FILE, "to remove rules"),
         Mutation("evidence.collect", Role.OPERATOR, Reach.STORE, "to collect evidence", by_worker=True),

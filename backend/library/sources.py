@@ -23,7 +23,10 @@ _DEAD_AFTER: Final = 2
 
 
 class RegistrySource(ContentSource, Protocol):
-    """What is needed of a registry; the registry room's client has it, and counts what it sends (`backend.registry.usage`)."""
+    """What is needed of a registry; the registry room's client has it.
+
+    What is sent is counted for whoever asked (`backend.registry.usage`).
+    """
 
     async def tags(self, repository: str) -> list[str]:
         """All tags of the repository, or an error: never a part of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -12,8 +12,9 @@ import msgspec
 
 from backend.core.ports import Clock
 from backend.core.views import SyncEntryView
+from backend.library.journal import Journal
 from backend.library.records import Change, ImageRecord, Observation, repository_id, write_images, write_observations
-from backend.library.runs import RunName
+from backend.library.runs import RunName, write_checkpoint, write_lines
 from backend.store import ledger
 from backend.store.connection import Database, Transaction
 
@@ -23,6 +24,9 @@ _BATCH: Final = 250
 _LINGER: Final = 0.05
 # Findings wait in memory while a batch is written; beyond this the reading waits as well.
 _MOST_WAITING: Final = 2000
+# Tags that changed nothing need no transaction but for a run that is cut off, which would ask for them again.
+_CHECKPOINT_TAGS: Final = 1000
+_CHECKPOINT_SECONDS: Final = 1.0
 
 #: Called in the transaction that records tags as new, moved or back, so that what follows from them stands with them.
 Recorded: TypeAlias = Callable[[Transaction, Sequence[SyncEntryView]], Awaitable[None]]
@@ -34,6 +38,7 @@ class _Seen(msgspec.Struct, frozen=True):
 
 
 _Finding: TypeAlias = Sequence[ImageRecord] | _Seen
+_Settled: TypeAlias = list[tuple[str, str, int]]
 
 
 class Changes(msgspec.Struct):
@@ -45,13 +50,8 @@ class Changes(msgspec.Struct):
     unchanged: int = 0
 
     def add(self, change: Change, entry: SyncEntryView) -> None:
-        """Count a change; a tag that is back counts as new, or as moved when it names another digest than before."""
-        if change.observation.digest is None:
-            self.gone.append(entry)
-        elif entry.previous is not None:
-            self.moved.append(entry)
-        else:
-            self.new.append(entry)
+        """Count a change."""
+        getattr(self, _kind_of(change, entry)).append(entry)
 
 
 class Writer:
@@ -59,13 +59,25 @@ class Writer:
 
     Args:
         host: of the registry, for references.
+        journal: of the run; what changed in it is written with every batch.
         recorded: told of changes in their transaction.
     """
 
     def __init__(
-        self, database: Database, name: RunName, *, host: str, clock: Clock, recorded: Recorded | None = None
+        self,
+        database: Database,
+        name: RunName,
+        *,
+        host: str,
+        clock: Clock,
+        journal: Journal,
+        recorded: Recorded | None = None,
     ) -> None:
         self.changes = Changes()
+        self._journal = journal
+        self._dealt_with: dict[str, list[str]] = {}
+        self._dealt_with_count = 0
+        self._checkpoint_at = clock.monotonic()
         self._database = database
         self._name = name
         self._host = host
@@ -83,6 +95,20 @@ class Writer:
     async def add_observation(self, repository: str, observation: Observation) -> None:
         """Have what was seen of a tag held against what is known; its digest was handed in or is stored."""
         await self._put(_Seen(repository, observation))
+
+    def deal_with(self, repository: str, tag: str) -> None:
+        """Have it noted that a tag needs not be asked for again by the run that goes on with this one, if one must."""
+        self._dealt_with.setdefault(repository, []).append(tag)
+        self._dealt_with_count += 1
+        if (
+            self._dealt_with_count >= _CHECKPOINT_TAGS
+            or self._clock.monotonic() - self._checkpoint_at >= _CHECKPOINT_SECONDS
+        ):
+            # An empty finding makes a batch, and every batch is a checkpoint.
+            self._dealt_with_count = 0
+            self._checkpoint_at = self._clock.monotonic()
+            self._waiting.append(())
+            self._something.set()
 
     def finish(self) -> None:
         """Nothing more comes; `write_all` ends when everything is written."""
@@ -124,18 +150,42 @@ class Writer:
         for item in batch:
             if isinstance(item, _Seen):
                 seen.setdefault(item.repository, []).append(item.observation)
+        dealt_with, self._dealt_with, self._dealt_with_count = self._dealt_with, {}, 0
+        self._checkpoint_at = self._clock.monotonic()
+        for repository, observations in seen.items():
+            tags = (one.tag for one in observations if one.digest is not None)
+            dealt_with.setdefault(repository, []).extend(tags)
         found: list[tuple[Change, SyncEntryView]] = []
-        async with self._database.transaction() as transaction:
-            if records:
-                await write_images(transaction, records, self._clock.now())
-            for repository, observations in seen.items():
-                found += await self._write_repository(transaction, repository, observations)
-            present = [entry for change, entry in found if change.observation.digest is not None]
-            if present and self._recorded is not None:
-                await self._recorded(transaction, present)
+        settled: _Settled = []
+        try:
+            async with self._database.transaction() as transaction:
+                if records:
+                    await write_images(transaction, records, self._clock.now())
+                for repository, observations in seen.items():
+                    changes = await self._write_repository(transaction, repository, observations)
+                    settled += self._settle(repository, changes, len(observations))
+                    found += changes
+                present = [entry for change, entry in found if change.observation.digest is not None]
+                if present and self._recorded is not None:
+                    await self._recorded(transaction, present)
+                await write_lines(transaction, self._name, self._journal.rows())
+                await write_checkpoint(transaction, self._name, dealt_with, self._clock.now())
+        except BaseException:
+            for repository, kind, count in settled:
+                self._journal.note(repository).settle(kind, -count)
+            raise
         for change, entry in found:
             self.changes.add(change, entry)
         self.changes.unchanged += sum(map(len, seen.values())) - len(found)
+
+    def _settle(self, repository: str, changes: Sequence[tuple[Change, SyncEntryView]], observations: int) -> _Settled:
+        """Count in the journal what became of the observations of a repository; returns the counts."""
+        counts = Counter(_kind_of(change, entry) for change, entry in changes)
+        counts["unchanged"] = observations - len(changes)
+        line = self._journal.note(repository)
+        for kind, count in counts.items():
+            line.settle(kind, count)
+        return [(repository, kind, count) for kind, count in counts.items()]
 
     async def _write_repository(
         self, transaction: Transaction, repository: str, observations: Sequence[Observation]
@@ -160,3 +210,10 @@ class Writer:
                 },
             )  # fmt: skip
         return found
+
+
+def _kind_of(change: Change, entry: SyncEntryView) -> str:
+    """Under which count a change goes: a tag that is back is new, or moved when it names another digest than before."""
+    if change.observation.digest is None:
+        return "gone"
+    return "moved" if entry.previous is not None else "new"

@@ -7,7 +7,7 @@ anywhere breaks the chain from there on (`backend.audit.verification` finds wher
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -83,9 +83,66 @@ async def append(
         ValueError: the outcome is none of these, the instant is naive, or the detail holds what JSON has no form for.
         StoreError: of its kind.
     """
+    (columns,) = await _append(transaction, [(object, detail)], at=at, actor=actor, action=action, outcome=outcome)
+    return entry_view(columns)
+
+
+async def append_many(
+    transaction: Transaction,
+    *,
+    at: datetime,
+    actor: Actor,
+    action: str,
+    outcome: str,
+    entries: Sequence[tuple[str, Mapping[str, Json]]],
+) -> None:
+    """Append entries that tell the same of several objects, one after the other.
+
+    Args:
+        entries: object and detail of each; otherwise as for `append`.
+
+    Raises:
+        ValueError, StoreError: as `append`.
+    """
+    await _append(transaction, entries, at=at, actor=actor, action=action, outcome=outcome)
+
+
+async def _append(
+    transaction: Transaction,
+    entries: Sequence[tuple[str, Mapping[str, Json]]],
+    *,
+    at: datetime,
+    actor: Actor,
+    action: str,
+    outcome: str,
+) -> list[dict[str, Any]]:
     if outcome not in OUTCOMES:
         raise ValueError(f"a ledger entry's outcome is not {outcome!r}")
-    head = await transaction.fetch_one("SELECT seq, at, hash FROM ledger ORDER BY seq DESC LIMIT 1")
+    row = await transaction.fetch_one("SELECT seq, at, hash FROM ledger ORDER BY seq DESC LIMIT 1")
+    head: Mapping[str, Any] | None = None if row is None else dict(row)
+    rows: list[dict[str, Any]] = []
+    for object, detail in entries:
+        head = _columns(head, at=at, actor=actor, action=action, object=object, outcome=outcome, detail=detail)
+        rows.append(head)
+    await transaction.execute_many(
+        "INSERT INTO ledger (seq, at, actor, actor_source, action, object, outcome, detail, previous, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [tuple(columns.values()) for columns in rows],
+    )
+    return rows
+
+
+def _columns(
+    head: Mapping[str, Any] | None,
+    *,
+    at: datetime,
+    actor: Actor,
+    action: str,
+    object: str,
+    outcome: str,
+    detail: Mapping[str, Json],
+) -> dict[str, Any]:
+    """The columns of the entry that follows the head, in the order of the table."""
     facts: dict[str, Any] = dict(detail)
     if head is not None and timestamp(at + _CLOCK_TOLERANCE) < head["at"]:
         facts["clock_went_back_from"] = head["at"]
@@ -101,12 +158,7 @@ async def append(
         "previous": GENESIS if head is None else head["hash"],
     }
     columns["hash"] = entry_hash(**columns)
-    await transaction.execute(
-        "INSERT INTO ledger (seq, at, actor, actor_source, action, object, outcome, detail, previous, hash)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        tuple(columns.values()),
-    )
-    return entry_view(columns)
+    return columns
 
 
 def entry_view(row: Mapping[str, Any]) -> LedgerEntryView:

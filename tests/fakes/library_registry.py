@@ -16,6 +16,7 @@ from backend.registry.manifests import (
     parse_manifest,
     require_digest,
 )
+from backend.registry.usage import count
 
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 
@@ -40,11 +41,6 @@ class FakeRegistry:
         self.before: Callable[[str], Awaitable[None]] = _nothing
         self.calls: list[str] = []
         self.hidden: set[str] = set()
-        self.bytes_received = 0
-
-    @property
-    def requests(self) -> int:
-        return len(self.calls)
 
     # ------------------------------------------------------------ filling it
 
@@ -129,11 +125,12 @@ class FakeRegistry:
     def _of(self, digest: str) -> tuple[str, bytes]:
         if digest not in self.content:
             raise _missing(digest)
-        self.bytes_received += len(self.content[digest][1])
+        count(received=len(self.content[digest][1]))
         return self.content[digest]
 
     async def _asked(self, call: str) -> None:
         self.calls.append(call)
+        count(requests=1)
         await self.before(call)
         for part in (call, call.partition(":")[0], call.partition(" ")[0]):
             if part in self.failing:

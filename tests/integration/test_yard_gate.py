@@ -44,7 +44,7 @@ ROOMS = {
 LOOKING = {
     "library": {"images", "image", "history"},
     "rules": {"rules", "preview", "text", "check"},
-    "runs": set(),
+    "runs": {"runs", "run"},
     "queue": {"candidates", "candidate", "impact"},
     "evidence": {"of"},
     "policy": {"check"},
@@ -75,6 +75,7 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
         "rules.remove",
         lambda yard, given: yard.rules.remove(given["rule"].name, file_hash="seen"),
     ),
+    ("runs", "cancel"): ("library.cancel", lambda yard, given: yard.runs.cancel(given["run"])),
     ("evidence", "evaluate"): ("evidence.collect", lambda yard, _: yard.evidence.evaluate()),
     ("queue", "approve"): (
         "queue.approve",
@@ -172,6 +173,7 @@ async def test_in_a_read_only_yard_it_is_refused_and_the_refusal_is_kept(
             "hash": (await yard.queue.candidate(reference)).evidence_hash,
             "decision": (await yard.queue.candidate(reference)).decisions[-1].id,
             "rule": configuration.settings.rule[0],
+            "run": (await yard.runs.runs())[0].run,
             "rule_text": '[[rule]]\nname = "another"\nregistry = "local"\n',
             "report": report,
             "deployment": world.deployment(place, "another", reference).read_text(),

@@ -20,7 +20,8 @@ from backend.core.errors import (
 from backend.core.views import SyncEntryView, SyncProgressView, SyncResultView
 from backend.library import catalogue
 from backend.library.config import RuleConfig
-from backend.library.runs import failures_of, last_runs
+from backend.library.run_views import one_run
+from backend.library.runs import last_runs
 from backend.library.sources import Setting
 from backend.library.synchroniser import Synchroniser
 from backend.store.connection import Database, Transaction
@@ -48,7 +49,7 @@ class Yard:
     async def sync(self, given: RuleConfig | None = None, **options: Any) -> SyncResultView:
         self.clock.advance(minutes=1)
         self.runs += 1
-        return await self.synchroniser().run(given or rule(), run=f"run{self.runs}", **options)
+        return await self.synchroniser().run(given or rule(), run=f"run-{self.runs:02}", **options)
 
     def synchroniser(self) -> Synchroniser:
         async def record(transaction: Transaction, entries: Sequence[SyncEntryView]) -> None:
@@ -158,8 +159,10 @@ async def test_a_failing_repository_fails_nothing_else(yard: Yard) -> None:
     result = await yard.sync()
     assert names(result.new) == ["good:1.0"]
     assert [(f.repository, f.tag, f.reason, f.unreachable) for f in result.failed] == [("bad", "", "denied", True)]
-    recorded = await failures_of(yard.database, "run1")
-    assert [(f.repository, f.tag, f.reason, f.unreachable) for f in recorded] == [("bad", "", "denied", True)]
+    journal = (await one_run(yard.database, "run-01")).journal
+    assert [(line.repository, line.state, line.reasons) for line in journal] == [
+        ("", "done", ()), ("bad", "failed", (("", "denied"),)), ("good", "done", ()),
+    ]  # fmt: skip
 
 
 async def test_a_list_that_cannot_be_read_marks_nothing_gone(yard: Yard) -> None:
@@ -392,7 +395,7 @@ async def test_a_run_cut_off_anywhere_leaves_a_whole_catalogue_that_the_next_com
         for tag in await catalogue.images(database):
             await catalogue.detail(database, tag)
         if task.cancelled():
-            assert (await last_runs(database))["all"].result == "failed: interrupted"
+            assert (await last_runs(database))["all"].result == "interrupted"
         await yard.sync()
         assert await snapshot(database) == expected
 

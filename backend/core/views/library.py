@@ -228,7 +228,10 @@ class JournalEntryView(View, frozen=True, kw_only=True):
     """What a run found in one repository. `seconds` by the monotonic clock; `skipped` and `failed` with reasons.
 
     Attributes:
-        state: done, failed, partial (some of its tags failed), running, not reached.
+        repository: empty: the registry's own list of repositories.
+        state: done, failed, partial (some of its tags failed, or the run was cut off in it), running, not reached.
+        seen: tags in its list; those of them that the rule's clauses leave out are in no other count.
+        resumed: of the unchanged ones, those that an interrupted run had asked for, and that were not asked for again.
         reasons: `(tag, what became of it and why)`, for each tag that was skipped or failed; tag "" is the repository.
     """
 
@@ -247,6 +250,7 @@ class JournalEntryView(View, frozen=True, kw_only=True):
     bytes: int
     seconds: float
     reasons: tuple[tuple[str, str], ...] = ()
+    resumed: int = 0
 
 
 class RunView(View, frozen=True, kw_only=True):
@@ -256,6 +260,8 @@ class RunView(View, frozen=True, kw_only=True):
         outcome: running, done, failed, refused, interrupted (it was cut off; the next run resumes it).
         resumed_from: the run that it went on with; empty: none.
         journal: a line a repository; empty in lists.
+        seconds: by the monotonic clock; 0 until it ended.
+        resumed: of the unchanged tags, those that the run it went on with had asked for; they were not asked for again.
     """
 
     run: str
@@ -275,10 +281,17 @@ class RunView(View, frozen=True, kw_only=True):
     bytes: int
     resumed_from: str = ""
     journal: tuple[JournalEntryView, ...] = ()
+    seconds: float = 0.0
+    resumed: int = 0
 
 
 class SyncResultView(View, frozen=True, kw_only=True):
-    """What a run did. Counts of requests and bytes are of this run; seconds by the monotonic clock."""
+    """What a run did. Counts of requests and bytes are of this run; seconds by the monotonic clock.
+
+    Attributes:
+        resumed_from: the run that it went on with; empty: none.
+        resumed: of the unchanged tags, those that had been asked for by then; they were not asked for again.
+    """
 
     run: str
     dry_run: bool
@@ -291,6 +304,8 @@ class SyncResultView(View, frozen=True, kw_only=True):
     requests: int
     bytes: int
     seconds: float
+    resumed_from: str = ""
+    resumed: int = 0
 
 
 class SyncProgressView(View, frozen=True, kw_only=True):
