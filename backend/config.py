@@ -20,6 +20,8 @@ from backend.core.errors import ConfigurationError
 from backend.core.settings import Settings
 from backend.core.toml_lines import KeyPath, key_lines, line_of
 from backend.curation.config import PolicyConfig, RoleConfig
+from backend.curation.notify_config import NotifyConfig
+from backend.curation.queue_config import QueueConfig
 from backend.library.config import RuleConfig
 from backend.registry.config import RegistryConfig
 from backend.telemetry.config import AlertConfig, ObjectiveConfig, TelemetryConfig
@@ -44,23 +46,25 @@ class YardConfig(Settings):
 class Configuration(Settings):
     """A whole configuration file."""
 
-    yard: YardConfig = YardConfig()
+    yard: YardConfig = Field(default_factory=dict, validate_default=True)
     registry: tuple[RegistryConfig, ...] = ()
     rule: tuple[RuleConfig, ...] = ()
-    policy: PolicyConfig = PolicyConfig()
+    policy: PolicyConfig = Field(default_factory=dict, validate_default=True)
     role: tuple[RoleConfig, ...] = ()
     cluster: tuple[ClusterConfig, ...] = ()
-    enforce: EnforceConfig = EnforceConfig()
-    telemetry: TelemetryConfig = TelemetryConfig()
+    enforce: EnforceConfig = Field(default_factory=dict, validate_default=True)
+    telemetry: TelemetryConfig = Field(default_factory=dict, validate_default=True)
     objective: tuple[ObjectiveConfig, ...] = ()
     alert: tuple[AlertConfig, ...] = ()
+    queue: QueueConfig = Field(default_factory=dict, validate_default=True)
+    notify: NotifyConfig = Field(default_factory=dict, validate_default=True)
     keys: dict[str, str] = Field(default_factory=dict)
 
 
 class SystemPolicy(Settings):
     """`/etc/modelyard/policy.toml`: roles and policy that a user's own file cannot loosen."""
 
-    policy: PolicyConfig = PolicyConfig()
+    policy: PolicyConfig = Field(default_factory=dict, validate_default=True)
     role: tuple[RoleConfig, ...] = ()
 
 

@@ -19,7 +19,8 @@ _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 8640
 class Settings(BaseModel):
     """A table of the configuration: unknown keys are errors, values do not change."""
 
-    # Nested tables are built as part of the whole configuration alone: that halves what the models cost a start.
+    # Nested tables are built as part of the whole configuration alone: that halves what the models cost a start. So a
+    # table's default is an empty table that is validated with the rest (default_factory=dict), never a model made here.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 

@@ -99,7 +99,7 @@ class RuleConfig(Settings):
     registry: str = Field(min_length=1, max_length=255)
     repositories: Patterns = ("**",)
     exclude_repositories: Patterns = ()
-    tags: TagRule = TagRule()
+    tags: TagRule = Field(default_factory=dict, validate_default=True)
     types: Annotated[tuple[ImageType, ...], BeforeValidator(_as_list)] | None = None
     platforms: Patterns | None = None
     newest: int | None = Field(default=None, ge=1, le=1_000_000)
