@@ -57,12 +57,12 @@ class _Named(msgspec.Struct):
 
 
 class _HubPage(msgspec.Struct):
-    results: list[_Named] = []
+    results: list[_Named] | None = None
     next: str | None = None
 
 
 class _QuayPage(msgspec.Struct):
-    repositories: list[_Named] = []
+    repositories: list[_Named] | None = None
     next_page: str | None = None
 
 
@@ -72,11 +72,11 @@ class _Resource(msgspec.Struct, rename="camel"):
 
 class _Group(msgspec.Struct, rename="camel"):
     group_value: str = ""
-    resources: list[_Resource] = []
+    resources: list[_Resource] | None = None
 
 
 class _NgcPage(msgspec.Struct, rename="camel"):
-    results: list[_Group] = []
+    results: list[_Group] | None = None
     result_page_total: int = 0
 
 
@@ -211,7 +211,7 @@ class Discovery:
             if answer.status == 404:
                 return names
             read = self._decoded(answer, _HubPage)
-            names += [f"{namespace}/{entry.name}" for entry in read.results]
+            names += [f"{namespace}/{entry.name}" for entry in read.results or ()]
             if not read.next or not read.results:
                 return names
         raise endless(self._where, len(names), MOST_PAGES)
@@ -227,7 +227,7 @@ class Discovery:
             if answer.status == 404:
                 return names
             read = self._decoded(answer, _QuayPage)
-            names += [f"{namespace}/{entry.name}" for entry in read.repositories]
+            names += [f"{namespace}/{entry.name}" for entry in read.repositories or ()]
             if not read.next_page:
                 return names
             if read.next_page in seen or len(seen) >= MOST_PAGES or len(names) > MOST_NAMES:
@@ -245,8 +245,8 @@ class Discovery:
                     limit=LARGEST_PAGE, where=self._where,
                 )  # fmt: skip
                 read = self._decoded(answer, _NgcPage)
-                groups = [group for group in read.results if group.group_value == "CONTAINER"]
-                names += [resource.resource_id for group in groups for resource in group.resources]
+                groups = [group for group in read.results or () if group.group_value == "CONTAINER"]
+                names += [resource.resource_id for group in groups for resource in group.resources or ()]
                 if page + 1 >= read.result_page_total or not groups:
                     break
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from urllib.parse import parse_qs
 
@@ -344,3 +345,114 @@ async def test_a_secret_that_a_server_repeats_does_not_show(caplog: pytest.LogCa
     shown = f"{caught.value} {caught.value!r} {client!r} {client.__dict__!r} {caplog.text}"
     for secret in (PASSWORD, "token-1", CREDENTIAL.basic.partition(" ")[2]):
         assert secret not in shown
+
+
+class RefreshingServer(TokenRegistry):
+    """A token server that hands out refresh tokens, and takes them as long as it is told to."""
+
+    def __init__(self, *, posts: int = 200) -> None:
+        super().__init__()
+        self.posts = posts
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.startswith("/token"):
+            return super().__call__(request)
+        self.asked.append(request.method)
+        if request.method == "POST":
+            form = parse_qs(request.content.decode())
+            assert form["refresh_token"] == ["refresh-secret"]
+            if self.posts != 200:
+                return httpx.Response(self.posts)
+        elif request.headers.get("authorization") != CREDENTIAL.basic:
+            return httpx.Response(401)
+        answer = super().__call__(request).json()
+        return httpx.Response(200, json={**answer, "refresh_token": "refresh-secret"})
+
+
+async def test_a_password_travels_once_where_the_server_gives_a_refresh_token() -> None:
+    server = RefreshingServer()
+    script = Script(server)
+    client = client_of(script, credential=CREDENTIAL)
+    for repository in ("a", "b", "c"):
+        await client.resolve(repository, "1")
+    assert server.asked == ["GET", "POST", "POST"]
+    assert [r.headers.get("authorization") for r in script.requests].count(CREDENTIAL.basic) == 1
+    assert client._authenticator.redact("it said refresh-secret") == "it said [secret]"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+async def test_a_refresh_token_that_is_not_taken_gives_way_to_the_password(status: int) -> None:
+    server = RefreshingServer(posts=status)
+    client = client_of(server, credential=CREDENTIAL)
+    for repository in ("a", "b"):
+        await client.resolve(repository, "1")
+    assert server.asked == ["GET", "POST", "GET"]
+
+
+async def test_an_anonymous_visitor_asks_for_no_refresh_token() -> None:
+    script = Script(TokenRegistry())
+    await client_of(script).resolve("a/b", "1")
+    assert "offline_token" not in script.requests[1].url.params
+
+
+async def test_a_password_of_twelve_hours_is_read_again_when_the_token_server_refuses_it() -> None:
+    registry = TokenRegistry()
+    current = CREDENTIAL
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token" and request.headers.get("authorization") != current.basic:
+            return httpx.Response(401)
+        return registry(request)
+
+    script = Script(serve)
+    client = client_of(script, credential=CREDENTIAL)
+    await client.resolve("a", "1")
+    source = client._authenticator._credentials
+    assert isinstance(source, FixedCredentials)
+    current = source.credential = Credential("oauth2accesstoken", "of the next hour")
+    await client.resolve("b", "1")
+    assert source.asked == 2
+    current = Credential(USER, "of somebody else")
+    script.requests.clear()
+    with pytest.raises(AuthenticationError, match="refuses the credential"):
+        await client.resolve("c", "1")
+    assert sum(request.url.path == "/token" for request in script.requests) == 1
+
+
+async def test_a_token_that_reaches_too_little_is_told_apart_from_a_wrong_password() -> None:
+    registry = TokenRegistry(error="insufficient_scope")
+    client = client_of(
+        lambda r: registry(r) if "token" in r.url.path else registry(httpx.Request("HEAD", r.url)),
+        credential=CREDENTIAL,
+    )
+    with pytest.raises(AuthenticationError, match="the token that we were given, which does not reach this"):
+        await client.resolve("a/b", "1")
+
+
+async def test_a_users_token_is_sent_as_ngc_wants_it() -> None:
+    registry = TokenRegistry("https://registry.example/proxy_auth?account=$oauthtoken")
+    script = Script(registry)
+    await client_of(script, credential=Credential("$oauthtoken", "nvapi-secret")).resolve("nim/meta/llama", "1")
+    sent = script.requests[1]
+    assert base64.b64decode(sent.headers["authorization"].partition(" ")[2]) == b"$oauthtoken:nvapi-secret"
+    assert sent.url.query.startswith(b"account=$oauthtoken&service=reg&scope=repository%3Anim%2Fmeta%2Fllama%3Apull")
+
+
+async def test_after_a_token_ran_out_another_realm_of_the_old_challenge_is_not_followed() -> None:
+    """NGC's 401 to a token that ran out names a realm that refuses anonymous refresh; the one to no token is good."""
+    good = TokenRegistry()
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if "/v2/" in str(request.url) and "authorization" in request.headers:
+            _, _, token = request.headers["authorization"].partition(" ")
+            if token not in good.good:
+                return httpx.Response(401, headers={"WWW-Authenticate": 'Bearer realm="https://authn.example/token"'})
+        assert request.url.host != "authn.example"
+        return good(request)
+
+    client = client_of(serve)
+    await client.resolve("a/b", "1")
+    good.good.clear()
+    await client.resolve("a/b", "1")
+    assert good.given == 2
