@@ -12,7 +12,7 @@ import asyncio
 import importlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -59,7 +59,7 @@ _EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
 _LIVE_ROOMS: Final = (
     "deployments", "gpus", "queue", "evidence", "library", "rules", "synchronising", "watch_store", "schedule", "audit",
-    "recent",
+    "recent", "policy",
 )  # fmt: skip
 
 
@@ -87,6 +87,8 @@ class ScreenRequest:
         confirm: `type-name` or `dialog`.
         theme: name of a theme, or empty for the one that suits the terminal.
         theme_folder: where the user keeps theme files.
+        reasons: what dialogs offer as the reason of a decision, by the decision's name.
+        bell, title: whether the terminal's bell and title tell what waits.
     """
 
     open_yard: Callable[[], Awaitable[Yard]]
@@ -94,6 +96,9 @@ class ScreenRequest:
     confirm: str = "type-name"
     theme: str = ""
     theme_folder: Path | None = None
+    reasons: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bell: bool = True
+    title: bool = True
 
 
 class Yard:
@@ -340,7 +345,7 @@ class Yard:
     def _schedule(self, kind: str) -> Schedule:
         from backend.flows.schedule import Schedule
 
-        return Schedule(self._foundation, self.runs, self.evidence, kind)
+        return Schedule(self._foundation, self.runs, self.evidence, self.policy, kind)
 
     async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A failure of one piece of live work is logged and told, and ends no other."""

@@ -9,7 +9,7 @@ from backend.core.views import YardStatusView
 
 EVERYWHERE: Final = ("*",)
 LISTS: Final = ("overview", "library", "queue", "deployments", "gpus", "audit")
-PANES: Final = (*LISTS, "image", "card", "service", "plan", "gpu", "entry", "text", "note", "rules")
+PANES: Final = (*LISTS, "image", "card", "evidence", "service", "plan", "gpu", "entry", "text", "note", "rules", "runs", "run")
 _SERVICES: Final = ("overview", "deployments", "service")
 _CANDIDATES: Final = ("overview", "queue", "card")
 
@@ -26,7 +26,7 @@ class Action:
         group: heading in the help.
         hint: word in the footer; empty: not shown there.
         mutates: name in the gate's table of mutations, or None when it changes nothing.
-        role: who may do it, or empty.
+        role: who may do it, or empty; `also` are other roles that may.
         command: word on the command line after `:`, or empty.
     """
 
@@ -38,6 +38,7 @@ class Action:
     hint: str = ""
     mutates: str | None = None
     role: str = ""
+    also: tuple[str, ...] = ()
     command: str = ""
 
     def works_in(self, pane: str) -> bool:
@@ -62,8 +63,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(id="pane.unzoom", title="Show all panes again", keys=("_",), panes=("overview",), group="Panes"),
     Action(id="move.up", title="Up", keys=("k", "up"), group="Move"),
     Action(id="move.down", title="Down", keys=("j", "down"), group="Move"),
-    Action(id="move.left", title="Left", keys=("left",), group="Move", panes=("text",)),
-    Action(id="move.right", title="Right", keys=("right",), group="Move", panes=("text",)),
+    Action(id="move.left", title="Left, or fold", keys=("left",), group="Move", panes=("text", "library", "image")),
+    Action(id="move.right", title="Right, or unfold", keys=("right",), group="Move", panes=("text", "library", "image")),
     Action(id="move.page-up", title="A window up", keys=("pageup", "ctrl+u"), group="Move"),
     Action(id="move.page-down", title="A window down", keys=("pagedown", "ctrl+d"), group="Move"),
     Action(id="move.first", title="To the first", keys=("g", "home"), group="Move"),
@@ -72,7 +73,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         id="look.open",
         title="Open what is under the cursor",
         keys=("enter", "d"),
-        panes=(*LISTS, "rules"),
+        panes=(*LISTS, "rules", "evidence", "runs", "run"),
         group="Look",
         hint="open",
     ),
@@ -90,14 +91,43 @@ ACTIONS: Final[tuple[Action, ...]] = (
         title="Sort by the next column",
         keys=("s",),
         group="Look",
-        panes=("library", "queue", "deployments", "gpus", "audit"),
+        panes=("library", "queue", "deployments", "gpus", "audit", "runs", "run"),
     ),
     Action(
         id="look.invert",
         title="Turn the order around",
         keys=("I",),
         group="Look",
-        panes=("library", "queue", "deployments", "gpus", "audit"),
+        panes=("library", "queue", "deployments", "gpus", "audit", "runs", "run"),
+    ),
+    Action(
+        id="look.mark",
+        title="Mark the row, or take the mark away",
+        keys=("space",),
+        group="Look",
+        panes=("queue", "library"),
+        hint="mark",
+    ),
+    Action(
+        id="look.mark-range",
+        title="Mark from the last mark to the cursor",
+        keys=("v",),
+        group="Look",
+        panes=("queue", "library"),
+    ),
+    Action(
+        id="look.mark-all",
+        title="Mark all that the filter found, or take every mark away",
+        keys=("*",),
+        group="Look",
+        panes=("queue", "library"),
+    ),
+    Action(
+        id="look.mark-invert",
+        title="Mark what is not marked, and the other way round",
+        keys=("~",),
+        group="Look",
+        panes=("queue", "library"),
     ),
     Action(
         id="look.copy",
@@ -153,6 +183,34 @@ ACTIONS: Final[tuple[Action, ...]] = (
         command="rules",
     ),
     Action(
+        id="library.tree",
+        title="Tree of registries and repositories, or flat",
+        keys=("t",),
+        group="Look",
+        panes=("library",),
+        hint="tree",
+        command="tree",
+    ),
+    Action(id="library.fold", title="Open or fold every repository", keys=("z",), group="Look", panes=("library",)),
+    Action(
+        id="library.runs",
+        title="Runs of the synchroniser and their journals",
+        keys=("J",),
+        group="Look",
+        panes=("library",),
+        hint="runs",
+        command="runs",
+    ),
+    Action(
+        id="library.export",
+        title="Write the marked rows, or all that is listed, to a file",
+        keys=("x",),
+        group="Look",
+        panes=("library", "image", "run"),
+        hint="export",
+        command="export",
+    ),
+    Action(
         id="library.approved",
         title="Approved images only, or all",
         keys=("o",),
@@ -166,11 +224,69 @@ ACTIONS: Final[tuple[Action, ...]] = (
         title="Synchronise from the registries",
         keys=("f",),
         group="Change",
-        panes=("overview", "library"),
+        panes=("overview", "library", "runs", "run"),
         hint="sync",
         mutates="library.synchronise",
         role="operator",
         command="sync",
+    ),
+    Action(
+        id="library.cancel",
+        title="Cancel the run that goes on",
+        keys=("K",),
+        group="Change",
+        panes=("overview", "library", "runs", "run"),
+        role="operator",
+        command="cancel",
+    ),
+    Action(
+        id="library.correct",
+        title="Correct what an image was found to be",
+        keys=("e",),
+        group="Change",
+        panes=("library", "image"),
+        mutates="library.correct",
+        role="curator",
+        command="correct",
+    ),
+    Action(
+        id="library.parent",
+        title="Name what an image was made from",
+        keys=("p",),
+        group="Change",
+        panes=("library", "image"),
+        mutates="library.parent",
+        role="curator",
+        command="parent",
+    ),
+    Action(
+        id="library.submit",
+        title="Submit again to the queue",
+        keys=("U",),
+        group="Change",
+        panes=("library", "image"),
+        mutates="queue.submit",
+        role="curator",
+        also=("approver",),
+    ),
+    Action(
+        id="library.reject",
+        title="Reject",
+        keys=("R",),
+        group="Decide",
+        panes=("library", "image"),
+        mutates="queue.reject",
+        role="approver",
+    ),
+    Action(
+        id="library.prune",
+        title="Forget what is long gone and nobody needs: :prune 180d",
+        keys=(),
+        group="Change",
+        panes=("library",),
+        mutates="library.prune",
+        role="operator",
+        command="prune",
     ),
     Action(
         id="queue.approve",
@@ -206,10 +322,71 @@ ACTIONS: Final[tuple[Action, ...]] = (
         title="Waive a finding until a date",
         keys=("W",),
         group="Decide",
-        panes=("card",),
+        panes=("card", "evidence"),
         hint="waive",
         mutates="queue.waive",
         role="approver",
+    ),
+    Action(
+        id="queue.break-glass",
+        title="Break the glass: one person lets it run for a bounded time",
+        keys=("E",),
+        group="Decide",
+        panes=("queue", "card"),
+        mutates="queue.break-glass",
+        role="approver",
+        command="break-glass",
+    ),
+    Action(
+        id="queue.review",
+        title="Review a broken glass afterwards",
+        keys=("Y",),
+        group="Decide",
+        panes=("queue", "card"),
+        mutates="queue.review",
+        role="approver",
+        command="review",
+    ),
+    Action(
+        id="queue.comment",
+        title="Comment, or name a ticket",
+        keys=("t",),
+        group="Change",
+        panes=("queue", "card"),
+        mutates="queue.comment",
+        role="approver",
+        also=("curator", "operator", "admin"),
+        command="comment",
+    ),
+    Action(
+        id="queue.submit",
+        title="Submit again what was decided against",
+        keys=("u",),
+        group="Change",
+        panes=("queue", "card"),
+        mutates="queue.submit",
+        role="curator",
+        also=("approver",),
+        command="submit",
+    ),
+    Action(
+        id="queue.evaluate",
+        title="Collect evidence and judge it again",
+        keys=("f",),
+        group="Change",
+        panes=("queue", "card", "evidence"),
+        mutates="evidence.collect",
+        role="operator",
+        command="evaluate",
+    ),
+    Action(
+        id="queue.evidence",
+        title="Evidence: findings, packages, signatures",
+        keys=("e",),
+        group="Look",
+        panes=("queue", "card"),
+        hint="evidence",
+        command="evidence",
     ),
     Action(
         id="deploy.form",
@@ -342,7 +519,7 @@ def unavailable(action: Action, status: YardStatusView | None) -> str:
         return "the yard is still opening"
     if status.writes and action.mutates is not None:
         return f"writes are off: {status.writes}"
-    if not status.unrestricted and action.role not in status.roles:
+    if not status.unrestricted and not {action.role, *action.also} & set(status.roles):
         held = ", ".join(status.roles) or "none"
-        return f"it needs the role {action.role}; {status.actor} has {held}"
+        return f"it needs the role {' or '.join((action.role, *action.also))}; {status.actor} has {held}"
     return ""

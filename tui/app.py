@@ -18,6 +18,7 @@ from backend.core.errors import ConfigurationError
 from backend.core.garbage import collect_from_now_on
 from backend.core.ports import Clock, SystemClock
 from backend.core.text import sanitise
+from tui.attention import Attention, has_title
 from tui.commands import Command, History
 from tui.feed import Feed
 from tui.key_queue import KeyQueue
@@ -113,6 +114,10 @@ class ModelyardApp(App[None], inherit_bindings=False):
         self.model = Model()
         self.feed = Feed(open_yard, self.model, self.clock, self._parts_changed)
         self._key_queue = KeyQueue(self, self._give_key)
+        told = os.environ if environment is None else environment
+        self._attention = Attention(
+            self._write_through, bell=self.settings.bell, title=self.settings.title and has_title(told)
+        )
         self.paused = False
         self.histories = {":": History(), "/": History()}
         self.theme_names: Sequence[str] = themes.SHIPPED
@@ -150,6 +155,7 @@ class ModelyardApp(App[None], inherit_bindings=False):
 
     async def on_unmount(self) -> None:
         self._key_queue.close()
+        self._attention.close()
         await self.feed.close()
 
     def action_leave(self) -> None:
@@ -265,7 +271,15 @@ class ModelyardApp(App[None], inherit_bindings=False):
         self.register_theme(theme)
         self.theme = theme.name
 
+    def _write_through(self, told: str) -> None:
+        """Send a control sequence that is no part of what is drawn."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(told)
+            self._driver.flush()
+
     def _parts_changed(self, parts: frozenset[PartName]) -> None:
+        if PartName.QUEUE in parts and self.model.status is not None and self.model.queue.known:
+            self._attention.look(self.model.status.name, self.model.queue.value, self.clock.now())
         if self.paused:
             self._held.update(parts)
             return

@@ -84,6 +84,7 @@ def title_line(model: Model, now: datetime, width: int, *, paused: bool) -> Line
         state = "opening the yard…" if model.opening else "could not be opened"
         return (Span(" MODELYARD ", "brand"), Span(f" {state}"))
     left, right = _title_parts(status, width), _right_parts(model, status, now, paused)
+    left = [*_broken_glass(model), *left]
     highest = max(rank for rank, _ in (*left, *right))
     for limit in range(highest, 0, -1):
         shown_left = _assemble([part for rank, part in left if rank <= limit])
@@ -91,6 +92,12 @@ def title_line(model: Model, now: datetime, width: int, *, paused: bool) -> Line
         if cells(shown_left) + cells(shown_right) + 3 <= width:
             return ends(shown_left, (*shown_right, Span(" ")) if shown_right else EMPTY, width)
     return _assemble([part for rank, part in left if rank == 0])
+
+
+def _broken_glass(model: Model) -> list[tuple[int, Line]]:
+    """What one person let run by themselves, on every page and at any width."""
+    broken = sum(bool(candidate.break_glass) for candidate in model.queue.value)
+    return [(0, (Span(f" BREAK-GLASS {broken} ", "chip-bad"),))] if broken else []
 
 
 def _title_parts(status: YardStatusView, width: int) -> list[tuple[int, Line]]:

@@ -27,7 +27,13 @@ def open_screen(request: ScreenRequest) -> int:
     from tui.ports import ScreenSettings
 
     settings = ScreenSettings(
-        keys=request.keys, confirm=request.confirm, theme=request.theme, theme_folder=request.theme_folder
+        keys=request.keys,
+        confirm=request.confirm,
+        theme=request.theme,
+        theme_folder=request.theme_folder,
+        reasons=request.reasons,
+        bell=request.bell,
+        title=request.title,
     )
     app = ModelyardApp(request.open_yard, settings=settings)
     with _ends_told_to(app):

@@ -189,9 +189,11 @@ class PageFrame(Screen[None], inherit_bindings=False):
         danger: bool = False,
         low: bool = False,
         done: Callable[[object], None] | None = None,
+        outdated: Callable[[Values], None] | None = None,
     ) -> None:
         """Ask in a dialog; see `Ask`. `done` gets what `perform` gave, or None when nothing was done."""
         # Imported late: a first paint needs no fields to type in.
         from tui.widgets.ask import Ask
 
-        self.room.push_screen(Ask(title, lines, confirm, perform, fields=fields, danger=danger, low=low), done)
+        asked = Ask(title, lines, confirm, perform, fields=fields, danger=danger, low=low, outdated=outdated)
+        self.room.push_screen(asked, done)

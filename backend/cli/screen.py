@@ -42,6 +42,9 @@ def show_screen(options: GlobalOptions, open_screen: OpenScreen) -> int:
         confirm=configuration.settings.yard.confirm,
         theme=configuration.settings.yard.theme,
         theme_folder=configuration.folder / "themes",
+        reasons=configuration.settings.queue.reasons.by_decision(),
+        bell=configuration.settings.notify.bell,
+        title=configuration.settings.notify.title,
     )
     with logging_to_file(redactor, debug=options.debug):
         return open_screen(request)

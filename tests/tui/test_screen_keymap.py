@@ -114,8 +114,10 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
         from tui.panes.library.detail import ImagePage
         from tui.panes.library.page import LibraryPage
         from tui.panes.library.rules import RulesPage
+        from tui.panes.library.runs import RunPage, RunsPage
         from tui.panes.overview.page import OverviewPage
         from tui.panes.queue.card import CardPage
+        from tui.panes.queue.evidence import EvidencePage
         from tui.panes.queue.page import QueuePage
 
         pages: list[type[Page]] = [
@@ -131,8 +133,11 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             LibraryPage,
             OverviewPage,
             CardPage,
+            EvidencePage,
             QueuePage,
             RulesPage,
+            RunPage,
+            RunsPage,
         ]
         assert {page.pane for page in pages} | {"note"} == set(PANES)
         missing = [

@@ -9,7 +9,7 @@ from backend.core.views import ImageState
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import Desk, desk
 from tests.fakes.screen_yard import FakeYard
-from tui.panes.queue.card import check_day
+from tui.panes.queue.dialogs import check_day
 
 LLAMA = data.candidates()[0]
 SIX = LLAMA.digest[-6:]
@@ -36,7 +36,7 @@ async def test_the_card_shows_changes_then_evidence_by_tab() -> None:
     async with desk() as table:
         await _open_llama(table)
         assert "CVE-2026-1234 critical in libcurl" in table.text()
-        await table.press("tab", "tab", "tab")
+        await table.press("tab")
         await table.sees("scanned", "trivy 0.58", "CVE-2026-1230", "asserted by mira, unsigned")
 
 
@@ -138,7 +138,7 @@ async def test_revoking_tells_what_runs() -> None:
         await table.press("2", "G")
         await table.sees("approved")
         await table.press("V")
-        await table.sees("It runs now in llm-prod/uses-it")
+        await table.sees("It runs now in prod-eu1/llm-prod/uses-it")
         await table.type("key leaked")
         await table.press("enter")
         await table.type(approved.digest[-6:])
@@ -172,7 +172,7 @@ async def test_waiving_names_a_finding_a_day_and_a_reason() -> None:
         await table.type("behind a proxy")
         await table.press("enter")
         await table.until(lambda: table.yard.called("waive"))
-        assert table.yard.called("waive") == [(LLAMA.reference, "CVE-2026-1230", "2026-09-13", "behind a proxy")]
+        assert table.yard.called("waive") == [(LLAMA.reference, "CVE-2026-1230", "2026-09-13", "behind a proxy", "opr-7", "")]
 
 
 def test_days_of_waivers() -> None:

@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widgets import Input
 
+from backend.core.errors import ConflictError
 from tui.document import Line, Span, text
 from tui.model import Problem
 from tui.palette import palette_of
@@ -63,6 +64,8 @@ class Ask(ModalScreen[object]):
     Args:
         lines: what will happen.
         perform: does it with the fields' values; its result closes the dialog.
+        outdated: called with the fields' values when a person wants to see what is there now, after `perform` said
+            that it is no longer what the dialog was opened on; the dialog is closed then. None: it is not offered.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = []
@@ -77,6 +80,7 @@ class Ask(ModalScreen[object]):
         fields: Sequence[Field] = (),
         danger: bool = False,
         low: bool = False,
+        outdated: Callable[[Values], None] | None = None,
     ) -> None:
         super().__init__(classes="-low" if low else "")
         self._title = title
@@ -85,7 +89,10 @@ class Ask(ModalScreen[object]):
         self._perform = perform
         self._fields = tuple(fields)
         self._danger = danger
+        self._outdated = outdated
         self._sending: asyncio.Task[None] | None = None
+        # Which offer stands in a field, and what had been typed there; -1 is what was typed.
+        self._offered: dict[str, tuple[int, str]] = {}
         self.settled = False
 
     def compose(self) -> ComposeResult:
@@ -105,9 +112,14 @@ class Ask(ModalScreen[object]):
             yield Lines(id="dialog-problem")
             with Horizontal(id="dialog-choices"):
                 yield Choice("Cancel", "cancel")
+                again = Choice("Show what is there now", "again")
+                again.display = False
+                yield again
                 yield Choice(self._confirm, "confirm", danger=self._danger)
 
     def _placeholder(self, field: Field) -> str:
+        if field.offers and not field.placeholder:
+            return f"write it, or ↓ for one of {len(field.offers)}"
         # Without a background of its own a field is seen by the line that is to be written on.
         return field.placeholder or ("_" * _LINE if self.app.native_ansi_color else "")
 
@@ -132,7 +144,9 @@ class Ask(ModalScreen[object]):
         elif event.key == "enter" and isinstance(focused, Choice):
             self._choose(focused)
         elif event.key in {"left", "right"} and isinstance(focused, Choice):
-            self.query_one("#confirm" if focused.id == "cancel" else "#cancel", Choice).focus()
+            self._next_choice(focused, 1 if event.key == "right" else -1).focus()
+        elif event.key in {"up", "down"} and isinstance(focused, Input) and self._offer(focused, event.key):
+            pass
         elif event.key in {"tab", "down"}:
             self.focus_next()
         elif event.key in {"shift+tab", "up"}:
@@ -165,9 +179,36 @@ class Ask(ModalScreen[object]):
 
     # ------------------------------------------------------------ inside
 
+    def _next_choice(self, choice: Choice, by: int) -> Choice:
+        shown = [each for each in self.query(Choice) if each.display]
+        return shown[(shown.index(choice) + by) % len(shown)]
+
+    def _offer(self, entry: Input, key: str) -> bool:
+        """Put the next or the previous offer into a field, or what was typed; whether the field has offers."""
+        field = next((each for each in self._fields if entry.id == f"field-{each.id}"), None)
+        if field is None or not field.offers:
+            return False
+        at, typed = self._offered.get(field.id, (-1, entry.value))
+        if entry.value != (typed if at < 0 else field.offers[at]):
+            # It was changed since: that is now what was typed.
+            at, typed = -1, entry.value
+        at += 1 if key == "down" else -1
+        if not -1 <= at < len(field.offers):
+            return False
+        self._offered[field.id] = (at, typed)
+        entry.value = typed if at < 0 else field.offers[at]
+        entry.cursor_position = len(entry.value)
+        return True
+
     def _choose(self, choice: Choice) -> None:
         if choice.id == "cancel":
             self._cancel()
+            return
+        if choice.id == "again":
+            values = self._values()
+            self.dismiss(None)
+            if self._outdated is not None:
+                self._outdated(values)
             return
         wrong = self._first_wrong()
         if wrong is None:
@@ -185,7 +226,7 @@ class Ask(ModalScreen[object]):
     def _submit(self) -> None:
         if self._sending is not None:
             return
-        values = {field.id: self._entry(field).value.strip() for field in self._fields}
+        values = self._values()
         self._tell((text("sent, waiting for the answer…", "info"),))
         self._sending = asyncio.create_task(self._do(values))
 
@@ -203,8 +244,15 @@ class Ask(ModalScreen[object]):
                 )
             )
             self._sending = None
+            if self._outdated is not None and isinstance(error, ConflictError):
+                again = self.query_one("#again", Choice)
+                again.display = True
+                again.focus()
         else:
             self.dismiss(result if result is not None else values)
+
+    def _values(self) -> dict[str, str]:
+        return {field.id: self._entry(field).value.strip() for field in self._fields}
 
     def _first_wrong(self) -> tuple[Field, str] | None:
         for field in self._fields:

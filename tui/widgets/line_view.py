@@ -19,6 +19,8 @@ class LineView(LineScroll):
         self._lines: list[Line] = []
         self._starts: list[int] = []
         self._wrapped_at = -1
+        #: Whether a blank line stands between sections.
+        self.gaps = True
 
     def show(self, sections: Sequence[Section], *, keep: bool = True) -> None:
         """Show these sections; the position is kept unless this is another document."""
@@ -43,13 +45,19 @@ class LineView(LineScroll):
     def content(self, index: int, width: int) -> Line:
         return self._lines[index]
 
-    def next_section(self, by: int = 1) -> None:
-        """Scroll to the head of the next or the previous section, and around at the ends."""
+    def next_section(self, by: int = 1, *, unseen: bool = False) -> None:
+        """Scroll to the head of the next or the previous section, and around at the ends.
+
+        Args:
+            unseen: pass over sections that are on the screen as a whole.
+        """
         if not self._starts:
             return
         reached_end = self.top >= self.line_count - self.window
         if by > 0:
-            later = [start for start in self._starts if start > self.top]
+            ends = [*self._starts[1:], self.line_count]
+            seen = self.top + self.window if unseen else 0
+            later = [start for start, end in zip(self._starts, ends, strict=True) if start > self.top and end > seen]
             self.scroll_lines(later[0] if later and not reached_end else 0)
         else:
             earlier = [start for start in self._starts if start < self.top]
@@ -77,15 +85,15 @@ class LineView(LineScroll):
         if self._wrapped_at == width:
             return
         self._wrapped_at = width
-        self._lines, self._starts = lay_out(self._sections, width)
+        self._lines, self._starts = lay_out(self._sections, width, gaps=self.gaps)
 
 
-def lay_out(sections: Sequence[Section], width: int) -> tuple[list[Line], list[int]]:
+def lay_out(sections: Sequence[Section], width: int, *, gaps: bool = True) -> tuple[list[Line], list[int]]:
     """The lines of the sections under their headings, and where each section starts."""
     lines: list[Line] = []
     starts: list[int] = []
     for section in sections:
-        if lines:
+        if lines and gaps:
             lines.append(EMPTY)
         starts.append(len(lines))
         if section.title:

@@ -39,6 +39,15 @@ class FindingView(View, frozen=True, kw_only=True):
     vex: str = ""
 
 
+class PackageView(View, frozen=True, kw_only=True):
+    """A package of an SBOM; `licence` is an SPDX expression, or the text as found where it is none."""
+
+    name: str
+    version: str = ""
+    purl: str = ""
+    licence: str = ""
+
+
 class EvidenceView(View, frozen=True, kw_only=True):
     """A piece of evidence on a digest.
 
@@ -49,6 +58,7 @@ class EvidenceView(View, frozen=True, kw_only=True):
         asserted_by: a person who handed it in unsigned; empty when it came with the image or from a scanner.
         measured_at: when it was true at its source; None: not told.
         database_at: of a scanner, how old its knowledge is; None: unknown.
+        packages: of an SBOM.
     """
 
     id: str
@@ -62,6 +72,7 @@ class EvidenceView(View, frozen=True, kw_only=True):
     collected_at: datetime
     database_at: datetime | None = None
     findings: tuple[FindingView, ...] = ()
+    packages: tuple[PackageView, ...] = ()
     details: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -235,12 +246,22 @@ class CandidateView(View, frozen=True, kw_only=True):
 
 
 class PolicyCheckView(View, frozen=True, kw_only=True):
-    """What a policy says of a digest; `before` is set when another policy was given to compare with."""
+    """What a policy says of a digest; `before` is set when another policy was given to compare with.
+
+    Attributes:
+        approved: whether the image is approved now, whatever the policy says.
+    """
 
     reference: str
     passes: bool
     gates: tuple[GateView, ...]
     before: bool | None = None
+    approved: bool = False
+
+    @property
+    def flips(self) -> bool:
+        """Whether it passes one of the two policies and not the other."""
+        return self.before is not None and self.before is not self.passes
 
 
 class PackageHitView(View, frozen=True, kw_only=True):

@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from backend.core.views import CandidateView, DecisionView, ImageState
-from tui import format as fmt
-from tui.document import Line, Span, text
+from backend.core.views import CandidateView, ImageState
+from tui.document import Line, text
 from tui.model import PartName
 from tui.page import Page
 from tui.panes.deployments.form import open_form
-from tui.panes.queue.view_model import gates_cell
+from tui.panes.queue import dialogs
 from tui.ports import ScreenYard
-from tui.widgets.fields import Field, Values, required
+from tui.widgets.fields import Field, Values
 
-_Decide = Callable[[ScreenYard, Values], Awaitable[DecisionView]]
-_TICKET = Field(id="ticket", label="Ticket (may be empty)")
+_ENDED: Final = frozenset({ImageState.REJECTED, ImageState.REVOKED, ImageState.EXPIRED})
+_LEDGER: Final = "say why: it goes into the ledger"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """A dialog about one candidate.
+
+    Attributes:
+        verb: what is done, as its button says and the command line names it.
+        lines: what will happen.
+        act: does it.
+        options: of the command that does the same, after the reference.
+        told: what is said when it was done.
+        goes_on: whether the next candidate is shown then.
+    """
+
+    verb: str
+    title: str
+    lines: Sequence[Line]
+    fields: tuple[Field, ...]
+    act: Callable[[ScreenYard, Values], Awaitable[object]]
+    options: Callable[[Values], str]
+    told: str
+    danger: bool = False
+    goes_on: bool = True
+
+    @property
+    def command(self) -> str:
+        return self.verb.lower().replace(" ", "-")
 
 
 class CandidateActions(Page):
     """Actions on the candidate that a page points at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What was typed into a dialog whose candidate had changed meanwhile: it need not be typed again.
+        self._drafts: dict[tuple[str, str], Values] = {}
 
     def current_candidate(self) -> CandidateView | None:
         """The candidate that is meant."""
@@ -28,6 +62,12 @@ class CandidateActions(Page):
     def decided(self, candidate: CandidateView) -> None:
         """Called after a decision was recorded."""
 
+    def look_again(self, candidate: CandidateView) -> None:
+        """Called when somebody wants to see what changed about a candidate since its dialog was opened."""
+        self.room.feed.read(PartName.QUEUE)
+
+    # ------------------------------------------------------------ deciding
+
     def act_queue_approve(self) -> None:
         candidate = self._candidate()
         if candidate is None:
@@ -35,19 +75,36 @@ class CandidateActions(Page):
         if candidate.not_me:
             self.room.flash(candidate.not_me, bad=True)
             return
-        fields = (
-            required("reason", "Reason", "say why: it goes into the ledger"),
-            last_six_field(candidate.digest),
-        )
-        lines = [*_what(candidate), *_standing(candidate)]
-        self._decide(
-            "Approve",
-            candidate,
-            lines,
-            fields,
-            danger=False,
-            act=lambda yard, values: yard.queue.approve(
-                candidate.reference, reason=values["reason"], evidence_hash=candidate.evidence_hash
+        self.open_later(self._approve(candidate), "reading the candidate")
+
+    async def _approve(self, shown: CandidateView) -> None:
+        """Ask on the evidence that was shown, with the scope that only the whole candidate tells."""
+        yard = self.room.feed.yard
+        if yard is None:
+            return
+        candidate = shown if shown.differences else await yard.queue.candidate(shown.reference)
+        draft = self._drafts.pop(("Approve", shown.reference), {})
+        self._ask_about(
+            shown,
+            _Question(
+                verb="Approve",
+                title=f"Approve {shown.name}?",
+                lines=[*dialogs.what_lines(shown), *dialogs.standing_lines(shown)],
+                fields=(
+                    dialogs.reason_field(self._offers("approve"), _LEDGER, draft),
+                    dialogs.last_six_field(shown.digest),
+                    dialogs.ticket_field(draft),
+                    *dialogs.scope_fields(candidate.scope, draft),
+                ),
+                act=lambda yard, values: yard.queue.approve(
+                    shown.reference,
+                    reason=values["reason"],
+                    evidence_hash=shown.evidence_hash,
+                    ticket=values["ticket"],
+                    scope=dialogs.scope_of(values),
+                ),
+                options=lambda _values: f"--reason … --evidence {shown.evidence_hash}",
+                told=f"approve: recorded for {shown.name}",
             ),
         )
 
@@ -55,17 +112,30 @@ class CandidateActions(Page):
         candidate = self._candidate()
         if candidate is None:
             return
-        fields = (required("reason", "Reason", "say why: whoever brought it in will read it"),)
-        self._decide(
-            "Reject",
+        draft = self._drafts.pop(("Reject", candidate.reference), {})
+        self._ask_about(
             candidate,
-            [*_what(candidate), *_standing(candidate)],
-            fields,
-            danger=True,
-            act=lambda yard, values: yard.queue.reject(
-                candidate.reference, reason=values["reason"], evidence_hash=candidate.evidence_hash
+            _Question(
+                verb="Reject",
+                title=f"Reject {candidate.name}?",
+                lines=[*dialogs.what_lines(candidate), *dialogs.standing_lines(candidate)],
+                fields=(
+                    dialogs.reason_field(
+                        self._offers("reject"), "say why: whoever brought it in will read it", draft
+                    ),
+                    dialogs.ticket_field(draft),
+                ),
+                danger=True,
+                act=lambda yard, values: yard.queue.reject(
+                    candidate.reference,
+                    reason=values["reason"],
+                    evidence_hash=candidate.evidence_hash,
+                    ticket=values["ticket"],
+                ),
+                options=lambda _values: f"--reason … --evidence {candidate.evidence_hash}",
+                told=f"reject: recorded for {candidate.name}",
             ),
-        )
+        )  # fmt: skip
 
     def act_queue_revoke(self) -> None:
         candidate = self._candidate()
@@ -74,26 +144,164 @@ class CandidateActions(Page):
         if candidate.state is not ImageState.APPROVED and not candidate.approvals:
             self.room.flash("there is no approval to revoke", bad=True)
             return
-        running = [
-            service
-            for service in self.model.services.value.values()
-            if any(candidate.digest in image for image in service.images)
-        ]
-        lines = list(_what(candidate))
-        if running:
-            names = ", ".join(f"{service.namespace}/{service.name}" for service in running[:4])
-            lines.append(text(f"It runs now in {names}; it goes on running, marked as unapproved.", "warn"))
-        fields = (required("reason", "Reason", "say why: it goes into the ledger"), last_six_field(candidate.digest))
-        self._decide(
-            "Revoke",
+        self.open_later(self._revoke(candidate), "asking what it touches")
+
+    async def _revoke(self, candidate: CandidateView) -> None:
+        yard = self.room.feed.yard
+        if yard is None:
+            return
+        impact = await yard.queue.impact(candidate.reference)
+        self._ask_about(
             candidate,
-            lines,
-            fields,
-            danger=True,
-            act=lambda yard, values: yard.queue.revoke(
-                candidate.reference, reason=values["reason"], evidence_hash=candidate.evidence_hash
+            _Question(
+                verb="Revoke",
+                title=f"Revoke {candidate.name}?",
+                lines=[*dialogs.what_lines(candidate), *dialogs.impact_lines(impact)],
+                fields=(
+                    dialogs.reason_field(self._offers("revoke"), _LEDGER, {}),
+                    dialogs.last_six_field(candidate.digest),
+                    dialogs.ticket_field({}),
+                ),
+                danger=True,
+                act=lambda yard, values: yard.queue.revoke(
+                    candidate.reference,
+                    reason=values["reason"],
+                    evidence_hash=candidate.evidence_hash,
+                    ticket=values["ticket"],
+                ),
+                options=lambda _values: f"--reason … --evidence {candidate.evidence_hash}",
+                told=f"revoke: recorded for {candidate.name}",
             ),
         )
+
+    def act_queue_break_glass(self) -> None:
+        candidate = self._candidate()
+        if candidate is None:
+            return
+        if candidate.state is ImageState.APPROVED:
+            self.room.flash("it is approved: there is nothing to break", bad=True)
+            return
+        now = self.room.clock.now()
+        warning = "One person lets it run, whatever its gates say, for a bounded time. It shows on every screen, "
+        self._ask_about(
+            candidate,
+            _Question(
+                verb="Break glass",
+                title=f"Break the glass for {candidate.name}?",
+                lines=[
+                    *dialogs.what_lines(candidate),
+                    *dialogs.standing_lines(candidate),
+                    text(warning + "and somebody else has to look at it afterwards.", "warn"),
+                ],
+                fields=(
+                    *dialogs.break_glass_fields(self._offers("break-glass"), now, {}),
+                    dialogs.last_six_field(candidate.digest),
+                ),
+                danger=True,
+                act=lambda yard, values: yard.queue.break_glass(
+                    candidate.reference,
+                    reason=values["reason"],
+                    ticket=values["ticket"],
+                    until=dialogs.until_of(now, values["until"]),
+                ),
+                options=lambda values: f"--reason … --ticket {values['ticket']} --until {values['until']}",
+                told=f"the glass is broken for {candidate.name}; somebody else reviews it",
+                goes_on=False,
+            ),
+        )
+
+    def act_queue_review(self) -> None:
+        candidate = self._candidate()
+        if candidate is None:
+            return
+        reviewed = {decision.about for decision in candidate.decisions if decision.verdict == "review"}
+        broken = [one for one in candidate.decisions if one.verdict == "break-glass" and one.id not in reviewed]
+        if not broken:
+            self.room.flash("no glass was broken for it that is still to be looked at", bad=True)
+            return
+        decision = broken[-1]
+        self._ask_about(
+            candidate,
+            _Question(
+                verb="Review",
+                title=f"Review what {decision.actor} let run?",
+                lines=[
+                    *dialogs.what_lines(candidate),
+                    text(f"{decision.actor} at {decision.at:%Y-%m-%d %H:%M} UTC, ticket {decision.ticket}:"),
+                    text(decision.reason, "warn"),
+                ],
+                fields=(dialogs.reason_field(self._offers("review"), "say what came of it", {}),),
+                act=lambda yard, values: yard.queue.review(decision.id, reason=values["reason"]),
+                options=lambda _values: "--reason …",
+                told=f"reviewed: {candidate.name}",
+            ),
+        )
+
+    # ------------------------------------------------------------ beside decisions
+
+    def act_queue_comment(self) -> None:
+        candidate = self._candidate()
+        if candidate is None:
+            return
+        self._ask_about(
+            candidate,
+            _Question(
+                verb="Comment",
+                title=f"Comment on {candidate.name}",
+                lines=dialogs.what_lines(candidate),
+                fields=comment_fields(),
+                act=lambda yard, values: yard.queue.comment(
+                    candidate.reference, text=values["text"], ticket=values["ticket"]
+                ),
+                options=lambda _values: "--text …",
+                told=f"comment: recorded for {candidate.name}",
+                goes_on=False,
+            ),
+        )
+
+    def act_queue_submit(self) -> None:
+        candidate = self._candidate()
+        if candidate is None:
+            return
+        if candidate.state not in _ENDED:
+            self.room.flash(f"it is {candidate.state.value}: what was decided against is submitted again", bad=True)
+            return
+        self._ask_about(
+            candidate,
+            _Question(
+                verb="Submit",
+                title=f"Submit {candidate.name} again?",
+                lines=[
+                    *dialogs.what_lines(candidate),
+                    text("It waits in the queue again. Who submits it does not approve it.", "muted"),
+                ],
+                fields=(dialogs.reason_field(self._offers("submit"), "say what is different now", {}),),
+                act=lambda yard, values: yard.queue.submit(candidate.reference, reason=values["reason"]),
+                options=lambda _values: "--reason …",
+                told=f"submitted again: {candidate.name}",
+                goes_on=False,
+            ),
+        )
+
+    def act_queue_evaluate(self) -> None:
+        candidate, yard = self._candidate(), self.room.feed.yard
+        if candidate is None or yard is None:
+            return
+
+        async def evaluate() -> None:
+            await yard.evidence.evaluate(again=True, reference=candidate.reference)
+            self.room.log_command(f"modelyard evidence evaluate {candidate.reference}", "done")
+            self.room.feed.read(PartName.QUEUE, PartName.LIBRARY)
+            self.room.flash(f"evaluated again: {candidate.name}")
+
+        self.room.flash(f"collecting evidence on {candidate.name} and judging it again…")
+        self.room.feed.spawn(evaluate(), "evaluating again")
+
+    def act_queue_evidence(self) -> None:
+        from tui.panes.queue.evidence import EvidencePage
+
+        if candidate := self._candidate():
+            self.room.push_screen(EvidencePage(candidate))
 
     def act_deploy_form(self) -> None:
         candidate = self._candidate()
@@ -108,38 +316,43 @@ class CandidateActions(Page):
 
     # ------------------------------------------------------------ inside
 
-    def _decide(
-        self,
-        verb: str,
-        candidate: CandidateView,
-        lines: list[Line],
-        fields: tuple[Field, ...],
-        *,
-        danger: bool,
-        act: _Decide,
-    ) -> None:
+    def _ask_about(self, candidate: CandidateView, question: _Question) -> None:
         yard = self.room.feed.yard
 
         async def perform(values: Values) -> object:
             if yard is None:
                 return None
-            command = f"modelyard {verb.lower()} {candidate.reference} --reason … --evidence {candidate.evidence_hash}"
+            command = f"modelyard {question.command} {candidate.reference} {question.options(values)}"
             try:
-                decision = await act(yard, values)
+                result = await question.act(yard, values)
             except Exception:
                 self.room.log_command(command, "refused")
                 raise
             self.room.log_command(command, "done")
-            return decision
+            return result if result is not None else values
 
         def done(result: object) -> None:
             if result is None:
                 return
             self.room.feed.read(PartName.QUEUE, PartName.LIBRARY, PartName.CHANGES)
-            self.room.flash(f"{verb.lower()}: recorded for {candidate.name}")
-            self.decided(candidate)
+            self.room.flash(question.told)
+            if question.goes_on:
+                self.decided(candidate)
 
-        self.ask(f"{verb} {candidate.name}?", lines, verb, perform, fields=fields, danger=danger, done=done)
+        def outdated(values: Values) -> None:
+            self._drafts[question.verb, candidate.reference] = values
+            self.look_again(candidate)
+
+        self.ask(
+            question.title,
+            question.lines,
+            question.verb,
+            perform,
+            fields=question.fields,
+            danger=question.danger,
+            done=done,
+            outdated=outdated,
+        )
 
     def _candidate(self) -> CandidateView | None:
         candidate = self.current_candidate()
@@ -147,31 +360,13 @@ class CandidateActions(Page):
             self.room.flash("there is no candidate under the cursor", bad=True)
         return candidate
 
-
-def last_six_field(digest: str) -> Field:
-    """The field that makes sure that the approver looked at the digest."""
-    wanted = fmt.last_six(digest)
-
-    def check(value: str) -> str:
-        return "" if value.strip().lower() == wanted else "these are not the last six digits of the digest above"
-
-    return Field(id="digest", label="Last six digits of the digest", check=check)
+    def _offers(self, verb: str) -> tuple[str, ...]:
+        return dialogs.offers_of(self.room.settings.reasons, verb)
 
 
-def _what(candidate: CandidateView) -> tuple[Line, ...]:
-    algorithm, _, digits = candidate.digest.partition(":")
+def comment_fields() -> tuple[Field, ...]:
+    """What a comment needs."""
     return (
-        (Span("image   ", "label"), *text(candidate.reference.partition("@")[0], "name")),
-        (Span(f"{algorithm:<8}", "label"), *text(digits[:-6], "muted"), *text(digits[-6:], "strong")),
-    )
-
-
-def _standing(candidate: CandidateView) -> tuple[Line, ...]:
-    left = candidate.approvals_needed - len(candidate.approvals)
-    told = "this approval is the last that is missing" if left == 1 else f"{left} approvals are missing"
-    blocking = [gate for gate in candidate.gates if gate.blocks]
-    return (
-        (Span("gates   ", "label"), *gates_cell(candidate)),
-        *((Span("! ", "bad"), *text(gate.sentence, "bad")) for gate in blocking[:3]),
-        *((text(told, "muted"),) if not blocking else ()),
+        Field(id="text", label="Comment", check=lambda value: "" if value.strip() else "write something"),
+        dialogs.ticket_field({}),
     )

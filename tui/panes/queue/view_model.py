@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -53,7 +53,9 @@ def waiting(candidates: Iterable[CandidateView]) -> list[CandidateView]:
 
 
 def mark_cell(candidate: CandidateView) -> Line:
-    """`!` where a gate fails, `*` where it waits for me."""
+    """`G` where one person broke the glass, `!` where a gate fails, `*` where it waits for me."""
+    if candidate.break_glass:
+        return (Span("G", "alarm"),)
     if candidate.state is not ImageState.CANDIDATE:
         return EMPTY
     if any(gate.effect == "block" and gate.value is EvidenceValue.FAIL for gate in candidate.gates):
@@ -103,10 +105,16 @@ def approvals_cell(candidate: CandidateView) -> Line:
     return (Span(f"{len(candidate.approvals)}/{candidate.approvals_needed}", role),)
 
 
-def candidate_columns(now: Callable[[], datetime], *, narrow: bool = False) -> tuple[Column[CandidateView], ...]:
-    """The columns of candidates; `narrow` is for the overview."""
+def candidate_columns(
+    now: Callable[[], datetime], *, narrow: bool = False, marked: Collection[str] = ()
+) -> tuple[Column[CandidateView], ...]:
+    """The columns of candidates; `narrow` is for the overview, `marked` are the references that stand out."""
+
+    def first_cell(candidate: CandidateView) -> Line:
+        return (Span("■", "warn"),) if candidate.reference in marked else mark_cell(candidate)
+
     common = [
-        Column(key="mark", title="", cell=mark_cell, minimum=1, tight=True),
+        Column(key="mark", title="", cell=first_cell, minimum=1, tight=True),
         Column(
             key="name",
             title="IMAGE",
@@ -217,7 +225,8 @@ def why_and_next(candidate: CandidateView) -> tuple[Line, Line]:
     if candidate.not_me:
         return text(candidate.not_me), text("somebody else decides")
     left = candidate.approvals_needed - len(candidate.approvals)
-    return text(f"all gates pass; {fmt.count(left, 'approval')} missing"), text("Enter opens the card, A approves")
+    missing = "; ".join(candidate.missing) or fmt.count(left, "approval")
+    return text(f"all gates pass; {missing} missing"), text("Enter opens the card, A approves")
 
 
 def tally(candidates: Iterable[CandidateView]) -> Line:
