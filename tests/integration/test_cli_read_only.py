@@ -16,6 +16,7 @@ from tests.fakes.cli_world import NAMESPACE, TAGS, World, running_world
 from tests.fakes.curation import trivy_report
 
 READING = {
+    "runs list", "runs show",
     "doctor", "rules list", "rules preview", "rules show", "images list", "images show", "images history", "queue list",
     "queue show", "evidence list", "policy check", "runtimes list", "deploy plan", "deploy status",
     "deploy snapshots", "deploy export", "gpu", "audit list", "audit show", "audit head", "audit verify",
@@ -27,6 +28,7 @@ MUTATING: dict[str, tuple[list[str], str]] = {
     "init": ([], ""),
     "worker": ([], ""),
     "sync": ([], "library.synchronise"),
+    "runs cancel": (["RUN"], "library.cancel"),
     "rules set": (["RULE"], "rules.write"),
     "rules enable": (["nim"], "rules.write"),
     "rules disable": (["nim"], "rules.write"),
@@ -81,6 +83,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Plac
                 "REF": reference,
                 "HASH": place.json("queue", "show", reference)["evidence_hash"],
                 "REPORT": str(report),
+                "RUN": place.json("runs", "list")[0]["run"],
                 "RULE": str(folder / "rule.toml"),
                 "FILE": str(world.deployment(place, "another", reference)),
             },

@@ -1,4 +1,4 @@
-"""`sync` and `images`."""
+"""`images`."""
 
 from __future__ import annotations
 
@@ -9,99 +9,22 @@ import typer
 
 from backend.cli.output import Column, pairs, parse_time, plain, size_text
 from backend.cli.session import Session
-from backend.core.errors import ModelyardError, PartialFailureError, UnreachableError, UsageError
+from backend.core.errors import UsageError
 from backend.core.references import short_digest
-from backend.core.text import sanitise
 from backend.core.views import (
     ImageDetailView,
     ImageView,
-    SyncEntryView,
-    SyncResultView,
     TagEventView,
 )
 
 
 def add_to(application: typer.Typer) -> None:
-    """Add `sync` and `images`."""
-    application.command("sync")(_sync)
+    """Add `images`."""
     images = typer.Typer(help="Images of the library.", rich_markup_mode=None)
     images.command("list")(_images_list)
     images.command("show")(_images_show)
     images.command("history")(_images_history)
     application.add_typer(images, name="images")
-
-
-def _sync(
-    context: typer.Context,
-    rule: Annotated[str | None, typer.Option("--rule", help="Only this rule.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change; write nothing.")] = False,
-) -> None:
-    """Synchronise images from the registries, by the rules."""
-    session: Session = context.obj
-    result = session.run(lambda yard: yard.runs.synchronise(rule, dry_run=dry_run, allow_many=session.options.yes))
-    session.print.item(result, _sync_text(result), data=_sync_data(result))
-    raise_for_failures(result)
-
-
-def raise_for_failures(result: SyncResultView) -> None:
-    """Turn the failures of a run into the error that the contract's exit status asks for.
-
-    Raises:
-        UnreachableError: nothing that was asked for could be reached.
-        UsageError: nothing was, for the configuration is wrong.
-        PartialFailureError: a part failed.
-    """
-    if not result.failed:
-        return
-    first = result.failed[0]
-    where = "/".join(part for part in (first.registry, first.repository) if part)
-    where += f":{first.tag}" if first.tag else ""
-    more = f" (and {len(result.failed) - 1} more)" if len(result.failed) > 1 else ""
-    seen = len(result.new) + len(result.moved) + len(result.gone) + result.unchanged
-    failure: type[ModelyardError] = PartialFailureError
-    if not seen and all(failed.unreachable for failed in result.failed):
-        failure = UnreachableError
-    elif not seen and all(failed.misconfigured for failed in result.failed):
-        failure = UsageError
-    raise failure(f"sync of {where}", first.reason + more, first.action or "run modelyard doctor, then sync again")
-
-
-def _sync_data(result: SyncResultView) -> dict[str, Any]:
-    def entry(of: SyncEntryView) -> dict[str, Any]:
-        data = {"registry": of.registry, "repository": of.repository, "tag": of.tag, "digest": of.digest}
-        return data if of.previous is None else {**data, "from": of.previous, "to": of.digest}
-
-    return {
-        "new": [entry(one) for one in result.new],
-        "moved": [entry(one) for one in result.moved],
-        "gone": [entry(one) for one in result.gone],
-        "failed": [plain(one) for one in result.failed],
-        "unchanged": result.unchanged,
-        "skipped": result.skipped,
-        "dry_run": result.dry_run,
-        "run": result.run,
-        "requests": result.requests,
-        "bytes": result.bytes,
-        "seconds": round(result.seconds, 3),
-    }
-
-
-def _sync_text(result: SyncResultView) -> str:
-    lines = [f"new    {one.registry}/{one.repository}:{one.tag}  {short_digest(one.digest)}" for one in result.new]
-    lines += [
-        f"moved  {one.registry}/{one.repository}:{one.tag}"
-        f"  {short_digest(one.previous or '')} > {short_digest(one.digest)}"
-        for one in result.moved
-    ]
-    lines += [f"gone   {one.registry}/{one.repository}:{one.tag}  {short_digest(one.digest)}" for one in result.gone]
-    lines += [f"FAILED {one.registry}/{one.repository}:{one.tag}  {sanitise(one.reason)}" for one in result.failed]
-    would = "would be " if result.dry_run else ""
-    lines.append(
-        f"{would}{len(result.new)} new, {len(result.moved)} moved, {len(result.gone)} gone, "
-        f"{len(result.failed)} failed, {result.unchanged} unchanged; {result.requests} requests, "
-        f"{size_text(result.bytes)}, {result.seconds:.1f} s"
-    )
-    return "\n".join(lines)
 
 
 _IMAGES: list[Column[ImageView]] = [
