@@ -17,6 +17,7 @@ from backend.demo.images import DemoImages
 from backend.registry.client import RegistryClient
 from backend.registry.config import RegistryConfig
 from backend.registry.credentials import Credential
+from backend.registry.transport import Answer, Transport
 from tests.fakes.demo_controller import images as demo_images
 from tests.fakes.demo_registry import PASSWORD, USERNAME, DemoRegistry, running_registry
 from tests.fakes.registry import FixedCredentials, PausableClock
@@ -115,3 +116,32 @@ async def test_a_registry_that_slows_us_down_is_waited_for(images: DemoImages) -
         )
         assert {type(each).__name__ for each in digests} <= {"Descriptor", "MalformedDataError"}
         assert clock.slept
+
+
+async def test_one_password_and_refresh_tokens_reach_every_repository(
+    images: DemoImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[str] = []
+    post = Transport.post_form
+
+    async def count(transport: Transport, url: str, form: bytes, **more: Any) -> Answer:
+        posted.append(url)
+        return await post(transport, url, form, **more)
+
+    monkeypatch.setattr(Transport, "post_form", count)
+    async with opened(images) as (client, _, clock):
+        repositories = (await client.catalog())[:4]
+        for repository in repositories:
+            await client.tags(repository)
+        assert len(posted) == len(repositories)
+        clock.advance(seconds=3600)
+        await client.tags(repositories[0])
+
+
+async def test_referrers_of_one_type_are_those_of_all_that_have_it(images: DemoImages) -> None:
+    async with opened(images) as (client, _, _):
+        digest = images.digest(LLAMA, "1.8.3")
+        everything = await client.referrers(LLAMA, digest)
+        for kind in {one.artifact_type for one in everything}:
+            some = await client.referrers(LLAMA, digest, kind)
+            assert {one.digest for one in some} == {one.digest for one in everything if one.artifact_type == kind}
