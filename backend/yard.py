@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from backend.flows.rules import RulesFlow
     from backend.flows.schedule import Schedule
     from backend.flows.services import Services
+    from backend.flows.standings import Standings
     from backend.flows.synchronising import SynchroniseFlow
 
 _LOG = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class Yard:
         """Images."""
         from backend.flows.library import LibraryFlow
 
-        return LibraryFlow(self._foundation, self._lookup)
+        return LibraryFlow(self._foundation, self._lookup, self._standings)
 
     @cached_property
     def rules(self) -> RulesFlow:
@@ -191,6 +192,12 @@ class Yard:
         from backend.flows.approvals import Approvals
 
         return Approvals(self._foundation.database, self._foundation.policy, self._foundation.clock)
+
+    @cached_property
+    def _standings(self) -> Standings:
+        from backend.flows.standings import Standings
+
+        return Standings(self._foundation, lambda: self._services, lambda: self._services if self._tasks else None)
 
     @cached_property
     def _services(self) -> Services:

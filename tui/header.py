@@ -96,7 +96,8 @@ def title_line(model: Model, now: datetime, width: int, *, paused: bool) -> Line
 
 def _broken_glass(model: Model) -> list[tuple[int, Line]]:
     """What one person let run by themselves, on every page and at any width."""
-    broken = sum(bool(candidate.break_glass) for candidate in model.queue.value)
+    told = len(model.status.alarms) if model.status is not None else 0
+    broken = max(told, sum(bool(candidate.break_glass) for candidate in model.queue.value))
     return [(0, (Span(f" BREAK-GLASS {broken} ", "chip-bad"),))] if broken else []
 
 

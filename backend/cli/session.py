@@ -36,7 +36,7 @@ _ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "gpu": ("flows.gpus",),
     "doctor": ("flows.doctor", "flows.gpus", "registry.client"),
     "audit": ("flows.audit",),
-    "worker": ("flows.schedule", "flows.synchronising", "flows.evidence", "registry.client"),
+    "worker": ("flows.schedule", "flows.synchronising", "flows.evidence", "flows.policy", "registry.client"),
 }
 
 

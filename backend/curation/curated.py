@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from backend.core.views import ImageState
-from backend.curation.candidates import Candidate, all_decisions, fetch_queue, read_queue
+from backend.curation.candidates import Candidate, all_decisions, decided, fetch_queue, read_queue
 from backend.curation.decisions import Decision, Standing, is_approved_at, standing
 from backend.evidence.store import Reader
 
@@ -32,6 +32,15 @@ async def states(reader: Reader, policy_hash: str, now: datetime) -> dict[str, I
         StoreError: of its kind.
     """
     return states_of(read_queue(await fetch_queue(reader)).candidates, policy_hash, now)
+
+
+async def decided_states(reader: Reader, policy_hash: str, now: datetime) -> dict[str, ImageState]:
+    """The same as `states` of the digests that were ever decided on: every other that was submitted is a candidate.
+
+    Raises:
+        StoreError: of its kind.
+    """
+    return states_of(await decided(reader), policy_hash, now)
 
 
 def states_of(candidates: Iterable[Candidate], policy_hash: str, now: datetime) -> dict[str, ImageState]:

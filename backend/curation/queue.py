@@ -12,7 +12,7 @@ import msgspec
 
 from backend.core.actors import Actor
 from backend.core.ports import timestamp
-from backend.core.views import CandidateView, EvidenceView, PolicyCheckView, ScopeView
+from backend.core.views import CandidateView, EvidenceView, ImageState, PolicyCheckView, ScopeView
 from backend.curation import differences, emergency, gates, quorum
 from backend.curation.candidates import (
     Candidate,
@@ -30,7 +30,7 @@ from backend.curation.differences import Subject
 from backend.curation.policy import Policy
 from backend.curation.recording import where_it_stands
 from backend.curation.risk import risk
-from backend.curation.waivers import Waiver, in_force, waived_counts
+from backend.curation.waivers import in_force, waived_counts
 from backend.evidence import store as evidence_store
 from backend.evidence.facts import ImageFacts
 from backend.evidence.records import EvidenceKind, EvidenceRecord
@@ -120,7 +120,7 @@ def build(
         if not (everything or current.is_open):
             continue
         evidence = evidence_store.decode_summaries(data.summaries[record.digest])
-        waived = _waived(in_force(record.waivers, now), evidence, data) if record.waivers else {}
+        waived = waived_of(record, evidence, data, now)
         known = facts.get(record.digest) or record.facts()
         others = approved.get((record.registry, record.repository), ())
         previous = next((each for each in others if each is not record), None)
@@ -146,37 +146,64 @@ async def evidence_on(reader: Reader, digest: str, now: datetime) -> list[Eviden
 
 
 async def check_policy(
-    reader: Reader, facts: ImageFacts, *, policy: Policy, against: Policy | None = None, now: datetime
-) -> PolicyCheckView:
-    """What a policy says of an image, whether or not it was submitted.
+    reader: Reader, facts: Mapping[str, ImageFacts], *, policy: Policy, against: Policy | None = None, now: datetime
+) -> list[PolicyCheckView]:
+    """What a policy says of images, whether or not they were submitted, in the order given.
 
     Args:
+        facts: of the images, by digest.
         policy: in force.
-        against: a draft to judge by instead; whether the image passes the policy in force is told beside it.
+        against: a draft to judge by instead; whether an image passes the policy in force is told beside it.
 
     Raises:
         StoreError: of its kind.
     """
-    evidence = await evidence_store.of_digest(reader, facts.digest)
-    waived = waived_counts(evidence, in_force(await waivers_of(reader, facts.digest), now))
+    rows = await fetch_queue(reader)
+
+    def check() -> list[PolicyCheckView]:
+        data = read_queue(rows)
+        submitted = {each.digest: each for each in data.candidates}
+        return [_checked(submitted.get(digest), known, data, policy, against, now) for digest, known in facts.items()]
+
+    return await asyncio.to_thread(check)
+
+
+def _checked(
+    record: Candidate | None,
+    facts: ImageFacts,
+    data: QueueData,
+    policy: Policy,
+    against: Policy | None,
+    now: datetime,
+) -> PolicyCheckView:
+    # Evidence is kept of what was submitted.
+    evidence = evidence_store.decode_summaries(data.summaries[record.digest]) if record is not None else ()
+    waived = waived_of(record, evidence, data, now) if record is not None else {}
     judged = gates.evaluate(against or policy, facts, evidence, now, waived)
     before = None
     if against is not None:
         before = not any(gate.blocks for gate in gates.evaluate(policy, facts, evidence, now, waived))
     return PolicyCheckView(
-        reference=facts.reference, passes=not any(gate.blocks for gate in judged), gates=judged, before=before
+        reference=facts.reference,
+        passes=not any(gate.blocks for gate in judged),
+        gates=judged,
+        before=before,
+        approved=record is not None and where_it_stands(record, policy, now).state is ImageState.APPROVED,
     )
 
 
-def _waived(
-    waivers: Mapping[str, Waiver], evidence: Sequence[EvidenceRecord], data: QueueData
+def waived_of(
+    record: Candidate, evidence: Sequence[EvidenceRecord], data: QueueData, now: datetime
 ) -> dict[str, dict[str, int]]:
-    """What `waived_counts` tells, of evidence whose findings are not loaded."""
+    """What `waived_counts` tells, of a candidate whose evidence was loaded without findings."""
+    if not record.waivers:
+        return {}
+    granted = in_force(record.waivers, now)
     counts: dict[str, Counter[str]] = {}
-    for record in evidence:
-        for finding, severities in data.waivable.get(record.id, {}).items():
-            if finding in waivers:
-                counts.setdefault(record.id, Counter()).update(severities)
+    for each in evidence:
+        for finding, severities in data.waivable.get(each.id, {}).items():
+            if finding in granted:
+                counts.setdefault(each.id, Counter()).update(severities)
     return {id_: dict(counted) for id_, counted in counts.items()}
 
 

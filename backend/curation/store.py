@@ -129,24 +129,35 @@ async def record_evidence(
 
 
 async def import_evidence(
-    transaction: Transaction, permit: Permit, facts: ImageFacts, record: EvidenceRecord, *, at: datetime
+    transaction: Transaction,
+    permit: Permit,
+    facts: ImageFacts,
+    records: Sequence[EvidenceRecord],
+    *,
+    mutation: str = "evidence.import",
+    at: datetime,
 ) -> None:
-    """Record a report that the permit's actor hands in, in place of their earlier one of the same kind.
+    """Record what the permit's actor hands in, in place of their earlier evidence of the same kinds.
+
+    Args:
+        records: of one document, one scan or one review.
+        mutation: that the permit is for: evidence.import, evidence.scan or evidence.assert.
 
     Raises:
-        RefusedError: the permit is for something else, or the record is asserted by somebody else.
+        RefusedError: the permit is for something else, or a record is asserted by somebody else.
         StoreError: of its kind.
     """
-    recording.spend(permit, facts, "evidence.import")
-    if record.asserted_by != permit.actor.name or record.digest != facts.digest:
-        raise RefusedError(
-            f"evidence on {facts.name}", f"it is asserted by {record.asserted_by or 'nobody'}", "hand it in yourself"
-        )
-    await evidence_store.record(transaction, record)
+    recording.spend(permit, facts, mutation)
+    for record in records:
+        if record.asserted_by != permit.actor.name or record.digest != facts.digest:
+            by = record.asserted_by or "nobody"
+            raise RefusedError(f"evidence on {facts.name}", f"it is asserted by {by}", "hand it in yourself")
+        await evidence_store.record(transaction, record)
     new_hash = await _refresh(transaction, facts.digest, at)
+    found = [{"kind": each.kind.value, "summary": each.summary, "id": each.id} for each in records]
     await ledger.append(
         transaction, at=at, actor=permit.actor, action=permit.mutation, object=facts.reference, outcome="done",
-        detail={"evidence_hash": new_hash, "kind": record.kind.value, "summary": record.summary, "id": record.id},
+        detail={"evidence_hash": new_hash, "evidence": found},
     )  # fmt: skip
 
 
@@ -378,7 +389,8 @@ async def _refresh(transaction: Transaction, digest: str, at: datetime) -> str:
         ),
     )  # fmt: skip
     await transaction.execute(
-        "UPDATE candidate SET evidence_hash = ?, summaries = ? WHERE digest = ?",
+        "UPDATE candidate SET judged = iif(evidence_hash = ?1, judged, 0), evidence_hash = ?1, summaries = ?2"
+        " WHERE digest = ?3",
         (new_hash, evidence_store.encode_summaries(stored.values()), digest),
     )
     return new_hash

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from backend.core.ports import Clock
+from backend.core.ports import Clock, timestamp
 from backend.core.references import short_digest
 from backend.core.views import ImageState
-from backend.curation import curated
+from backend.curation import curated, scope
+from backend.curation.decisions import Standing
 from backend.curation.policy import Policy
+from backend.curation.scope import Use
 from backend.library.facts import aliases as library_aliases
 from backend.serving.board import Approval
 from backend.store.connection import Database
@@ -22,7 +24,7 @@ class Approvals:
         self._database = database
         self._policy = policy
         self._clock = clock
-        self._states: Mapping[str, ImageState] = {}
+        self._standings: Mapping[str, Standing] = {}
         self._aliases: Mapping[str, str] = {}
 
     async def refresh(self) -> bool:
@@ -31,10 +33,10 @@ class Approvals:
         Returns:
             whether anything is judged differently now.
         """
-        states = await curated.states(self._database, self._policy.hash, self._clock.now())
+        standings = await curated.standings(self._database, self._policy.hash, self._clock.now())
         aliases = await library_aliases(self._database)
-        changed = states != self._states or aliases != self._aliases
-        self._states, self._aliases = states, aliases
+        changed = standings != self._standings or aliases != self._aliases
+        self._standings, self._aliases = standings, aliases
         return changed
 
     def canonical(self, digest: str) -> str:
@@ -43,19 +45,39 @@ class Approvals:
 
     def state(self, digest: str) -> ImageState | None:
         """Where an image stands, by any of its digests; None: it was never submitted."""
-        return self._states.get(self.canonical(digest))
+        found = self._standings.get(self.canonical(digest))
+        return found.state if found is not None else None
 
-    def judge(self, digests: frozenset[str]) -> Approval:
-        """Whether all of the digests are approved, and of the first that is not, why."""
+    def use_in(self, context: str, namespace: str, *, weights: str | None = None, runtime: str | None = None) -> Use:
+        """A use of an image in a namespace of a cluster, to be judged."""
+        environment = self._policy.environment_of(context, namespace) if self._policy.config.environment else None
+        return Use(weights=weights, runtime=runtime, environment=environment)
+
+    def judge(self, digests: frozenset[str], use: Use | None = None) -> Approval:
+        """Whether all of the digests are approved, and of the first that is not, why.
+
+        Args:
+            use: what they are used with and where; None: only whether they are approved for anything.
+        """
+        notes = []
         for digest in sorted(digests):
-            state = self.state(digest)
-            if state is ImageState.APPROVED:
+            canonical = self.canonical(digest)
+            standing = self._standings.get(canonical)
+            what = f"digest {short_digest(digest)}"
+            if standing is None:
+                return Approval(False, f"{what} was never submitted for approval")
+            beyond = [scope.beyond(each.scope, use, canonical) for each in standing.grants] if use is not None else []
+            if standing.grants and (use is None or not all(beyond)):
                 continue
-            if state is None:
-                return Approval(False, f"digest {short_digest(digest)} was never submitted for approval")
-            said = "is not approved yet" if state is ImageState.CANDIDATE else f"is {state.value}"
-            return Approval(False, f"digest {short_digest(digest)} {said}")
-        return Approval(True, "")
+            glass = standing.glass
+            if glass is not None and glass.expires_at is not None:
+                notes.append(f"{what} runs by break-glass of {glass.actor} until {timestamp(glass.expires_at)[:16]}Z")
+                continue
+            if standing.grants:
+                return Approval(False, f"{what} is approved for something else: {beyond[0]}")
+            said = "is not approved yet" if standing.state is ImageState.CANDIDATE else f"is {standing.state.value}"
+            return Approval(False, f"{what} {said}")
+        return Approval(True, "; ".join(notes))
 
 
 async def approved_at(database: Database, policy: Policy, at: datetime | None, now: datetime) -> frozenset[str]:

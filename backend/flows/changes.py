@@ -85,7 +85,8 @@ class ServiceChanges:
             except msgspec.ValidationError as error:
                 raise MalformedDataError(what, f"it cannot be read: {error}", "look at it with kubectl") from error
             digests = running_digests(service, ())
-            approval = self._approvals.judge(digests.known)
+            use = self._approvals.use_in(self._foundation.cluster.context, metadata["namespace"])
+            approval = self._approvals.judge(digests.known, use)
             if digests.unpinned:
                 raise PolicyError(
                     what, f"{digests.unpinned[0]} is not named by its digest", "deploy an approved digest"

@@ -86,6 +86,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         Mutation(
             "queue.comment", Role.APPROVER, Reach.STORE, "to comment", also=(Role.CURATOR, Role.OPERATOR, Role.ADMIN)
         ),
+        Mutation("policy.keep", Role.ADMIN, Reach.STORE, "to keep policy", by_worker=True),
         Mutation("queue.submit", Role.CURATOR, Reach.STORE, "to submit again", also=(Role.APPROVER,)),
         Mutation("deploy.apply", Role.OPERATOR, Reach.CLUSTER, "to apply"),
         Mutation("deploy.rollback", Role.OPERATOR, Reach.CLUSTER, "to roll back"),

@@ -27,10 +27,12 @@ from backend.flows.changes import access_check
 from backend.flows.foundation import Foundation
 from backend.flows.gate import Checks
 from backend.flows.lookup import Lookup
+from backend.serving.board import Approval
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
 from backend.serving.digests import digest_of
 from backend.serving.drafts import draft
 from backend.serving.planner import Planned, carry_out, make_plan, require_applicable, settle
+from backend.serving.scope import runtime_family, weights_of
 from backend.serving.snapshots import (
     Intent,
     Outcome,
@@ -84,7 +86,7 @@ class Plans:
         await self._approvals.refresh()
         held = await snapshots(self._foundation.database, client.context, namespace, name)
         chosen = (
-            self._last_good(held, f"{namespace}/{name}")
+            self._last_good(client, held, f"{namespace}/{name}")
             if wanted is None
             else choose(held, wanted, f"{namespace}/{name}")
         )
@@ -106,9 +108,9 @@ class Plans:
         async def policy() -> None:
             fresh = await self._make(made.deployment, made.snapshot)
             again.append(fresh)
-            blocking = await self._refusals(made.deployment)
-            if blocking:
-                raise PolicyError(what, blocking[0], "approve the image first")
+            approval = await self._approval(client, made.deployment)
+            if not approval.approved:
+                raise PolicyError(what, _refusal(approval), "have it approved for this first")
 
         async def dry_run() -> None:
             refusals = again[0].planned.view.refusals
@@ -174,7 +176,10 @@ class Plans:
     async def _make(self, deployment: DeploymentFile, snapshot: Snapshot | None) -> _Made:
         client = await self._foundation.cluster.client()
         gates, warnings = await self._gates(deployment)
-        refusals = await self._refusals(deployment)
+        approval = await self._approval(client, deployment)
+        refusals = () if approval.approved else (_refusal(approval),)
+        if approval.approved and approval.note:
+            warnings = (*warnings, approval.note)
         try:
             planned = await make_plan(
                 client,
@@ -205,19 +210,27 @@ class Plans:
         warnings = tuple(f"gate {gate.kind} would not pass now: {gate.sentence}" for gate in lapsed)
         return candidate.gates, warnings if candidate.state is ImageState.APPROVED else ()
 
-    async def _refusals(self, deployment: DeploymentFile) -> tuple[str, ...]:
+    async def _approval(self, client: ClusterClient, deployment: DeploymentFile) -> Approval:
         await self._approvals.refresh()
-        approval = self._approvals.judge(frozenset({digest_of(deployment.image)}))
-        return () if approval.approved else (f"the image is not approved: {approval.note}",)
+        return self._judged(client, deployment)
 
-    def _last_good(self, held: tuple[Snapshot, ...], service: str) -> Snapshot:
+    def _judged(self, client: ClusterClient, deployment: DeploymentFile) -> Approval:
+        use = self._approvals.use_in(
+            client.context,
+            deployment.namespace,
+            weights=weights_of(deployment),
+            runtime=runtime_family(deployment),
+        )
+        return self._approvals.judge(frozenset({digest_of(deployment.image)}), use)
+
+    def _last_good(self, client: ClusterClient, held: tuple[Snapshot, ...], service: str) -> Snapshot:
         for snapshot in held[1:]:
-            if self._approvals.judge(frozenset({digest_of(snapshot.intent.image)})).approved:
+            if self._judged(client, parse(snapshot.intent.deployment, "snapshot")).approved:
                 return snapshot
         if len(held) > 1:
             raise PolicyError(
                 f"rollback of {service}",
-                "no earlier snapshot has an image that is still approved",
+                "no earlier snapshot has an image that is still approved for it",
                 "deploy an approved image instead",
             )
         return choose(held, None, service)
@@ -282,6 +295,10 @@ class Plans:
     async def _complete(self, intent: Intent, outcome: Outcome, detail: str) -> str:
         async with self._foundation.database.transaction() as transaction:
             return await complete(transaction, intent, outcome, at=self._foundation.clock.now(), detail=detail)
+
+
+def _refusal(approval: Approval) -> str:
+    return f"the image is not approved: {approval.note}"
 
 
 def _moved(live: dict[str, Any] | None, applied: Applied) -> bool:

@@ -19,6 +19,7 @@ from backend.store.lease import Lease
 
 if TYPE_CHECKING:
     from backend.flows.evidence import EvidenceFlow
+    from backend.flows.policy import PolicyFlow
     from backend.flows.synchronising import SynchroniseFlow
 
 _LOG = logging.getLogger(__name__)
@@ -39,9 +40,11 @@ def holder_name(kind: str) -> str:
 
 
 class Schedule:
-    """Runs rules when they are due, and collects evidence on what they bring in."""
+    """Runs rules when they are due, collects evidence on what they bring in, and lets policy act on it."""
 
-    def __init__(self, foundation: Foundation, runs: SynchroniseFlow, evidence: EvidenceFlow, kind: str) -> None:
+    def __init__(
+        self, foundation: Foundation, runs: SynchroniseFlow, evidence: EvidenceFlow, policy: PolicyFlow, kind: str
+    ) -> None:
         """
         Args:
             kind: `worker` or `screen`, for the title bars of others.
@@ -49,6 +52,7 @@ class Schedule:
         self._foundation = foundation
         self._runs = runs
         self._evidence = evidence
+        self._policy = policy
         self._lease = Lease(foundation.database, foundation.clock, holder_name(kind))
         self._retry_at: dict[str, datetime] = {}
         self._collected_at: datetime | None = None
@@ -101,6 +105,7 @@ class Schedule:
         try:
             ran = await self._run_due_rules()
             await self._collect(ran)
+            await self._keep_policy()
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
@@ -142,6 +147,13 @@ class Schedule:
         except ModelyardError as error:
             _LOG.warning("rule %s: %s", rule.name, error)
             self._retry_at[rule.name] = self._foundation.clock.now() + _RETRY_AFTER
+
+    async def _keep_policy(self) -> None:
+        """Note what ended, judge what changed, and let policy act where it does so by itself."""
+        try:
+            await self._policy.keep()
+        except ModelyardError as error:
+            _LOG.warning("policy: %s", error)
 
     async def _collect(self, ran: bool) -> None:
         """Collect evidence after a run, and now and then what runs of other processes left to be done."""

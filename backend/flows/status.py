@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.core.views import ImageState, SourceState, SourceView, YardStatusView
 from backend.curation import curated
+from backend.curation.emergency import alarms
 from backend.flows.foundation import Foundation
 from backend.flows.schedule import LEASE
 from backend.library import catalogue
@@ -21,6 +22,7 @@ class StatusBoard:
         self._read_only = read_only
         self._worker = ""
         self._counts = (0, 0, 0)
+        self._alarms: tuple[str, ...] = ()
         self._runs: dict[str, LastRun] = {}
 
     def view(self) -> YardStatusView:
@@ -45,6 +47,7 @@ class StatusBoard:
             library_total=total,
             library_approved=approved,
             queue_waiting=waiting,
+            alarms=self._alarms,
         )
 
     def _registries(self) -> list[SourceView]:
@@ -80,6 +83,7 @@ class StatusBoard:
         total, _ = await catalogue.count(foundation.database)
         approved = sum(state is ImageState.APPROVED for state in states.values())
         self._counts = (total, approved, sum(state in _WAITING for state in states.values()))
+        self._alarms = await alarms(foundation.database, foundation.clock.now())
         by_rule = await last_runs(foundation.database)
         self._runs = {}
         for rule in foundation.rules.rules:

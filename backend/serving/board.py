@@ -29,7 +29,7 @@ _EVENTS: Final = 20
 
 
 class Approval(msgspec.Struct, frozen=True):
-    """Whether what a service names and runs is approved, and why it is not told or not so."""
+    """Whether what a service names and runs is approved, and why it is not told or not so, or what it hangs on."""
 
     approved: bool | None
     note: str
@@ -75,6 +75,7 @@ class ServiceBoard:
         self._words: dict[SilentCrash, str] = {}
         self._gpu_types: dict[str, str] = {}
         self._rows: dict[Key, ServiceView] = {}
+        self._digests: dict[Key, frozenset[str]] = {}
         self._dirty: set[Key] = set()
         self._unsettled: set[Key] = set()
 
@@ -199,6 +200,7 @@ class ServiceBoard:
             service = self._services.get(key)
             if service is None:
                 self._unsettled.discard(key)
+                self._digests.pop(key, None)
                 if self._rows.pop(key, None) is not None:
                     removed.append(key)
                 continue
@@ -221,6 +223,14 @@ class ServiceBoard:
             if service is not None and not digests.isdisjoint(running_digests(service, pods).known):
                 found.append(self._rows[key])
         return tuple(found)
+
+    def users(self) -> dict[str, list[str]]:
+        """By digest, the keys of the services that name or run it, as of the last refresh."""
+        found: dict[str, list[str]] = {}
+        for key, row in sorted(self._rows.items()):
+            for digest in self._digests.get(key, ()):
+                found.setdefault(digest, []).append(row.key)
+        return found
 
     def row(self, key: Key) -> ServiceView | None:
         """One row as of the last refresh."""
@@ -255,6 +265,7 @@ class ServiceBoard:
         else:
             self._unsettled.add(service.key)
         digests = running_digests(service, case.pods)
+        self._digests[service.key] = digests.known
         approval = self._approver(digests.known) if digests.known else Approval(None, "it names no digest")
         if digests.unpinned and approval.approved:
             approval = Approval(False, f"{digests.unpinned[0]} is not named by its digest")
@@ -316,7 +327,7 @@ def service_view(
         runtime=(predictor.model.runtime or "") if predictor.model else "",
         mode=(status.deployment_mode if status else "") or metadata.annotation("serving.kserve.io/deploymentMode"),
         approved=approval.approved,
-        approval_note="" if approval.approved else approval.note,
+        approval_note=approval.note,
         url=status.url if status else "",
         owner=owner_of(metadata),
         created_at=parsed_time(metadata.creation_timestamp),

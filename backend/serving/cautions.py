@@ -34,10 +34,10 @@ def _not_fixed(deployment: DeploymentFile) -> Iterator[str]:
         elif _CONTENT_ADDRESSED not in model.storage_uri:
             yield f"weights: what lies at {model.storage_uri} can be changed, and nothing here would notice"
         return
-    named = _option(deployment, engine.model_option) if engine.model_option else ""
+    named = option(deployment, engine.model_option) if engine.model_option else ""
     if not named:
         yield "weights: the image, its runtime or its arguments choose them; set model.storageUri"
-    elif not model.revision and not _option(deployment, "--revision"):
+    elif not model.revision and not option(deployment, "--revision"):
         yield f"revision: the newest one of {named} is loaded at each start; set model.revision"
 
 
@@ -101,7 +101,7 @@ def owner_of(metadata: ObjectMeta) -> str:
     return ""
 
 
-def _option(deployment: DeploymentFile, name: str) -> str:
+def option(deployment: DeploymentFile, name: str) -> str:
     """The value of `--name=value` or `--name value` among the arguments, or empty."""
     for position, argument in enumerate(deployment.args):
         if argument.startswith(f"{name}="):

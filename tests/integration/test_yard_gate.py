@@ -76,6 +76,7 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
         lambda yard, given: yard.rules.remove(given["rule"].name, file_hash="seen"),
     ),
     ("runs", "cancel"): ("library.cancel", lambda yard, given: yard.runs.cancel(given["run"])),
+    ("policy", "keep"): ("policy.keep", lambda yard, _: yard.policy.keep()),
     ("evidence", "evaluate"): ("evidence.collect", lambda yard, _: yard.evidence.evaluate()),
     ("queue", "approve"): (
         "queue.approve",

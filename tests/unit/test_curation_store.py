@@ -75,7 +75,7 @@ class Curation:
         )
         async with self.database.transaction() as transaction:
             leave = permit("evidence.import", actor)
-            await store.import_evidence(transaction, leave, image(), record, at=self.now)
+            await store.import_evidence(transaction, leave, image(), [record], at=self.now)
 
     async def hash(self, digest: str = DIGEST) -> str:
         return (await load(self.database, digest)).evidence_hash
@@ -321,7 +321,7 @@ async def test_nobody_hands_in_a_report_in_another_name(yard: Curation) -> None:
     record = report_record(origin=Origin.HANDED_IN, asserted_by="robin")
     with pytest.raises(RefusedError):
         async with yard.database.transaction() as transaction:
-            await store.import_evidence(transaction, permit("evidence.import", MIRA), image(), record, at=NOW)
+            await store.import_evidence(transaction, permit("evidence.import", MIRA), image(), [record], at=NOW)
 
 
 @pytest.mark.parametrize("table", ["decision", "waiver", "evidence"])
@@ -381,7 +381,7 @@ async def test_the_queue_and_the_card_agree_with_waivers_too(yard: Curation) -> 
     facts = {DIGEST: image()}
     (listed,) = await queue.candidates(yard.database, facts, policy=yard.policy, actor=MIRA, now=yard.now)
     card = await queue.candidate(yard.database, DIGEST, facts, policy=yard.policy, actor=MIRA, now=yard.now)
-    assert listed == card
+    assert listed == msgspec.structs.replace(card, waivers=()) and card.waivers[0].finding == "CVE-1"
     assert "2 more waived" in card.gates[0].sentence and not card.blocked
     assert card.name == "ngc/nim/meta/llama:1.8.2" and card.evidence_hash == await yard.hash()
 
@@ -406,13 +406,14 @@ async def test_the_card_tells_what_changed_against_the_last_approved_image(yard:
 
 
 async def test_a_policy_is_checked_without_a_submission_and_against_a_draft(yard: Curation) -> None:
-    checked = await queue.check_policy(yard.database, image(), policy=yard.policy, now=NOW)
+    known = {DIGEST: image()}
+    (checked,) = await queue.check_policy(yard.database, known, policy=yard.policy, now=NOW)
     assert not checked.passes and checked.before is None
     await yard.submit()
     await yard.collect(report_record())
     draft = policy(None, {**SCAN, "accept_unsigned": False})
-    checked = await queue.check_policy(yard.database, image(), policy=yard.policy, against=draft, now=NOW)
-    assert not checked.passes and checked.before is True
+    (checked,) = await queue.check_policy(yard.database, known, policy=yard.policy, against=draft, now=NOW)
+    assert not checked.passes and checked.before is True and checked.flips and not checked.approved
 
 
 async def test_an_unknown_digest_is_not_found(yard: Curation) -> None:

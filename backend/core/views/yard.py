@@ -122,6 +122,7 @@ class YardStatusView(View, frozen=True, kw_only=True):
         enforcement: what the cluster refuses: "not enforced" unless proved.
         worker: who holds the yard's lease, or empty.
         policy_source: "policy: own file" or the path of the root-owned one.
+        alarms: what has to be seen on every screen, a sentence each: break-glass in force or not reviewed yet.
     """
 
     name: str
@@ -138,3 +139,4 @@ class YardStatusView(View, frozen=True, kw_only=True):
     library_total: int = 0
     library_approved: int = 0
     queue_waiting: int = 0
+    alarms: tuple[str, ...] = ()

@@ -95,5 +95,8 @@ BEGIN
     SELECT RAISE(ABORT, 'comments are not rewritten');
 END;
 
--- Whether an image passed the policy that was in force when it was last judged; empty: it was not judged yet.
+-- Whether an image passed policy when it was last judged, and whether that was with the evidence and waivers of now.
 ALTER TABLE candidate ADD COLUMN passes INTEGER CHECK (passes IN (0, 1));
+ALTER TABLE candidate ADD COLUMN judged INTEGER NOT NULL DEFAULT 0 CHECK (judged IN (0, 1));
+
+CREATE INDEX candidate_to_judge ON candidate (digest) WHERE judged = 0;
