@@ -13,7 +13,7 @@ import msgspec
 from backend.core.actors import Actor
 from backend.core.ports import timestamp
 from backend.core.views import CandidateView, EvidenceView, ImageState, PolicyCheckView, ScopeView
-from backend.curation import differences, emergency, gates, quorum
+from backend.curation import emergency, gates, quorum
 from backend.curation.candidates import (
     Candidate,
     QueueData,
@@ -25,8 +25,8 @@ from backend.curation.candidates import (
     read_queue,
     waivers_of,
 )
+from backend.curation.comparison import Subject, differences
 from backend.curation.decisions import Standing, Verdict, unreviewed, why_not
-from backend.curation.differences import Subject
 from backend.curation.policy import Policy
 from backend.curation.recording import where_it_stands
 from backend.curation.risk import risk
@@ -100,7 +100,8 @@ async def candidate(
         facts=facts.get(previous.digest) or previous.facts(),
         evidence=await evidence_store.of_digest(reader, previous.digest),
     )
-    return msgspec.structs.replace(view, changes=differences.changes(Subject(facts=known, evidence=evidence), old))
+    found = differences(Subject(facts=known, evidence=evidence), old)
+    return msgspec.structs.replace(view, differences=found, changes=tuple(each.text for each in found))
 
 
 def build(
