@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
@@ -65,6 +65,24 @@ class Services:
         """
         board = await self.current()
         return list(board.using(digests))
+
+    def users(self) -> Mapping[str, tuple[str, ...]] | None:
+        """By digest as the library knows it, the services that name or run it; None: the watches have not told all."""
+        return self._users_on(self.board) if self._told_all else None
+
+    async def users_now(self) -> Mapping[str, tuple[str, ...]]:
+        """The same, as watched or else read now.
+
+        Raises:
+            ModelyardError: the services cannot be read.
+        """
+        return self._users_on(await self.current())
+
+    def _users_on(self, board: ServiceBoard) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, dict[str, None]] = {}
+        for digest, keys in board.users().items():
+            found.setdefault(self._approvals.canonical(digest), {}).update(dict.fromkeys(keys))
+        return {digest: tuple(keys) for digest, keys in found.items()}
 
     async def current(self, key: tuple[str, str] | None = None) -> ServiceBoard:
         """The board as watched, or else one that is read now.

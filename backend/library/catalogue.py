@@ -21,8 +21,7 @@ from backend.library.descriptions import NOTHING_TOLD, Description, read_descrip
 from backend.registry.manifests import Manifest, parse_manifest
 from backend.store.connection import Database, SqlValue
 
-# Turning more rows than this into views would hold up the event loop.
-_CONVERTED_ASIDE: Final = 1000
+_READ_AT_ONCE: Final = 500
 _MOST_AMBIGUOUS: Final = 5
 _SECRET: Final = re.compile(r"(?:key|token|secret|passw|credential)", re.IGNORECASE)
 _HIDDEN: Final = "(hidden)"
@@ -30,48 +29,40 @@ _HIDDEN: Final = "(hidden)"
 _COLUMNS: Final = (
     "repository.registry, repository.host, repository.name AS repository, tag.tag, tag.digest, image.kind, image.type,"
     " image.framework, image.size, image.platforms, image.created_at, tag.first_seen_at, tag.changed_at, tag.gone_at,"
-    " tag.previous_digest, tag.rule"
+    " tag.previous_digest, tag.rule, image.engine, image.family, image.parameters, image.precision, image.licence"
 )
 _TABLES: Final = "tag JOIN repository ON repository.id = tag.repository JOIN image ON image.digest = tag.digest"
-# What the words of a filter are looked for in.
-_TEXT: Final = (
-    "lower(repository.registry || ' ' || repository.host || '/' || repository.name || ':' || tag.tag || ' ' ||"
-    " tag.digest || ' ' || image.kind || ' ' || image.type || ' ' || image.framework || ' ' || image.engine)"
-)
-_BY_NAME: Final = "repository.registry, repository.name, tag.sort_key DESC"
-
 States = Mapping[str, ImageState]
 _NO_STATES: Final[States] = {}
 
 
-async def images(
-    database: Database,
-    query: str = "",
-    *,
-    states: States = _NO_STATES,
-    limit: int | None = None,
-    offset: int = 0,
-    newest_first: bool = False,
+async def views_of(
+    database: Database, entries: Sequence[int], *, states: States = _NO_STATES, running: Mapping[str, int] | None = None
 ) -> list[ImageView]:
-    """The tags of the library, gone ones among them.
+    """Entries that a search found, in the order given; one that is gone since is left out.
 
     Args:
-        query: words that must all occur in the reference, digest, kind, type, framework or engine.
+        entries: their numbers (`backend.library.search`).
         states: of digests, from curation; a digest that is not there is a candidate.
-        limit: at most so many, after `offset`.
-        newest_first: by when they changed, instead of by name and version.
+        running: by digest, how many services run it; None: no cluster was asked.
 
     Raises:
         StoreError: the database cannot be read.
     """
-    words = query.lower().split()
-    where = " AND ".join(f"instr({_TEXT}, ?) > 0" for _ in words) or "1"
-    order = "tag.changed_at DESC, " + _BY_NAME if newest_first else _BY_NAME
-    rows = await database.fetch_all(
-        f"SELECT {_COLUMNS} FROM {_TABLES} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",  # noqa: S608 - texts of this file
-        (*words, -1 if limit is None else limit, offset),
-    )
-    return await _views(rows, states)
+    found: list[ImageView] = []
+    for start in range(0, len(entries), _READ_AT_ONCE):
+        part = entries[start : start + _READ_AT_ONCE]
+        rows = await database.fetch_all(
+            f"SELECT {_COLUMNS}, entry.id FROM json_each(?) AS wanted JOIN entry ON entry.id = wanted.value"  # noqa: S608 - texts of this file
+            " JOIN tag ON tag.repository = entry.repository AND tag.tag = entry.tag"
+            " JOIN repository ON repository.id = entry.repository JOIN image ON image.digest = tag.digest",
+            (msgspec.json.encode(part).decode(),),
+        )
+        by_number = {row["id"]: row for row in rows}
+        found += [_view(by_number[number], states, running) for number in part if number in by_number]
+        # Thousands of rows are made into views in turns with whatever else is to be done.
+        await asyncio.sleep(0)
+    return found
 
 
 async def count(database: Database) -> tuple[int, int]:
@@ -290,7 +281,8 @@ async def _unnamed(database: Database, reference: ImageReference | DigestPrefix)
         "SELECT repository.registry, repository.host, repository.name AS repository,"  # noqa: S608 - fixed texts
         " event.tag, seen.digest,"
         " image.kind, image.type, image.framework, image.size, image.platforms, image.created_at, seen.first_seen_at,"
-        " event.at AS changed_at, event.at AS gone_at, NULL AS previous_digest, seen.rule"
+        " event.at AS changed_at, event.at AS gone_at, NULL AS previous_digest, seen.rule, image.engine, image.family,"
+        " image.parameters, image.precision, image.licence"
         " FROM image_seen AS seen JOIN repository ON repository.id = seen.repository"
         " JOIN image ON image.digest = seen.digest JOIN tag_event AS event ON event.id ="
         " (SELECT max(id) FROM tag_event WHERE repository = seen.repository AND previous_digest = seen.digest)"
@@ -299,22 +291,16 @@ async def _unnamed(database: Database, reference: ImageReference | DigestPrefix)
     )
 
 
-async def _views(rows: Sequence[sqlite3.Row], states: States) -> list[ImageView]:
-    def convert() -> list[ImageView]:
-        return [_view(row, states) for row in rows]
-
-    return await asyncio.to_thread(convert) if len(rows) > _CONVERTED_ASIDE else convert()
-
-
-def _view(row: sqlite3.Row, states: States) -> ImageView:
+def _view(row: sqlite3.Row, states: States, running: Mapping[str, int] | None = None) -> ImageView:
     (registry, host, repository, tag, digest, kind, type_, framework, size, platforms, created_at, first_seen_at,
-     changed_at, gone_at, previous_digest, rule) = row  # fmt: skip
+     changed_at, gone_at, previous_digest, rule, engine, family, parameters, precision, licence, *_) = row  # fmt: skip
     return ImageView(
         registry=registry, host=host, repository=repository, tag=tag, digest=digest, kind=kind, type=type_,
         framework=framework, size=size, state=states.get(digest, ImageState.CANDIDATE), platforms=_platforms(platforms),
         created_at=None if created_at is None else instant(created_at), first_seen_at=instant(first_seen_at),
         changed_at=instant(changed_at), gone_at=None if gone_at is None else instant(gone_at),
-        previous_digest=previous_digest, rule=rule,
+        previous_digest=previous_digest, rule=rule, engine=engine, family=family, parameters=parameters,
+        precision=precision, licence=licence, running=None if running is None else running.get(digest, 0),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import msgspec
 from backend.core.ports import timestamp
 from backend.core.views import SyncEntryView
 from backend.library.classification import PROPERTIES, Classification
+from backend.library.search import bring_index_up
 from backend.library.versions import order_key
 from backend.store.connection import SqlValue, Transaction
 
@@ -207,6 +208,7 @@ async def write_observations(
             for c in changes
         ],
     )  # fmt: skip
+    await bring_index_up(transaction)
     return changes
 
 

@@ -14,7 +14,6 @@ from backend.audit.verification import verify
 from backend.core.actors import WORKER
 from backend.core.ports import SystemClock
 from backend.core.views import SyncResultView
-from backend.library import catalogue
 from backend.library.config import RuleConfig
 from backend.library.sources import Setting
 from backend.library.synchroniser import Synchroniser
@@ -23,6 +22,7 @@ from backend.registry.config import RegistryConfig
 from backend.registry.credentials import Credentials
 from backend.store.connection import Database
 from tests.fakes.docker_registry import DockerRegistry
+from tests.fakes.library_listing import images_of
 from tests.fakes.store import open_database
 
 NIM = "nim/meta/llama-3.1-8b-instruct"
@@ -66,7 +66,7 @@ async def test_new_unchanged_moved_gone_and_dead(database: Database, registry: D
     registry.push("misc/nginx", "latest")
     first = await sync(database, registry, tmp_path, **rule)
     assert sorted(entry.tag for entry in first.new) == ["1.3.0", "1.3.1-rtx"] and not first.failed
-    images = await catalogue.images(database)
+    images = await images_of(database)
     assert [(image.framework, image.type, image.platforms) for image in images] == [
         ("nim", "chat", ("linux/amd64",)), ("nim", "chat", ("linux/amd64",)),
     ]  # fmt: skip

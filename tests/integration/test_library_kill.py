@@ -10,6 +10,7 @@ import pytest
 
 from backend.audit.verification import verify
 from backend.library import catalogue
+from tests.fakes.library_listing import images_of
 from tests.fakes.library_snapshot import snapshot
 from tests.fakes.store import open_database
 
@@ -35,7 +36,7 @@ async def test_killed_at_a_statement(tmp_path: Path, at: int) -> None:
     assert synchronise(path, at).returncode == -9
     async with open_database(path) as database:
         assert (await verify(database)).intact
-        for image in await catalogue.images(database):
+        for image in await images_of(database):
             await catalogue.detail(database, image)
         broken = await database.fetch_all("PRAGMA foreign_key_check")
         assert broken == []

@@ -42,7 +42,7 @@ ROOMS = {
     "audit": AuditFlow,
 }
 LOOKING = {
-    "library": {"images", "image", "history"},
+    "library": {"images", "image", "history", "search", "repositories"},
     "rules": {"rules", "preview", "text", "check"},
     "runs": {"runs", "run"},
     "queue": {"candidates", "candidate", "impact"},

@@ -15,9 +15,11 @@ from backend.library import catalogue
 from backend.library.config import RuleConfig
 from backend.library.fetching import Fetcher
 from backend.library.records import correct
+from backend.library.search import Standing
 from backend.library.sources import Setting
 from backend.library.synchroniser import Synchroniser
 from backend.store.connection import Database
+from tests.fakes.library_listing import images_of
 from tests.fakes.library_registry import FakeRegistry
 from tests.fakes.store import FixedClock, open_database
 
@@ -52,10 +54,10 @@ async def test_the_list_is_in_order_of_name_and_version(database: Database, regi
         registry.push("b", tag)
     registry.push("a", "1")
     await sync(database, registry)
-    found = [f"{image.repository}:{image.tag}" for image in await catalogue.images(database)]
+    found = [f"{image.repository}:{image.tag}" for image in await images_of(database)]
     assert found == ["a:1", "b:1.10.0", "b:1.10.0-rtx", "b:1.10.0-rc1", "b:1.9.0", "b:latest"]
     assert await catalogue.count(database) == (6, 6)
-    page = await catalogue.images(database, limit=2, offset=1)
+    page = await images_of(database, limit=2, offset=1)
     assert [image.tag for image in page] == ["1.10.0", "1.10.0-rtx"]
 
 
@@ -64,7 +66,7 @@ async def test_the_newest_change_comes_first_when_asked_for(database: Database, 
     await sync(database, registry)
     registry.push("b", "1")
     await sync(database, registry)
-    assert [image.repository for image in await catalogue.images(database, newest_first=True)] == ["b", "a"]
+    assert [image.repository for image in await images_of(database, sort="changed", descending=True)] == ["b", "a"]
 
 
 async def test_every_word_of_a_filter_has_to_occur(database: Database, registry: FakeRegistry) -> None:
@@ -73,7 +75,7 @@ async def test_every_word_of_a_filter_has_to_occur(database: Database, registry:
     await sync(database, registry)
 
     async def found(query: str) -> list[str]:
-        return [image.repository for image in await catalogue.images(database, query)]
+        return [image.repository for image in await images_of(database, query)]
 
     assert await found("LLAMA 1.3") == await found("nim chat") == await found(digest[7:19]) == ["nim/meta/llama"]
     assert await found("llama vllm") == await found("%") == await found("' OR 1") == []
@@ -83,7 +85,7 @@ async def test_every_word_of_a_filter_has_to_occur(database: Database, registry:
 async def test_states_come_from_curation(database: Database, registry: FakeRegistry) -> None:
     approved, other = registry.push("a", "1"), registry.push("a", "2")
     await sync(database, registry)
-    found = await catalogue.images(database, states={approved: ImageState.APPROVED})
+    found = await images_of(database, standing=Standing(states={approved: ImageState.APPROVED}))
     assert {image.digest: image.state for image in found} == {
         approved: ImageState.APPROVED, other: ImageState.CANDIDATE,
     }  # fmt: skip
@@ -161,7 +163,7 @@ async def test_a_persons_correction_counts_and_stays(database: Database, registr
     # Found again in another place, by another rule.
     registry.push("y", "1.0", digest)
     await sync(database, registry, rule="other")
-    for image in await catalogue.images(database):
+    for image in await images_of(database):
         assert image.type == "embedding"
     entry = (await catalogue.classifications_of(database, digest))[3]
     assert (entry.value, entry.evidence, entry.set_by) == ("embedding", "model card", "robin")
@@ -187,7 +189,7 @@ async def test_one_repository_name_in_two_registries_is_two(database: Database, 
     registry.push("a", "1.0")
     await sync(database, registry)
     await sync(database, registry, name="mirror.example")
-    assert [image.host for image in await catalogue.images(database)] == [HOST, "mirror.example"]
+    assert [image.host for image in await images_of(database)] == [HOST, "mirror.example"]
 
 
 async def test_content_is_held_to_its_digest(database: Database, registry: FakeRegistry) -> None:

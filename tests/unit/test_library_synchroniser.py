@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from backend.core.actors import WORKER
 from backend.core.errors import (
     AuthenticationError,
     MalformedDataError,
@@ -17,64 +16,25 @@ from backend.core.errors import (
     UnreachableError,
     UsageError,
 )
-from backend.core.views import SyncEntryView, SyncProgressView, SyncResultView
+from backend.core.views import SyncEntryView, SyncProgressView
 from backend.library import catalogue
-from backend.library.config import RuleConfig
 from backend.library.run_views import one_run
 from backend.library.runs import last_runs
 from backend.library.sources import Setting
-from backend.library.synchroniser import Synchroniser
-from backend.store.connection import Database, Transaction
-from tests.fakes.library_registry import FakeRegistry, fill
+from backend.store.connection import Transaction
+from tests.fakes.library_listing import images_of
+from tests.fakes.library_registry import fill
 from tests.fakes.library_snapshot import snapshot
-from tests.fakes.store import FixedClock, open_database
+from tests.fakes.library_yard import Yard, names, rule
+from tests.fakes.store import open_database
 
 DOWN = UnreachableError("registry local", "connection refused", "start it")
-
-
-def rule(**given: Any) -> RuleConfig:
-    return RuleConfig.model_validate({"name": "all", "registry": "local", **given})
-
-
-class Yard:
-    """A database and a registry, synchronised by `sync`."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.registry = FakeRegistry()
-        self.clock = FixedClock()
-        self.recorded: list[SyncEntryView] = []
-        self.runs = 0
-
-    async def sync(self, given: RuleConfig | None = None, **options: Any) -> SyncResultView:
-        self.clock.advance(minutes=1)
-        self.runs += 1
-        return await self.synchroniser().run(given or rule(), run=f"run-{self.runs:02}", **options)
-
-    def synchroniser(self) -> Synchroniser:
-        async def record(transaction: Transaction, entries: Sequence[SyncEntryView]) -> None:
-            self.recorded.extend(entries)
-
-        return Synchroniser(
-            Setting(
-                database=self.database, source=self.registry, registry="local", host="127.0.0.1:5000", clock=self.clock,
-                actor=WORKER, recorded=record,
-            )
-        )  # fmt: skip
-
-    async def tags(self) -> dict[str, tuple[str, bool]]:
-        found = await catalogue.images(self.database)
-        return {f"{image.repository}:{image.tag}": (image.digest, image.gone_at is not None) for image in found}
 
 
 @pytest.fixture
 async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
     async with open_database(tmp_path / "modelyard.db") as database:
         yield Yard(database)
-
-
-def names(entries: Sequence[SyncEntryView]) -> list[str]:
-    return sorted(f"{entry.repository}:{entry.tag}" for entry in entries)
 
 
 async def test_the_first_run_takes_in_what_the_rule_takes_and_the_next_nothing(yard: Yard) -> None:
@@ -304,7 +264,7 @@ async def test_of_an_index_the_kept_platforms_are_fetched_and_attestations_known
     result = await yard.sync(rule(platforms=["linux/amd64"]))
     assert [entry.digest for entry in result.new] == [index]
     assert f"manifest a@{amd}" in yard.registry.calls and f"manifest a@{arm}" not in yard.registry.calls
-    image = (await catalogue.images(yard.database))[0]
+    image = (await images_of(yard.database))[0]
     assert (image.kind, image.platforms) == ("index", ("linux/amd64",))
     detail = await catalogue.detail(yard.database, image)
     assert len(detail.layers) == 3 and len(detail.referrers) == 1
@@ -312,7 +272,7 @@ async def test_of_an_index_the_kept_platforms_are_fetched_and_attestations_known
     yard.registry.push("a", "1.1", index)
     await yard.sync(rule(name="arm", platforms=["linux/arm64"]))
     assert f"manifest a@{arm}" in yard.registry.calls
-    image = (await catalogue.images(yard.database))[0]
+    image = (await images_of(yard.database))[0]
     assert image.platforms == ("linux/amd64", "linux/arm64/v8")
 
 
@@ -392,7 +352,7 @@ async def test_a_run_cut_off_anywhere_leaves_a_whole_catalogue_that_the_next_com
 
         yard.registry.before = cut
         await asyncio.gather(task, return_exceptions=True)
-        for tag in await catalogue.images(database):
+        for tag in await images_of(database):
             await catalogue.detail(database, tag)
         if task.cancelled():
             assert (await last_runs(database))["all"].result == "interrupted"
@@ -436,7 +396,7 @@ async def test_what_was_seen_earlier_does_not_overwrite_what_was_seen_later(yard
     assert [entry.digest for entry in (await yard.sync()).moved] == [newer]
     slow_may_go_on.set()
     assert not (await slow).moved
-    image = (await catalogue.images(yard.database))[0]
+    image = (await images_of(yard.database))[0]
     assert (image.digest, image.previous_digest) == (newer, first)
 
 

@@ -32,6 +32,7 @@ from backend.core.views.gpus import (
 )
 from backend.core.views.library import (
     ClassificationView,
+    CompletionView,
     ImageDetailView,
     ImagePageView,
     ImageState,
@@ -40,6 +41,8 @@ from backend.core.views.library import (
     LineageView,
     ParentView,
     PlatformView,
+    PrunedView,
+    PruneView,
     RepositoryView,
     RuleClauseView,
     RulePreviewView,
@@ -91,6 +94,7 @@ __all__ = [
     "CheckView",
     "ClassificationView",
     "CommentView",
+    "CompletionView",
     "ConditionView",
     "DecisionView",
     "DiffLineView",
@@ -121,6 +125,8 @@ __all__ = [
     "PlatformView",
     "PodView",
     "PolicyCheckView",
+    "PruneView",
+    "PrunedView",
     "RepositoryView",
     "RuleClauseView",
     "RulePreviewView",

@@ -77,12 +77,23 @@ class ImagePageView(View, frozen=True, kw_only=True):
     Attributes:
         offset: of the first of `images` among all `total` that were found.
         problem: why the query was not understood, with what to write instead; then nothing was found.
+        words: of the query, in lower case, for marking them.
     """
 
     images: tuple[ImageView, ...]
     offset: int
     total: int
     problem: str = ""
+    words: tuple[str, ...] = ()
+
+
+class CompletionView(View, frozen=True, kw_only=True):
+    """What could be written instead of the characters from `start` to `end` of a query; `hint` tells what it is for."""
+
+    start: int
+    end: int
+    text: str
+    hint: str = ""
 
 
 class RepositoryView(View, frozen=True, kw_only=True):
@@ -181,6 +192,44 @@ class ImageDetailView(View, frozen=True, kw_only=True):
     exposed_ports: tuple[str, ...] = ()
     card: str = ""
     lineage: LineageView = LineageView()
+
+
+class PrunedView(View, frozen=True, kw_only=True):
+    """A digest in one repository that retention looked at; `reason`: why it is removed, or why it is kept.
+
+    Attributes:
+        tag: that named it last. unnamed_since: when the last tag that named it moved on or went.
+        bytes: that the library stores of it.
+    """
+
+    registry: str
+    host: str
+    repository: str
+    tag: str
+    digest: str
+    unnamed_since: datetime
+    bytes: int
+    reason: str
+
+    @property
+    def reference(self) -> str:
+        """`host/repository@digest`."""
+        return f"{self.host}/{self.repository}@{self.digest}"
+
+
+class PruneView(View, frozen=True, kw_only=True):
+    """What retention removed, or with `dry_run` would remove, and what it keeps although it is as old.
+
+    Attributes:
+        before: what no tag has named since then was looked at.
+        bytes: that the library stored of what is removed.
+    """
+
+    dry_run: bool
+    before: datetime
+    removed: tuple[PrunedView, ...]
+    kept: tuple[PrunedView, ...]
+    bytes: int
 
 
 class TagEventView(View, frozen=True, kw_only=True):

@@ -1,0 +1,118 @@
+"""What curation and the cluster say of the digests of the library, for searching it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from backend.core.errors import ConfigurationError, ModelyardError
+from backend.core.views import ImageState
+from backend.curation import curated
+from backend.flows.approvals import approved_at
+from backend.flows.foundation import Foundation
+from backend.library.search import Standing
+
+if TYPE_CHECKING:
+    from backend.flows.services import Services
+
+_LOG = logging.getLogger(__name__)
+#: For how long states are taken for what they were although something was committed: as runs do all the time.
+_HELD: Final = 1.0
+#: For how long they are at most, as approvals expire by themselves.
+_HELD_AT_MOST: Final = 30.0
+#: How long a cluster may take to say what runs, where that is told beside other things.
+_PATIENCE: Final = 5.0
+
+
+class Standings:
+    """Asked at each keystroke: states are kept until decisions change, and what runs is taken as it is watched."""
+
+    def __init__(
+        self, foundation: Foundation, services: Callable[[], Services], watched: Callable[[], Services | None]
+    ) -> None:
+        """
+        Args:
+            services: of the cluster, for reading them.
+            watched: the same while they are watched, else None.
+        """
+        self._foundation = foundation
+        self._services = services
+        self._watched = watched
+        self._states: Mapping[str, ImageState] = {}
+        self._marks: tuple[int, int] | None = None
+        self._read_at = 0.0
+
+    async def states(self) -> Mapping[str, ImageState]:
+        """Where each digest stands that was ever decided on.
+
+        Raises:
+            StoreError: of its kind.
+        """
+        foundation = self._foundation
+        row = await foundation.database.fetch_one("SELECT coalesce(max(seq), 0) FROM decision")
+        marks = (0 if row is None else row[0], await foundation.database.data_version())
+        age = foundation.clock.monotonic() - self._read_at
+        same = self._marks is not None and self._marks[0] == marks[0]
+        if same and age < (_HELD_AT_MOST if self._marks == marks else _HELD):
+            return self._states
+        self._states = await curated.decided_states(foundation.database, foundation.policy.hash, foundation.clock.now())
+        self._marks, self._read_at = marks, foundation.clock.monotonic()
+        return self._states
+
+    async def standing(self, *, approved: bool = False, at: datetime | None = None, ask: bool = False) -> Standing:
+        """What is to be known for a search.
+
+        Args:
+            approved: only what is approved, or with `at`, what was approved then.
+            ask: read what runs from the cluster when it is not watched.
+
+        Raises:
+            ModelyardError: it cannot be told.
+        """
+        foundation = self._foundation
+        only = None
+        if approved:
+            only = await approved_at(foundation.database, foundation.policy, at, foundation.clock.now())
+        users = await self.users() if ask else self.users_watched()
+        running = None if users is None else {digest: len(names) for digest, names in users.items()}
+        return Standing(states=await self.states(), running=running, only=only)
+
+    def users_watched(self) -> Mapping[str, tuple[str, ...]] | None:
+        """By digest, the services that name or run it, as watched; None: that is not known."""
+        watched = self._watched()
+        return None if watched is None else watched.users()
+
+    async def users(self) -> Mapping[str, tuple[str, ...]]:
+        """The same, read from the cluster where it is not watched.
+
+        Raises:
+            ModelyardError: it cannot be read.
+        """
+        return await self._services().users_now()
+
+    async def users_if_told(self) -> Mapping[str, tuple[str, ...]] | None:
+        """The same; None when the cluster does not tell it, or not soon. While it is watched nothing is asked."""
+        if self._watched() is not None:
+            return self.users_watched()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self.users()
+        except (ModelyardError, TimeoutError) as error:
+            _LOG.info("what runs is not told: %s", error)
+            return None
+
+    async def users_or_no_cluster(self) -> Mapping[str, tuple[str, ...]]:
+        """The same, empty where there is no cluster at all: none is configured, and no kubeconfig names one.
+
+        Raises:
+            ModelyardError: there is one, and it does not tell.
+        """
+        try:
+            return await self.users()
+        except ConfigurationError:
+            if self._foundation.configuration.settings.cluster or self._foundation.cluster.context:
+                raise
+            return {}
