@@ -25,6 +25,7 @@ from backend.core.errors import (
     MalformedDataError,
     ModelyardError,
     NotFoundError,
+    UnreachableError,
 )
 from backend.core.references import is_repository
 from backend.registry.config import DOCKER_HUB_HOSTS, RegistryConfig, RegistryKind
@@ -40,6 +41,8 @@ _PAGE: Final = 100
 _WITHOUT: Final = 'name repositories without wildcards, as in repositories = ["team/image"]'
 
 
+#: Kinds whose API is at another host than the registry.
+_BESIDE: Final = {"dockerhub": _HUB, "ngc": _NGC}
 _WAYS: Final[dict[RegistryKind, str]] = {
     "auto": "its catalogue",
     "generic": "its catalogue",
@@ -112,7 +115,8 @@ class Discovery:
     def __init__(self, config: RegistryConfig, session: Session) -> None:
         self._config = config
         self._session = session
-        self._where = f"catalogue of {config.name}"
+        beside = _BESIDE.get(kind_of(config), "").removeprefix("https://")
+        self._where = f"catalogue of {config.name}{f' at {beside}' if beside else ''}"
 
     @property
     def way(self) -> str:
@@ -130,7 +134,7 @@ class Discovery:
 
         Raises:
             ConfigurationError: the registry tells repositories by namespace only, and a glob names none.
-            AuthenticationError, NotFoundError: it tells nobody, or not us.
+            AuthenticationError, NotFoundError: it tells nobody, or not us, or what tells it cannot be reached.
             ModelyardError: as the client's other methods.
         """
         kind = kind_of(self._config)
@@ -143,15 +147,25 @@ class Discovery:
                 if kind == "generic" or self._session.service != _HARBOR_SERVICE:
                     raise self._untold(error) from error
         namespaces = namespaces_of(globs) if globs else None
-        async with in_time(self._session, self._where):
-            if kind == "ngc":
-                names = await self._by_ngc(namespaces)
-            elif kind in {"dockerhub", "quay"}:
-                names = await self._by_namespace(kind, namespaces, globs)
-            else:
-                names = await self._by_harbor(namespaces)
+        try:
+            async with in_time(self._session, self._where):
+                names = await self._by_api(kind, namespaces, globs)
+        except AuthenticationError:
+            raise
+        except UnreachableError as error:
+            if kind not in _BESIDE:
+                raise
+            # The registry itself may be well: what is known of it can still be asked for.
+            raise self._untold(error) from error
         # A name that is none is nobody's repository; search results may hold what was never an image.
         return [name for name in dict.fromkeys(names) if is_repository(name)]
+
+    async def _by_api(self, kind: RegistryKind, namespaces: Sequence[str] | None, globs: Sequence[str]) -> list[str]:
+        if kind == "ngc":
+            return await self._by_ngc(namespaces)
+        if kind in {"dockerhub", "quay"}:
+            return await self._by_namespace(kind, namespaces, globs)
+        return await self._by_harbor(namespaces)
 
     def _untold(self, error: ModelyardError) -> ModelyardError:
         other = AuthenticationError if isinstance(error, AuthenticationError) else NotFoundError
