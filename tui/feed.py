@@ -7,6 +7,7 @@ times a second, however many events there are.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
@@ -19,6 +20,7 @@ from backend.core.events import (
     LedgerAppended,
     LibraryChanged,
     QueueChanged,
+    RulesChanged,
     ServiceChanged,
     ServiceRemoved,
     ServicesReset,
@@ -38,6 +40,10 @@ _FRAME_SECONDS: Final = 0.1
 _GATHER_SECONDS: Final = 0.015
 _READ_SECONDS: Final = 0.5
 _LEDGER_KEPT: Final = 1000
+_RUNS_KEPT: Final = 16
+# As many as the overview may have lines for.
+_NEWEST: Final = 50
+_GATHERED: Final = frozenset({PartName.LIBRARY, PartName.CHANGES})
 _BY_EVENT: Final[dict[type[Event], tuple[PartName, ...]]] = {
     LibraryChanged: (PartName.LIBRARY, PartName.CHANGES),
     QueueChanged: (PartName.QUEUE,),
@@ -163,9 +169,22 @@ class Feed:
                 self._reading.add(part)
                 self.spawn(self._read_while_asked(part), f"reading {part}")
 
+    def read_rules(self) -> None:
+        """Read the names of the rules, for completion."""
+        if self.yard is not None:
+            self.spawn(self._read_rules(self.yard), "reading the rules")
+
+    async def _read_rules(self, yard: ScreenYard) -> None:
+        # Without them nothing is completed; what is wrong with them is told where they are shown.
+        with contextlib.suppress(ModelyardError):
+            self.model.rules = tuple(rule.name for rule in await yard.rules.rules())
+
     async def _read_while_asked(self, part: PartName) -> None:
         try:
             await self._read(part)
+            if part in _GATHERED:
+                # Tags come in by thousands: what changes meanwhile is read at once.
+                await asyncio.sleep(_READ_SECONDS)
             while part in self._again:
                 self._again.discard(part)
                 await asyncio.sleep(_READ_SECONDS)
@@ -184,7 +203,8 @@ class Feed:
             elif part is PartName.QUEUE:
                 model.queue.value, target = await yard.queue.candidates(), model.queue
             elif part is PartName.LIBRARY:
-                model.library.value, target = await yard.library.images(), model.library
+                newest = await yard.library.search(sort="changed", descending=True, limit=_NEWEST)
+                model.library.value, target = newest, model.library
             elif part is PartName.GPUS:
                 model.gpus.value, target = await yard.gpus.snapshot(), model.gpus
             elif part is PartName.LEDGER:
@@ -228,8 +248,15 @@ class Feed:
                 self.mark(PartName.LEDGER)
             self.read(PartName.CHANGES)
         elif isinstance(event, SyncProgressed):
-            model.sync[event.progress.run] = event.progress
+            # Several rules of a run go on at once; those heard of last stand last.
+            name = f"{event.progress.run}/{event.progress.rule}"
+            model.sync.pop(name, None)
+            model.sync[name] = event.progress
+            while len(model.sync) > _RUNS_KEPT:
+                del model.sync[next(iter(model.sync))]
             self.mark(PartName.SYNC)
+        elif isinstance(event, RulesChanged):
+            self.mark(PartName.RULES)
         elif isinstance(event, StatusChanged):
             model.status = event.status
             self.mark(PartName.STATUS)

@@ -13,7 +13,7 @@ from backend.core.views import (
     CandidateView,
     ChangeView,
     GpuSnapshotView,
-    ImageView,
+    ImagePageView,
     LedgerEntryView,
     ServiceView,
     SyncProgressView,
@@ -34,6 +34,7 @@ class PartName(StrEnum):
     LEDGER = "ledger"
     CHANGES = "changes"
     SYNC = "sync"
+    RULES = "rules"
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def _no_candidates() -> Part[list[CandidateView]]:
     return Part([])
 
 
-def _no_images() -> Part[list[ImageView]]:
-    return Part([])
+def _no_images() -> Part[ImagePageView]:
+    return Part(ImagePageView(images=(), offset=0, total=0))
 
 
 def _no_entries() -> Part[list[LedgerEntryView]]:
@@ -105,15 +106,22 @@ class LoggedCommand:
 
 @dataclass
 class Model:
-    """All parts. Changed only by the feed, on the event loop."""
+    """All parts. Changed only by the feed, on the event loop.
+
+    Attributes:
+        library: the images that changed last and how many there are; the library's pane reads the others by itself.
+        rules: their names, once somebody typed a command.
+        sync: the run that goes on and those that ended last, by their name.
+    """
 
     status: YardStatusView | None = None
     services: Part[dict[str, ServiceView]] = field(default_factory=_no_services)
     queue: Part[list[CandidateView]] = field(default_factory=_no_candidates)
-    library: Part[list[ImageView]] = field(default_factory=_no_images)
+    library: Part[ImagePageView] = field(default_factory=_no_images)
     gpus: Part[GpuSnapshotView | None] = field(default_factory=_no_gpus)
     ledger: Part[list[LedgerEntryView]] = field(default_factory=_no_entries)
     changes: Part[list[ChangeView]] = field(default_factory=_no_changes)
+    rules: tuple[str, ...] = ()
     sync: dict[str, SyncProgressView] = field(default_factory=dict)
     commands: list[LoggedCommand] = field(default_factory=list)
     opening: bool = True

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backend.core.errors import NotFoundError
-from backend.core.events import LibraryChanged, Topic
+from backend.core.errors import ConflictError, NotFoundError
+from backend.core.events import LibraryChanged, RulesChanged, Topic
 from backend.core.views import (
     ClassificationView,
     ImageDetailView,
@@ -24,6 +24,7 @@ from backend.core.views import (
     PlatformView,
     RepositoryView,
     RulePreviewView,
+    RuleTextView,
     RuleView,
     RunView,
     SyncEntryView,
@@ -81,6 +82,10 @@ class ManyImages(Sequence[ImageView]):
             state=ImageState.CANDIDATE,
         )
 
+    def repositories(self) -> list[RepositoryView]:
+        """Their repositories."""
+        return [_repository(self[at : at + 1], tags=min(100, self._count - at)) for at in range(0, self._count, 100)]
+
 
 class FakeLibrary:
     """The library. It understands words, and the terms that the tests use."""
@@ -113,6 +118,9 @@ class FakeLibrary:
         self, query: str = "", *, sort: str = "name", descending: bool = False
     ) -> list[RepositoryView]:
         self._yard.note("repositories", query, sort, descending)
+        images = self._yard.image_views
+        if isinstance(images, ManyImages) and not query.strip():
+            return images.repositories()
         found = self._found(query, "name", False)
         grouped = groupby(found, key=lambda image: (image.registry, image.repository))
         return [_repository(list(images)) for _, images in grouped]
@@ -175,13 +183,13 @@ def _holds(image: ImageView, term: str) -> bool:
     return held != negated
 
 
-def _repository(images: list[ImageView]) -> RepositoryView:
+def _repository(images: Sequence[ImageView], tags: int | None = None) -> RepositoryView:
     first = images[0]
     return RepositoryView(
         registry=first.registry,
         host=first.host,
         name=first.repository,
-        tags=len(images),
+        tags=tags or len(images),
         approved=sum(image.state is ImageState.APPROVED for image in images),
         waiting=sum(image.state is ImageState.CANDIDATE for image in images),
         gone=sum(image.gone_at is not None for image in images),
@@ -194,7 +202,9 @@ def _repository(images: list[ImageView]) -> RepositoryView:
 
 
 def _detail(found: ImageView) -> ImageDetailView:
-    found_to_be = ClassificationView(name="type", value=found.type, evidence="NIM_TYPE of its environment", confidence=0.9)
+    found_to_be = ClassificationView(
+        name="type", value=found.type, evidence="NIM_TYPE of its environment", confidence=0.9
+    )
     return ImageDetailView(
         image=found,
         tags=(found.tag, "latest"),
@@ -229,13 +239,19 @@ def _detail(found: ImageView) -> ImageDetailView:
 
 
 class FakeRules:
-    """The rules."""
+    """The rules, and their file: what is written is remembered."""
 
     def __init__(self, yard: FakeYard) -> None:
         self._yard = yard
+        self.views = [] if yard.empty else data.rules()
+        self.problem = ""
+        self.unwritable = ""
+        self.texts = {view.name: _rule_text(view.name) for view in self.views}
+        self.hash = "sha256:1"
 
     async def rules(self) -> list[RuleView]:
-        return data.rules()
+        self._yard.note("rules")
+        return list(self.views)
 
     async def preview(
         self, rule: str | None = None, *, draft: str | None = None, at: datetime | None = None
@@ -249,9 +265,55 @@ class FakeRules:
                 clauses=tuple(data.clauses()),
                 added=("ngc/nim/meta/llama-3.1-8b:1.3.0",) if draft is not None else (),
                 removed=("ngc/nim/meta/llama-3.1-8b:1.2.9",) if draft is not None else (),
-                notes=("it would be a run that asks first",),
+                notes=("a run asks first",),
             )
         ]
+
+    async def text(self, rule: str) -> RuleTextView:
+        self._yard.note("text", rule)
+        told = self.texts[rule] if rule else _rule_text("new-rule")
+        return RuleTextView(
+            rule=rule, text=told, path="/etc/modelyard/config.toml", hash=self.hash, writable=self.unwritable
+        )
+
+    async def check(self, text: str) -> str:
+        self._yard.note("check", text)
+        return "line 2: unknown key; correct it" if "wrong" in text else ""
+
+    async def save(self, text: str, *, replaces: str | None, file_hash: str) -> RuleView:
+        self._yard.note("save", text, replaces, file_hash)
+        self._same_file(file_hash)
+        view = msgspec.structs.replace(data.rules()[0], name=replaces or "new-rule", author="robin")
+        self.views = [view if one.name == replaces else one for one in self.views]
+        self.views += [] if replaces else [view]
+        self.texts[view.name] = text
+        self._told()
+        return view
+
+    async def switch(self, rule: str, enabled: bool, *, file_hash: str) -> RuleView:
+        self._yard.note("switch", rule, enabled, file_hash)
+        self._same_file(file_hash)
+        self.views = [msgspec.structs.replace(one, enabled=enabled) if one.name == rule else one for one in self.views]
+        self._told()
+        return next(one for one in self.views if one.name == rule)
+
+    async def remove(self, rule: str, *, file_hash: str) -> None:
+        self._yard.note("remove", rule, file_hash)
+        self._same_file(file_hash)
+        self.views = [one for one in self.views if one.name != rule]
+        self._told()
+
+    def _same_file(self, file_hash: str) -> None:
+        if file_hash != self.hash:
+            raise ConflictError("config.toml", "the file was changed since it was read", "open it again")
+
+    def _told(self) -> None:
+        self.hash += "1"
+        self._yard.publish(Topic.LIBRARY, RulesChanged(key="rules"))
+
+
+def _rule_text(name: str) -> str:
+    return f'# For the chat models.\n[[rule]]\nname = "{name}"\nregistry = "ngc"\nrepositories = ["nim/meta/*"]\n'
 
 
 class FakeRuns:

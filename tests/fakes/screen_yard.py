@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -25,6 +25,7 @@ from backend.core.views import (
     ChangeView,
     DiffLineView,
     GpuSnapshotView,
+    ImageView,
     LedgerEntryView,
     ObjectPlanView,
     PlanView,
@@ -79,6 +80,7 @@ class FakeYard:
         status: dict[str, object] | None = None,
     ) -> None:
         self.hub = EventHub()
+        self.empty = empty
         self.errors = errors or {}
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.closed = False
@@ -102,7 +104,7 @@ class FakeYard:
             view = data.service("bulk", f"model-{index:05d}", Verdict.SERVING)
             self.service_views[view.key] = view
         self.candidate_views = [] if empty else data.candidates()
-        self.image_views = [] if empty else data.images(images)
+        self.image_views: Sequence[ImageView] = [] if empty else data.images(images)
         unseen = "no GPU source: neither NVML on this machine nor a DCGM exporter in the cluster"
         nothing_seen = GpuSnapshotView(at=data.NOW, gpus=(), servers=(), notes=(unseen,))
         self.snapshot_view = nothing_seen if empty else data.gpus()

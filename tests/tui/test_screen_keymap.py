@@ -113,6 +113,7 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
         from tui.panes.gpus.page import GpusPage
         from tui.panes.library.detail import ImagePage
         from tui.panes.library.page import LibraryPage
+        from tui.panes.library.rule_page import RuleDraftPage, RulePage
         from tui.panes.library.rules import RulesPage
         from tui.panes.library.runs import RunPage, RunsPage
         from tui.panes.overview.page import OverviewPage
@@ -135,6 +136,8 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             CardPage,
             EvidencePage,
             QueuePage,
+            RuleDraftPage,
+            RulePage,
             RulesPage,
             RunPage,
             RunsPage,

@@ -1,103 +1,118 @@
-"""The rules, and what became of each tag under one of them."""
+"""The list of rules."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import ClassVar
+from typing import Any
 
 from backend.core.errors import ModelyardError
-from backend.core.views import RuleClauseView, RuleView
-from tui import format as fmt
-from tui.document import EMPTY, Line, Section, Span, facts, join, text
-from tui.model import Problem
-from tui.panes.common.detail import DetailPage
-from tui.panes.common.messages import problem_lines
-from tui.panes.common.text import TextPage
-from tui.widgets.line_view import LineView
+from backend.core.views import RuleView
+from tui.document import Line, Section, join, text
+from tui.model import Part, PartName, Problem
+from tui.panes.common.listing import ListPage
+from tui.panes.common.messages import first_run
+from tui.panes.library import rule_model
+from tui.panes.library.rule_actions import RuleActions
+from tui.panes.library.synchronising import SyncAction
+from tui.ports import ScreenYard
+from tui.widgets.columns import Column
 
-_TAKEN, _LEFT_OUT = "+ ", "- "
 
+class RulesPage(ListPage[RuleView], RuleActions, SyncAction):
+    """Every rule in force, what it takes, and when it last ran."""
 
-class RulesPage(DetailPage):
-    """Every rule as it is configured, when it last ran, and what it would take in now."""
-
-    CSS_PATH: ClassVar[str] = "../common/common.tcss"
+    CSS_PATH = "../common/common.tcss"
     pane = "rules"
+    parts = frozenset({PartName.LIBRARY, PartName.RULES, PartName.STATUS})
+    number = "1"
+    heading_title = "RULES"
+    order = "as in the file"
 
     def __init__(self) -> None:
         super().__init__()
-        self._rules: list[RuleView] | None = None
-        self._problem: Problem | None = None
+        self._rules: Part[list[RuleView]] = Part([])
+        self._reading = False
+        self._behind = True
 
-    def on_mount(self) -> None:
-        self.room.feed.spawn(self._read(), "reading the rules")
+    def columns(self) -> tuple[Column[RuleView], ...]:
+        return rule_model.rule_columns(self.room.clock.now)
 
-    async def _read(self) -> None:
-        yard = self.room.feed.yard
-        if yard is None:
-            return
+    def key(self, item: RuleView) -> str:
+        return item.name
+
+    def part(self) -> Part[Any]:
+        return self._rules
+
+    def items(self) -> Sequence[RuleView]:
+        return self._rules.value
+
+    def haystack(self, item: RuleView) -> str:
+        return f"{item.name} {item.registry} {' '.join(item.repositories)} {item.tags} {' '.join(item.types)}"
+
+    def tally(self) -> Line:
+        off = sum(not rule.enabled for rule in self._rules.value)
+        return join(text(f"{off} off", "warn") if off else (), self._file_line(), gap="  ")
+
+    def _file_line(self) -> Line:
+        """What is wrong with the file, or what in it waits for a new start."""
+        status = self.model.status
+        found = [source for source in status.sources if source.kind == "configuration"] if status else []
+        return text(found[0].detail, "bad" if found[0].state.value == "refused" else "warn") if found else ()
+
+    def empty(self) -> Sequence[Line]:
+        status = self.model.status
+        if not any(source.kind == "registry" for source in (status.sources if status is not None else ())):
+            return first_run(False)
+        return (
+            text("No rule says what to take in.", "strong"),
+            (*text("C", "key"), *text(" writes one; "), *text("[[rule]]", "accent"), *text(" in the configuration.")),
+        )
+
+    def preview(self, item: RuleView) -> Sequence[Section]:
+        return (rule_model.rule_section(item, self.room.clock.now()),)
+
+    def parts_changed(self, changed: frozenset[PartName]) -> None:
+        self._behind = self._behind or bool(changed & {PartName.LIBRARY, PartName.RULES})
+        super().parts_changed(changed)
+
+    def show(self) -> None:
+        super().show()
+        if self._behind and not self._reading and self.room.feed.yard is not None:
+            self._behind, self._reading = False, True
+            self.room.feed.spawn(self._read(self.room.feed.yard), "reading the rules")
+
+    async def _read(self, yard: ScreenYard) -> None:
         try:
-            self._rules, self._problem = await yard.rules.rules(), None
+            self._rules = Part(await yard.rules.rules(), self.room.clock.now())
         except ModelyardError as error:
-            self._problem = Problem.of(error)
+            self._rules.problem = Problem.of(error, "reading the rules")
+        finally:
+            self._reading = False
         if self.is_attached:
             self.show()
 
-    def title_parts(self) -> tuple[str, str, Line, Line]:
-        number = text(str(len(self._rules)), "strong") if self._rules is not None else EMPTY
-        return "1", "RULES", number, text("Enter tries them on the registries", "muted")
+    # ------------------------------------------------------------ actions
 
-    def sections(self) -> Sequence[Section]:
-        if self._problem is not None:
-            return (Section("", problem_lines(self._problem)),)
-        return rule_sections(self._rules, self.room.clock.now())
+    def current_rule(self) -> RuleView | None:
+        return self.table.current
+
+    def rules_written(self, name: str | None) -> None:
+        self._behind = True
+        self.show()
 
     def act_look_open(self) -> None:
-        yard = self.room.feed.yard
-        if yard is None:
-            return
+        from tui.panes.library.rule_page import RulePage
 
-        async def read() -> str:
-            previews = await yard.rules.preview(None)
-            return "\n".join(clause_text(clause) for preview in previews for clause in preview.clauses)
-
-        self.room.push_screen(TextPage("WHAT THE RULES TAKE IN", read, clause_line))
+        if (rule := self.table.current) is not None:
+            self.room.push_screen(RulePage(rule))
 
     def act_look_refresh(self) -> None:
-        self.query_one("#main", LineView).scroll_lines(0)
-        self.room.feed.spawn(self._read(), "reading the rules")
+        self.rules_written(None)
 
+    def act_rules_new(self) -> None:
+        if (yard := self.room.feed.yard) is not None:
+            self.open_later(self._edit(yard, ""), "preparing a rule")
 
-def rule_sections(rules: Sequence[RuleView] | None, now: datetime) -> tuple[Section, ...]:
-    """A section for each rule."""
-    if rules is None:
-        return (Section("", (text("reading…", "muted"),)),)
-    if not rules:
-        told = (*text("No rule says what to take in: write a "), *text("[[rule]]", "accent"), *text("."))
-        return (Section("", (told,)),)
-    return tuple(_rule_section(rule, now) for rule in rules)
-
-
-def _rule_section(rule: RuleView, now: datetime) -> Section:
-    ran = join(text(f"{fmt.age(rule.last_run_at, now)} ago"), text(rule.last_result, "muted"), gap="  ")
-    rows = [
-        ("registry", text(rule.registry)),
-        ("takes", text(" ".join(rule.repositories) or "every repository", "name")),
-        ("tags", text(rule.tags or "all", "accent")),
-        ("types", text(" ".join(rule.types) or "all")),
-        ("every", text(rule.every)),
-        ("last ran", ran if rule.last_run_at is not None else text("never", "warn")),
-    ]
-    return Section(rule.name, facts(rows), note="" if rule.enabled else "switched off")
-
-
-def clause_text(clause: RuleClauseView) -> str:
-    """What became of a tag, in a line."""
-    mark = _TAKEN if clause.taken else _LEFT_OUT
-    return f"{mark}{clause.registry}/{clause.repository}:{clause.tag}  {clause.clause}"
-
-
-def clause_line(line: str) -> Line:
-    """Such a line with its mark in colour."""
-    return (Span(line, "ok" if line.startswith(_TAKEN) else "muted"),)
+    def act_library_synchronise(self, *arguments: str) -> None:
+        rule = self.table.current
+        super().act_library_synchronise(*(arguments or ((rule.name,) if rule is not None else ())))
