@@ -8,13 +8,12 @@ from typing import Final
 
 import msgspec
 
-from backend.core.errors import AuthenticationError, ModelyardError, NotFoundError, UnreachableError
-from backend.core.views import RuleClauseView
+from backend.core.errors import AuthenticationError, ConfigurationError, ModelyardError, NotFoundError, UnreachableError
 from backend.library.config import RuleConfig
 from backend.library.journal import Journal
 from backend.library.records import Known, known_of
 from backend.library.rules import Selection, is_evidence_tag
-from backend.library.sources import Account, RegistrySource, Setting
+from backend.library.sources import Account, Setting
 from backend.library.tasks import in_turns
 
 # Choosing among more tags than this would hold up the event loop.
@@ -81,10 +80,12 @@ class Lister:
             if isinstance(error, UnreachableError) and not isinstance(error, AuthenticationError):
                 self._account.failed("", "", error)
                 return list(names)
-            advice = "; name repositories without wildcards to do without the registry's catalogue"
+            misconfigured = isinstance(error, ConfigurationError)
+            advice = "" if misconfigured else "; name repositories without wildcards to do without the catalogue"
             self._account.failed("", "", error, advice)
             # What earlier runs found can still be asked for.
             return list(names | dict.fromkeys(known))
+        self._journal.listed("")
         line.seen, line.left = len(told), 0
         self._unlisted = set(known) - set(told)
         taken = dict.fromkeys(name for name in told if not self._selection.leaves_out(name))
@@ -105,6 +106,7 @@ class Lister:
             # Neither the registry's complete catalogue nor its own address knows it any more.
             tags = []
         self._account.answered(repository)
+        self._journal.listed(repository)
         aside = len(tags) > _CHOSEN_ASIDE
         choices = await asyncio.to_thread(self._selection.choose, tags) if aside else self._selection.choose(tags)
         rows = await self._setting.database.fetch_all(
@@ -122,33 +124,3 @@ class Lister:
         line.seen, line.left = len(listing.present), len(listing.chosen) + len(listing.gone)
         line.left_out(choice.clause for choice in choices if not choice.taken)
         return listing
-
-
-async def preview(source: RegistrySource, rule: RuleConfig, concurrency: int) -> list[RuleClauseView]:
-    """What would become of every tag of the repositories that the rule names or matches.
-
-    A repository that the rule matches and excludes is told of once, without its tags. Types are known only after images
-    were looked at, so the clause of a tag that is taken names them as a condition.
-
-    Raises:
-        ModelyardError: the registry does not tell it.
-    """
-    selection = Selection(rule)
-    names = dict.fromkeys(selection.named_repositories)
-    clauses: list[RuleClauseView] = []
-    for repository in sorted(await source.catalog(rule.repositories)) if selection.needs_catalogue else ():
-        clause = selection.leaves_out(repository)
-        if not clause:
-            names[repository] = None
-        elif clause.startswith("exclude_repositories"):
-            clauses.append(
-                RuleClauseView(registry=rule.registry, repository=repository, tag="", taken=False, clause=clause)
-            )
-    found: dict[str, list[RuleClauseView]] = {}
-
-    async def look(repository: str) -> None:
-        tags = await source.tags(repository)
-        found[repository] = await asyncio.to_thread(selection.explain, repository, tags)
-
-    await in_turns(names, concurrency, look)
-    return clauses + [clause for repository in names for clause in found[repository]]

@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 
 from backend.core.canonical import hash_of
 from backend.core.errors import ModelyardError, NotFoundError, StoreError, TooManyNewError, UsageError
-from backend.core.views import RuleClauseView, SyncProgressView, SyncResultView
+from backend.core.views import SyncProgressView, SyncResultView
 from backend.library.config import RuleConfig
 from backend.library.examiner import Examiner
 from backend.library.journal import Journal
-from backend.library.listing import Lister, Listing, preview
+from backend.library.listing import Lister, Listing
 from backend.library.pace import Pace
 from backend.library.records import Observation, change_of
 from backend.library.rules import asks_of_images, choosing_hash, leaves_out_image
@@ -92,14 +92,6 @@ class Synchroniser:
         failures = work.account.failures
         await work.record("failed" if failures else "done", failures[0].reason if failures else "")
         return work.result()
-
-    async def preview(self, rule: RuleConfig) -> list[RuleClauseView]:
-        """What would become of every tag of the repositories that the rule names or matches. Writes nothing.
-
-        Raises:
-            ModelyardError: the registry does not tell it.
-        """
-        return await preview(self._setting.source, rule, self._setting.concurrency)
 
 
 class _Run:

@@ -294,23 +294,6 @@ async def test_many_tags_of_one_digest_are_fetched_once(yard: Yard) -> None:
     assert sum(call.startswith("manifest") for call in yard.registry.calls) == 1
 
 
-async def test_a_preview_explains_every_tag(yard: Yard) -> None:
-    yard.registry.push("nim/a", "1.0")
-    yard.registry.push("nim/a", "2.0")
-    yard.registry.push("nim/a-dev", "1.0")
-    yard.registry.push("other", "1.0")
-    clauses = await yard.synchroniser().preview(
-        rule(repositories=["nim/*"], exclude_repositories=["**/*-dev"], tags={"versions": ">=2"})
-    )
-    assert [(one.repository, one.tag, one.taken, one.clause) for one in clauses] == [
-        ("nim/a-dev", "", False, "exclude_repositories: **/*-dev"),
-        ("nim/a", "1.0", False, "tags.versions: it is not >=2"),
-        ("nim/a", "2.0", True, "taken"),
-    ]
-    yard.registry.failing["tags"] = DOWN
-    with pytest.raises(UnreachableError):
-        await yard.synchroniser().preview(rule())
-
 
 async def test_progress_is_told_from_beginning_to_end(yard: Yard) -> None:
     for number in range(5):
