@@ -29,12 +29,13 @@ _Result = TypeVar("_Result")
 _ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("sync", "rules", "runs"), ("flows.synchronising", "flows.evidence", "registry.client")),
     "images": ("flows.library",),
-    **dict.fromkeys(("queue", "approve", "reject", "revoke", "waive", "comment"), ("flows.queue",)),
+    **dict.fromkeys(("queue", "approve", "reject", "waive", "comment", "break-glass"), ("flows.queue",)),
+    "revoke": ("flows.queue", "flows.services"),
     "evidence": ("flows.evidence", "registry.client"),
     "policy": ("flows.policy",),
     **dict.fromkeys(("deploy", "runtimes"), ("flows.deployments",)),
     "gpu": ("flows.gpus",),
-    "doctor": ("flows.doctor", "flows.gpus", "registry.client"),
+    "doctor": ("flows.doctor", "flows.evidence", "flows.gpus", "registry.client"),
     "audit": ("flows.audit",),
     "worker": ("flows.schedule", "flows.synchronising", "flows.evidence", "flows.policy", "registry.client"),
 }

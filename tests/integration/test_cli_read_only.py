@@ -36,6 +36,13 @@ MUTATING: dict[str, tuple[list[str], str]] = {
     "approve": (["REF", "--reason", "x", "--evidence", "HASH"], "queue.approve"),
     "reject": (["REF", "--reason", "x"], "queue.reject"),
     "revoke": (["REF", "--reason", "x"], "queue.revoke"),
+    "comment": (["REF", "--text", "x"], "queue.comment"),
+    "break-glass": (
+        ["REF", "--reason", "x", "--ticket", "INC-1", "--until", "2099-01-01"],
+        "queue.break-glass",
+    ),
+    "queue submit": (["REF", "--reason", "x"], "queue.submit"),
+    "queue review": (["DECISION", "--reason", "x"], "queue.review"),
     "waive": (["REF", "--finding", "CVE-1", "--until", "2099-01-01", "--reason", "x"], "queue.waive"),
     "evidence import": (["REPORT", "--image", "REF"], "evidence.import"),
     "deploy apply": (["-f", "FILE"], "deploy.apply"),
@@ -82,6 +89,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Plac
             {
                 "REF": reference,
                 "HASH": place.json("queue", "show", reference)["evidence_hash"],
+                "DECISION": place.json("queue", "show", reference)["decisions"][-1]["id"],
                 "REPORT": str(report),
                 "RUN": place.json("runs", "list")[0]["run"],
                 "RULE": str(folder / "rule.toml"),

@@ -1,46 +1,34 @@
-"""`queue`, the decisions, and `policy check`."""
+"""`queue`: candidates that wait for a decision, what is known of each, and their way back into the queue."""
 
 from __future__ import annotations
 
-import sys
-from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from backend.cli.output import Column, cell, pairs, parse_time
+from backend.cli.output import Column, cell, note, pairs
 from backend.cli.session import Session
-from backend.core.errors import PolicyError, UsageError
-from backend.core.references import ImageReference, parse_reference, short_digest
+from backend.core.references import short_digest
 from backend.core.text import sanitise
-from backend.core.views import CandidateView, DecisionView, GateView, PolicyCheckView
+from backend.core.views import CandidateView, DecisionView, GateView, ScopeView
 from backend.yard import Yard
 
-_Reference = Annotated[str, typer.Argument(metavar="REF")]
-_Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for good.")]
-_Evidence = Annotated[
-    str, typer.Option("--evidence", metavar="HASH", help="The evidence hash as `queue show` prints it.")
-]
-_Ticket = Annotated[str, typer.Option("--ticket", metavar="T", help="A change's or ticket's number.")]
+ReferenceArgument = Annotated[str, typer.Argument(metavar="REF")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for good.")]
 
 
 def add_to(application: typer.Typer) -> None:
-    """Add `queue`, `approve`, `reject`, `revoke`, `waive` and `policy`."""
+    """Add `queue`."""
     queue = typer.Typer(help="Candidates that wait for a decision.", rich_markup_mode=None)
     queue.command("list")(_list)
     queue.command("show")(_show)
+    queue.command("submit")(_submit)
+    queue.command("review")(_review)
     application.add_typer(queue, name="queue")
-    application.command("approve")(_approve)
-    application.command("reject")(_reject)
-    application.command("revoke")(_revoke)
-    application.command("waive")(_waive)
-    policy = typer.Typer(help="Policy.", rich_markup_mode=None)
-    policy.command("check")(_check)
-    application.add_typer(policy, name="policy")
 
 
-def _gates_text(gates: tuple[GateView, ...]) -> str:
+def gates_text(gates: tuple[GateView, ...]) -> str:
+    """Gates in a cell: kind and value of each."""
     return ", ".join(f"{gate.kind} {gate.value.value}" for gate in gates) or "none"
 
 
@@ -48,8 +36,10 @@ _CANDIDATES: list[Column[CandidateView]] = [
     ("CANDIDATE", lambda one: one.name),
     ("DIGEST", lambda one: short_digest(one.digest)),
     ("TYPE", lambda one: one.type),
-    ("GATES", lambda one: _gates_text(one.gates)),
+    ("STATE", lambda one: one.state.value),
+    ("GATES", lambda one: gates_text(one.gates)),
     ("APPROVALS", lambda one: f"{len(one.approvals)}/{one.approvals_needed}"),
+    ("MISSING", lambda one: one.missing),
     ("FOR ME", lambda one: one.waits_for_me),
     ("RISK", lambda one: one.risk),
     ("SINCE", lambda one: one.submitted_at),
@@ -59,15 +49,46 @@ _CANDIDATES: list[Column[CandidateView]] = [
 def _list(context: typer.Context) -> None:
     """List candidates: mine first, then by risk and age."""
     session: Session = context.obj
-    candidates = session.run(lambda yard: yard.queue.candidates())
+
+    async def work(yard: Yard) -> tuple[list[CandidateView], tuple[str, ...]]:
+        return await yard.queue.candidates(), yard.status().alarms
+
+    candidates, alarms = session.run(work)
+    for alarm in alarms:
+        note(f"BREAK-GLASS: {alarm}")
     session.print.rows(candidates, _CANDIDATES, empty="nothing waits")
 
 
-def _show(context: typer.Context, reference: _Reference) -> None:
-    """Show a candidate with its gates, decisions and evidence hash."""
+def _show(context: typer.Context, reference: ReferenceArgument) -> None:
+    """Show a candidate with its gates, decisions, waivers, comments and evidence hash."""
     session: Session = context.obj
     candidate = session.run(lambda yard: yard.queue.candidate(reference))
     session.print.item(candidate, candidate_text(candidate))
+
+
+def _submit(context: typer.Context, reference: ReferenceArgument, reason: ReasonOption) -> None:
+    """Submit again what was rejected or revoked. Who does so does not approve it."""
+    session: Session = context.obj
+
+    async def work(yard: Yard) -> CandidateView:
+        candidate = await yard.queue.candidate(reference)
+        session.confirm(f"submit {candidate.reference} again?")
+        await yard.queue.submit(candidate.reference, reason=reason)
+        return await yard.queue.candidate(candidate.reference)
+
+    candidate = session.run(work)
+    session.print.item(candidate, candidate_text(candidate))
+
+
+def _review(
+    context: typer.Context,
+    decision: Annotated[str, typer.Argument(metavar="DECISION", help="The break-glass, as queue show names it.")],
+    reason: ReasonOption,
+) -> None:
+    """Say what was found of somebody else's break-glass."""
+    session: Session = context.obj
+    reviewed = session.run(lambda yard: yard.queue.review(decision, reason=reason))
+    session.print.item(reviewed, f"reviewed {reviewed.about[:12]} on {reviewed.reference} by {reviewed.actor}")
 
 
 def candidate_text(candidate: CandidateView) -> str:
@@ -82,13 +103,16 @@ def candidate_text(candidate: CandidateView) -> str:
             ("framework", candidate.framework),
             ("submitted", f"{candidate.submitted_by}, {cell(candidate.submitted_at)}"),
             ("approvals", f"{len(candidate.approvals)} of {candidate.approvals_needed}"),
+            ("missing", "; ".join(candidate.missing)),
             ("may pass", blocked),
             ("for me", "yes" if candidate.waits_for_me else candidate.not_me or "no"),
+            ("beside digest", scope_text(candidate.scope)),
             ("evidence hash", candidate.evidence_hash),
             ("policy hash", candidate.policy_hash),
         ]
     )
-    lines = [head, "gates:" if candidate.gates else "gates: none configured"]
+    lines = [f"BREAK-GLASS: {sanitise(candidate.break_glass)}"] if candidate.break_glass else []
+    lines += [head, "gates:" if candidate.gates else "gates: none configured"]
     lines += [
         f"  {gate.value.value.upper():12} {gate.effect:5} {gate.kind}: {sanitise(gate.sentence)}"
         for gate in candidate.gates
@@ -96,138 +120,36 @@ def candidate_text(candidate: CandidateView) -> str:
     if candidate.decisions:
         lines.append("decisions:")
         lines += [f"  {_decision_text(decision)}" for decision in candidate.decisions]
+    if candidate.waivers:
+        lines.append("waivers:")
+    for waiver in candidate.waivers:
+        control = f"; control: {waiver.control}" if waiver.control else ""
+        state = "ended" if waiver.lapsed else "until"
+        told = f"{waiver.finding} {state} {cell(waiver.until)}, {waiver.owner} answers for it: {waiver.reason}{control}"
+        lines.append(f"  {sanitise(told)}")
+    if candidate.comments:
+        lines.append("comments:")
+    for comment in candidate.comments:
+        ticket = f" [{comment.ticket}]" if comment.ticket else ""
+        lines.append(f"  {sanitise(f'{cell(comment.at)} {comment.actor}{ticket}: {comment.text}')}")
     if candidate.previous_reference:
         lines.append(f"against {candidate.previous_reference}:")
         lines += [f"  {sanitise(change)}" for change in candidate.changes or ("nothing changed",)]
     return "\n".join(lines)
 
 
+def scope_text(scope: ScopeView) -> str:
+    """What is approved beside a digest; what is empty is not fixed."""
+    fields = (("weights", scope.weights), ("runtime", scope.runtime), ("environment", scope.environment))
+    return ", ".join(f"{name} {value or 'not fixed'}" for name, value in fields)
+
+
 def _decision_text(decision: DecisionView) -> str:
     ticket = f" [{decision.ticket}]" if decision.ticket else ""
-    return sanitise(f"{cell(decision.at)} {decision.actor} {decision.verdict}{ticket}: {decision.reason}")
-
-
-def _approve(
-    context: typer.Context, reference: _Reference, reason: _Reason, evidence: _Evidence = "", ticket: _Ticket = ""
-) -> None:
-    """Approve an image. Off a terminal it takes a full digest and the evidence hash."""
-    session: Session = context.obj
-    if not sys.stdin.isatty():
-        _require_pinned(reference, evidence)
-
-    async def work(yard: Yard) -> tuple[DecisionView, CandidateView]:
-        seen = evidence
-        if not seen:
-            candidate = await yard.queue.candidate(reference)
-            sys.stderr.write(candidate_text(candidate) + "\n")
-            session.confirm(f"approve {candidate.reference}?")
-            seen = candidate.evidence_hash
-        decision = await yard.queue.approve(reference, reason=reason, evidence_hash=seen, ticket=ticket)
-        return decision, await yard.queue.candidate(decision.reference)
-
-    decision, candidate = session.run(work)
-    _print_decision(session, decision, candidate)
-
-
-def _require_pinned(reference: str, evidence: str) -> None:
-    named = parse_reference(reference)
-    if not isinstance(named, ImageReference) or named.digest is None:
-        raise UsageError(
-            f"approve {reference}",
-            "off a terminal an approval needs a full digest",
-            "write REGISTRY/repository@sha256:... as queue show prints it",
-        )
-    if not evidence:
-        raise UsageError(
-            f"approve {reference}",
-            "off a terminal an approval needs the evidence hash",
-            "give --evidence with the hash that queue show prints",
-        )
-
-
-def _print_decision(session: Session, decision: DecisionView, candidate: CandidateView) -> None:
-    text = (
-        f"{decision.verdict} {decision.reference} by {decision.actor}; "
-        f"it is {candidate.state.value}, {len(candidate.approvals)} of {candidate.approvals_needed} approvals"
-    )
-    session.print.item(decision, text)
-
-
-def _reject(
-    context: typer.Context, reference: _Reference, reason: _Reason, evidence: _Evidence = "", ticket: _Ticket = ""
-) -> None:
-    """Reject a candidate."""
-    _decide(context.obj, "reject", reference, reason, evidence, ticket)
-
-
-def _revoke(
-    context: typer.Context, reference: _Reference, reason: _Reason, evidence: _Evidence = "", ticket: _Ticket = ""
-) -> None:
-    """Take an approval back."""
-    _decide(context.obj, "revoke", reference, reason, evidence, ticket)
-
-
-def _decide(session: Session, verb: str, reference: str, reason: str, evidence: str, ticket: str) -> None:
-    async def work(yard: Yard) -> tuple[DecisionView, CandidateView]:
-        candidate = await yard.queue.candidate(reference)
-        session.confirm(f"{verb} {candidate.reference}?")
-        decide = yard.queue.reject if verb == "reject" else yard.queue.revoke
-        seen = evidence or candidate.evidence_hash
-        decision = await decide(candidate.reference, reason=reason, evidence_hash=seen, ticket=ticket)
-        return decision, await yard.queue.candidate(decision.reference)
-
-    _print_decision(session, *session.run(work))
-
-
-def _waive(
-    context: typer.Context,
-    reference: _Reference,
-    finding: Annotated[str, typer.Option("--finding", metavar="ID", help="The finding, such as CVE-2026-1234.")],
-    until: Annotated[str, typer.Option("--until", metavar="DATE", help="When the waiver ends.")],
-    reason: _Reason,
-) -> None:
-    """Let one finding pass until a date."""
-    session: Session = context.obj
-    end = _until(until)
-
-    async def work(yard: Yard) -> CandidateView:
-        candidate = await yard.queue.candidate(reference)
-        session.confirm(f"waive {finding} on {candidate.reference} until {until}?")
-        await yard.queue.waive(candidate.reference, finding=finding, until=end, reason=reason)
-        return await yard.queue.candidate(candidate.reference)
-
-    candidate = session.run(work)
-    session.print.item(candidate, candidate_text(candidate))
-
-
-def _until(text: str) -> datetime:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise UsageError("--until", f"{text!r} is not a date", "write 2026-01-31") from error
-
-
-_CHECKS: list[Column[PolicyCheckView]] = [
-    ("IMAGE", lambda check: check.reference),
-    ("PASSES", lambda check: check.passes),
-    ("BEFORE", lambda check: check.before),
-    ("GATES", lambda check: _gates_text(check.gates)),
-]
-
-
-def _check(
-    context: typer.Context,
-    reference: Annotated[str | None, typer.Argument(metavar="[REF]")] = None,
-    against: Annotated[Path | None, typer.Option("--against", metavar="FILE", help="Another policy to try.")] = None,
-) -> None:
-    """Tell what policy says of an image, or of all; with --against, what would flip. Exit 3 when one fails."""
-    session: Session = context.obj
-    checks = session.run(lambda yard: yard.policy.check(reference, against))
-    session.print.rows(checks, _CHECKS, empty="there is nothing to check")
-    failing = [check for check in checks if not check.passes]
-    if failing:
-        raise PolicyError(
-            "policy check",
-            f"{len(failing)} of {len(checks)} images do not pass",
-            f"see modelyard queue show {failing[0].reference}",
-        )
+    by = f"{decision.actor} (automatic)" if decision.automatic else decision.actor
+    fixed = any((decision.scope.weights, decision.scope.runtime, decision.scope.environment))
+    scope = f" for {scope_text(decision.scope)}" if fixed else ""
+    until = f" until {cell(decision.expires_at)}" if decision.expires_at is not None else ""
+    about = f" of {decision.about[:12]}" if decision.about else ""
+    text = f"{decision.id[:12]} {cell(decision.at)} {by} {decision.verdict}{about}{scope}{until}{ticket}"
+    return sanitise(f"{text}: {decision.reason}")
