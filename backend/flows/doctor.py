@@ -10,6 +10,7 @@ from backend.cluster.reviews import AccessRequest
 from backend.core.errors import ModelyardError
 from backend.core.views import CheckView
 from backend.flows.foundation import Foundation
+from backend.flows.notifications import Notifications
 from backend.registry.check import check as check_registry
 
 #: What each right is good for. Without the first two there is little to do here.
@@ -38,6 +39,7 @@ class Doctor:
         checks = [self._configuration(), await self._database(), await self._identity()]
         checks += await self._registries()
         checks += await self._cluster()
+        checks += await Notifications(self._foundation).checks()
         return checks
 
     def _configuration(self) -> CheckView:

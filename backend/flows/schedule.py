@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from backend.core.errors import ModelyardError, StoreUnwritableError
 from backend.core.ports import timestamp
 from backend.flows.foundation import Foundation
+from backend.flows.notifications import Notifications
 from backend.library.config import RuleConfig
 from backend.library.runs import LastRun, last_runs
 from backend.store.lease import Lease
@@ -58,6 +59,7 @@ class Schedule:
         self._collected_at: datetime | None = None
         self._looked_at: datetime | None = None
         self._renewed = float("-inf")
+        self._notifications = Notifications(foundation)
 
     async def run(self, *, patience: float = 0.0, first: Callable[[], Awaitable[None]] | None = None) -> None:
         """Work until cancelled.
@@ -76,6 +78,8 @@ class Schedule:
                 "run the worker as somebody who may write it",
             )
         await asyncio.sleep(patience)
+        # Beside the rounds: a long run keeps nobody from hearing of broken glass.
+        telling = asyncio.create_task(self._notifications.run(self._is_held))
         try:
             while True:
                 if await self._hold():
@@ -85,7 +89,12 @@ class Schedule:
                         first = None
                 await asyncio.sleep(_LOOK_EVERY)
         finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
             await asyncio.shield(self._lease.release(LEASE))
+
+    def _is_held(self) -> bool:
+        return self._foundation.clock.monotonic() - self._renewed < _LEASE_LASTS.total_seconds()
 
     async def _hold(self) -> bool:
         """Take the lease, or keep it."""

@@ -23,6 +23,7 @@ class StatusBoard:
         self._worker = ""
         self._counts = (0, 0, 0)
         self._alarms: tuple[str, ...] = ()
+        self._untold: tuple[SourceView, ...] = ()
         self._runs: dict[str, LastRun] = {}
 
     def view(self) -> YardStatusView:
@@ -43,7 +44,12 @@ class StatusBoard:
             enforcement="not enforced",
             worker=self._worker,
             policy_source=foundation.configuration.policy_source,
-            sources=(foundation.cluster.source, *self._registries(), *([file] if file is not None else [])),
+            sources=(
+                foundation.cluster.source,
+                *self._registries(),
+                *([file] if file is not None else []),
+                *self._untold,
+            ),
             library_total=total,
             library_approved=approved,
             queue_waiting=waiting,
@@ -83,6 +89,7 @@ class StatusBoard:
         total, _ = await catalogue.count(foundation.database)
         approved = sum(state is ImageState.APPROVED for state in states.values())
         self._counts = (total, approved, sum(state in _WAITING for state in states.values()))
+        self._untold = await self._targets_lost()
         self._alarms = await alarms(foundation.database, foundation.clock.now())
         by_rule = await last_runs(foundation.database)
         self._runs = {}
@@ -91,6 +98,14 @@ class StatusBoard:
             if run is not None and (rule.registry not in self._runs or run.at > self._runs[rule.registry].at):
                 self._runs[rule.registry] = run
         await self.refresh_holder()
+
+    async def _targets_lost(self) -> tuple[SourceView, ...]:
+        if not self._foundation.configuration.settings.notify.target:
+            return ()
+        # Imported late: the first rows need nobody who can be told anything.
+        from backend.flows.notifications import Notifications
+
+        return await Notifications(self._foundation).sources()
 
     async def refresh_holder(self) -> None:
         """Ask who holds the yard's lease.
