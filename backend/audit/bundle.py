@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-import io
 import shutil
 import tarfile
 import tempfile
@@ -166,13 +165,16 @@ async def _evidence(database: Database, ids: Sequence[str]) -> AsyncIterator[str
 
 async def _write_lines(file: Path, lines: AsyncIterator[str]) -> None:
     waiting: list[str] = []
-    with await asyncio.to_thread(file.open, "w", encoding="utf-8") as output:
+    output = await asyncio.to_thread(file.open, "w", encoding="utf-8")
+    try:
         async for line in lines:
             waiting.append(line + "\n")
             if len(waiting) >= _LINES:
                 await asyncio.to_thread(output.writelines, waiting)
                 waiting = []
         await asyncio.to_thread(output.writelines, waiting)
+    finally:
+        await asyncio.to_thread(output.close)
 
 
 def _measured(file: Path) -> BundleFileView:
@@ -193,7 +195,7 @@ def _pack(folder: Path, names: Sequence[str], packed: Path, *, compress: bool, a
                 member = tarfile.TarInfo(name)
                 member.size, member.mtime, member.mode = (folder / name).stat().st_size, when, 0o644
                 with (folder / name).open("rb") as data:
-                    archive.addfile(member, io.BufferedReader(cast(io.RawIOBase, data)))
+                    archive.addfile(member, data)
         if wrapped is not raw:
             wrapped.close()
 
