@@ -53,7 +53,7 @@ class Authenticator:
         self._credentials = credentials
         self._transport = transport
         self._clock = clock
-        self._origin = origin_of(config.url)
+        self._origin = origin_of(config.api)
         self._basic: str | None = None
         self._held: dict[str, _Held] = {}
         self._locks: dict[str, asyncio.Lock] = {}

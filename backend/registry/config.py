@@ -16,7 +16,8 @@ _LONGEST_TIMEOUT: Final = timedelta(minutes=10)
 #: `proxy` for a registry that is reached directly whatever the environment says.
 NO_PROXY: Final = "none"
 
-#: Names of Docker's own registry; its API is at the last.
+_DOCKER_HUB_API: Final = "https://registry-1.docker.io"
+#: Names of Docker's own registry.
 DOCKER_HUB_HOSTS: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 #: How a registry tells which repositories it has; `auto`: by its host and by what it answers.
@@ -123,6 +124,11 @@ class RegistryConfig(Settings):
         if self.client_key is not None and self.client_certificate is None:
             raise ValueError("client_key goes with a client_certificate")
         return self
+
+    @property
+    def api(self) -> str:
+        """Where requests go: `url`, except that Docker's own registry is named by one host and reached at another."""
+        return _DOCKER_HUB_API if self.host in DOCKER_HUB_HOSTS else self.url
 
     @property
     def host(self) -> str:

@@ -236,7 +236,7 @@ class Discovery:
         seen: set[str] = set()
         while True:
             answer = await self._session.send_foreign(
-                f"{self._config.url}/api/v1/repository?{urlencode(query)}", limit=LARGEST_PAGE, where=self._where
+                f"{self._config.api}/api/v1/repository?{urlencode(query)}", limit=LARGEST_PAGE, where=self._where
             )
             if answer.status == 404:
                 return names

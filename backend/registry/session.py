@@ -54,7 +54,7 @@ class Session:
         self._config = config
         self._transport = transport
         self._authenticator = authenticator
-        self._own_host = origin_of(config.url)[1]
+        self._own_host = origin_of(config.api)[1]
         self.warnings: list[str] = []
         self.quota = Quota(clock)
         self.timeout = config.timeout.total_seconds()
@@ -75,7 +75,7 @@ class Session:
             limit: bytes of body that are taken.
             where: what is asked for, for errors; names registry and repository.
         """
-        url = self._config.url + path
+        url = self._config.api + path
         held = self._authenticator.held(scope)
         answer = await self._transport.get(method, url, headers, authorization=held, limit=limit, where=where)
         if answer.status == 401 and held is not None and not answer.foreign:
@@ -105,7 +105,7 @@ class Session:
     async def send_basic(self, path: str, *, limit: int, where: str) -> Answer:
         """GET JSON from the registry's own host by user name and password, for an API that asks for nothing and shows
         anonymous visitors less; anonymous where there is no password, or it is refused."""
-        url = self._config.url + path
+        url = self._config.api + path
         basic = await self._authenticator.basic()
         answer = await self._transport.get("GET", url, ACCEPT_JSON, authorization=basic, limit=limit, where=where)
         if answer.status == 401 and basic is not None and not answer.foreign:
@@ -126,7 +126,7 @@ class Session:
         if link is None:
             return None
         try:
-            target = urljoin(self._config.url + path, link)
+            target = urljoin(self._config.api + path, link)
             scheme, host = origin_of(target)
         except ValueError:
             scheme, host, target = "", "", ""

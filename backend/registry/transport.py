@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -38,6 +39,8 @@ _LARGEST_ERROR: Final = 1 << 20
 _MOST_THROTTLES: Final = 64
 #: Bytes a second below which an answer that may be large takes too long.
 _SLOWEST: Final = 128 << 10
+#: What OpenSSL calls the alerts by which a server refuses who connects (RFC 8446, 6.2).
+_OUR_CERTIFICATE: Final = re.compile(r"ALERT_(?:\w*CERTIFICATE\w*|UNKNOWN_CA)\Z")
 _ATTEMPTS_AFTER_FAILURE: Final = 2
 _USER_AGENT: Final = "modelyard"
 _LOOK_AT_REGISTRY: Final = "see whether the registry is up, and whether its address and the proxy settings are right"
@@ -106,7 +109,7 @@ class Transport:
         self._clock = clock
         self.sleep = sleep
         self._connections = Connections(config, base, transport)
-        self._own = (origin_of(config.url), f"{config.url}/")
+        self._own = (origin_of(config.api), f"{config.api}/")
         self._throttles: dict[tuple[str, tuple[str, str]], Throttle] = {}
         self._slots = asyncio.Semaphore(config.max_concurrency)
         rate = config.requests_per_second
@@ -336,6 +339,12 @@ def _failure(error: Exception, where: str, wait: float, whole: float) -> Modelya
             where,
             f"its certificate is not trusted: {tls.verify_message}",
             "if it has a certificate authority of its own, give that as `ca` of the registry",
+        )
+    if tls is not None and _OUR_CERTIFICATE.search(tls.reason or ""):
+        return UnreachableError(
+            where,
+            f"it wants a certificate that it trusts from us ({tls.reason})",
+            "give client_certificate and client_key of the registry",
         )
     if tls is not None:
         return UnreachableError(

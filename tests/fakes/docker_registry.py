@@ -52,6 +52,7 @@ class DockerRegistry:
         users: names and passwords, for HTTP Basic authentication; none: it asks for nothing.
         token: the `auth.token` section of its configuration (realm, service, issuer, rootcertbundle), for Bearer.
         certificate: certificate and key (PEM files), to serve TLS.
+        client_authority: who must have signed the certificate that a client shows; None: it need not show one.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class DockerRegistry:
         users: Mapping[str, str] | None = None,
         token: Mapping[str, str] | None = None,
         certificate: tuple[Path, Path] | None = None,
+        client_authority: Path | None = None,
         port: int | None = None,
     ) -> None:
         require_tools(*TOOLS, *(("htpasswd",) if users else ()))
@@ -70,6 +72,7 @@ class DockerRegistry:
         self.users = dict(users or {})
         self._token = dict(token or {})
         self._certificate = certificate
+        self._client_authority = client_authority
         self._folder = Path(tempfile.mkdtemp(prefix="modelyard-registry-"))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -181,7 +184,10 @@ class DockerRegistry:
         http: dict[str, object] = {"addr": self.host, "secret": "for-tests"}
         if self._certificate:
             certificate, key = self._certificate
-            http["tls"] = {"certificate": str(certificate), "key": str(key)}
+            tls: dict[str, object] = {"certificate": str(certificate), "key": str(key)}
+            if self._client_authority is not None:
+                tls["clientcas"] = [str(self._client_authority)]
+            http["tls"] = tls
         settings: dict[str, object] = {
             "version": "0.1",
             "log": {"level": "warn"},

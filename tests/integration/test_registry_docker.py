@@ -190,6 +190,29 @@ async def test_a_certificate_of_its_own_is_trusted_when_its_authority_is_given(t
         await client.close()
 
 
+async def test_a_registry_that_asks_who_connects_is_shown_our_certificate(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path)
+    with DockerRegistry(certificate=(certificate, key), client_authority=certificate) as running:
+        async with opened(running, ca=certificate, client_certificate=certificate, client_key=key) as client:
+            assert (await client.ping()).api_version == "registry/2.0"
+        async with opened(running, ca=certificate) as client:
+            with pytest.raises(UnreachableError, match="client_certificate"):
+                await client.ping()
+
+
+async def test_a_password_that_was_changed_is_read_again(tmp_path: Path) -> None:
+    """As with a cloud's passwords of twelve hours: what refreshes the file need not know of us."""
+    secret = tmp_path / "password"
+    secret.write_text("of the old day")
+    with DockerRegistry(users={"AWS": "of the new day"}) as running:
+        digest = running.push("a/b", "1")
+        async with opened(running, username="AWS", password=SecretReference(file=secret)) as client:
+            with pytest.raises(AuthenticationError):
+                await client.resolve("a/b", "1")
+            secret.write_text("of the new day")
+            assert (await client.resolve("a/b", "1")).digest == digest
+
+
 async def test_a_registry_that_died_is_unreachable_and_one_that_came_back_is_read_again() -> None:
     with DockerRegistry() as running:
         running.push("a/b", "1")

@@ -264,3 +264,49 @@ async def test_many_kept_connections_serve_many_requests() -> None:
         await asyncio.gather(*(client.manifest("a/b", f"t{number}") for number in range(200)))
         assert len(wire.lines) == 200
         assert wire.connections <= 8
+
+
+async def test_requests_that_are_cut_off_leave_a_client_that_works() -> None:
+    asked = 0
+    half = asyncio.Event()
+
+    async def reply(line: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked % 2:
+            writer.write(manifest()[:300])
+            await writer.drain()
+            half.set()
+            await asyncio.sleep(5)
+        else:
+            writer.write(manifest())
+
+    async with wired(reply, timeout="5s", max_concurrency=1) as (client, wire, _):
+        for number in range(10):
+            cut = asyncio.create_task(client.manifest("a/b", f"t{number}"))
+            await half.wait()
+            half.clear()
+            cut.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cut
+            assert (await client.manifest("a/b", f"t{number}")).digest == digest_of(RAW)
+        assert wire.connections == 11
+
+
+async def test_a_proxy_of_the_configuration_is_what_requests_go_through() -> None:
+    async with wired(always(manifest())) as (_, wire, proxy):
+        config = RegistryConfig(name="far", url="http://registry.invalid", insecure=True, proxy=proxy)
+        client = RegistryClient(config, credentials=Credentials(Path("/nonexistent")), clock=SystemClock())
+        assert (await client.manifest("a/b", "1")).digest == digest_of(RAW)
+        await client.close()
+        assert wire.lines == ["GET http://registry.invalid/v2/a/b/manifests/1"]
+
+
+async def test_a_proxy_that_refuses_is_told_and_sees_a_tunnel_only() -> None:
+    async with wired(always(http(407, b"who are you?"), close=True)) as (_, wire, proxy):
+        config = RegistryConfig(name="far", url="https://registry.invalid", proxy=proxy)
+        client = RegistryClient(config, credentials=Credentials(Path("/nonexistent")), clock=SystemClock())
+        with pytest.raises(UnreachableError, match="the proxy refuses: 407"):
+            await client.manifest("a/b", "1")
+        await client.close()
+        assert wire.lines == ["CONNECT registry.invalid:443"]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from backend.core.errors import ConfigurationError
 from backend.registry.config import RegistryConfig
 from backend.registry.connections import Connections
-from tests.fakes.registry import configured
+from tests.fakes.registry import Script, answer_manifest, client_of, configured, image_manifest
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -87,3 +87,12 @@ async def test_connections_are_used_again_before_others_are_made() -> None:
     assert connections.take() is first
     assert (await second.send(httpx.Request("GET", "https://registry.example/"))).status_code == 200
     await connections.close()
+
+
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+async def test_docker_hub_goes_by_the_name_that_clusters_know_it_by(host: str) -> None:
+    script = Script(lambda request: answer_manifest(image_manifest()))
+    config = RegistryConfig(name="hub", url=f"https://{host}")
+    await client_of(script, config=config).resolve("library/python", "3.13")
+    assert config.host == host
+    assert script.lines == ["HEAD https://registry-1.docker.io/v2/library/python/manifests/3.13"]
