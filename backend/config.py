@@ -22,6 +22,7 @@ from backend.core.toml_lines import KeyPath, key_lines, line_of
 from backend.curation.config import PolicyConfig, RoleConfig
 from backend.curation.notify_config import NotifyConfig
 from backend.curation.queue_config import QueueConfig
+from backend.evidence.config import ScannerConfig
 from backend.library.config import RuleConfig
 from backend.registry.config import RegistryConfig
 from backend.telemetry.config import AlertConfig, ObjectiveConfig, TelemetryConfig
@@ -51,6 +52,7 @@ class Configuration(Settings):
     rule: tuple[RuleConfig, ...] = ()
     policy: PolicyConfig = Field(default_factory=dict, validate_default=True)
     role: tuple[RoleConfig, ...] = ()
+    scanner: ScannerConfig = Field(default_factory=dict, validate_default=True)
     cluster: tuple[ClusterConfig, ...] = ()
     enforce: EnforceConfig = Field(default_factory=dict, validate_default=True)
     telemetry: TelemetryConfig = Field(default_factory=dict, validate_default=True)
@@ -62,10 +64,11 @@ class Configuration(Settings):
 
 
 class SystemPolicy(Settings):
-    """`/etc/modelyard/policy.toml`: roles and policy that a user's own file cannot loosen."""
+    """`/etc/modelyard/policy.toml`: roles, policy and programs that decide, which a user's own file cannot loosen."""
 
     policy: PolicyConfig = Field(default_factory=dict, validate_default=True)
     role: tuple[RoleConfig, ...] = ()
+    scanner: ScannerConfig = Field(default_factory=dict, validate_default=True)
 
 
 class LoadedConfiguration(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +123,8 @@ def load_configuration(path: Path | None = None, *, system_policy: Path = SYSTEM
 
     Args:
         path: a file that must exist; None: the usual place, where a missing file means all defaults.
-        system_policy: the root-owned policy file that, when it is there, replaces `[policy]` and `[[role]]`.
+        system_policy: the root-owned policy file that, when it is there, replaces `[policy]`, `[[role]]` and
+            `[scanner]`.
 
     Raises:
         ConfigurationError: a file cannot be read, is not TOML, or holds an unknown key or a wrong value.
@@ -134,9 +138,9 @@ def load_configuration(path: Path | None = None, *, system_policy: Path = SYSTEM
         return LoadedConfiguration(settings=settings, path=file, exists=exists, policy_source="policy: own file")
     _require_root_owned(system_policy)
     system = read_model(system_policy, SystemPolicy)
-    overruled = [name for name in ("policy", "role") if name in settings.model_fields_set]
+    overruled = [name for name in ("policy", "role", "scanner") if name in settings.model_fields_set]
     notes = tuple(f"[{name}] in {file} is not used: {system_policy} has it" for name in overruled)
-    merged = settings.model_copy(update={"policy": system.policy, "role": system.role})
+    merged = settings.model_copy(update={"policy": system.policy, "role": system.role, "scanner": system.scanner})
     return LoadedConfiguration(settings=merged, path=file, exists=exists, policy_source=str(system_policy), notes=notes)
 
 

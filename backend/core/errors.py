@@ -18,6 +18,7 @@
   - MalformedDataError          exit 1, a server or a file says what cannot be so
     - DigestMismatchError       bytes do not have the digest they were asked by
     - LimitExceededError        more, larger or deeper than is taken
+  - ToolError                   exit 1, a program that was started failed, or took too long
   - StoreError                  exit 1, the database cannot be used
     - StoreLockedError          another process holds it for too long
     - StoreDamagedError         it is not a database, or is corrupt
@@ -152,6 +153,10 @@ class DigestMismatchError(MalformedDataError):
 
 class LimitExceededError(MalformedDataError):
     """More, larger or deeper than is taken."""
+
+
+class ToolError(ModelyardError):
+    """A program of somebody else's that was started failed, or took too long."""
 
 
 class StoreError(ModelyardError):

@@ -18,6 +18,7 @@ from backend.core.views import (
     DecisionView,
     GpuSnapshotView,
     LedgerEntryView,
+    ScanView,
     ServiceView,
     SourceView,
     SyncProgressView,
@@ -35,6 +36,7 @@ class Topic(StrEnum):
     LEDGER = "ledger"
     SOURCES = "sources"
     SYNC = "sync"
+    SCANS = "scans"
     STATUS = "status"
 
 
@@ -103,6 +105,12 @@ class SyncProgressed(Event, frozen=True, kw_only=True):
     progress: SyncProgressView
 
 
+class ScanProgressed(Event, frozen=True, kw_only=True):
+    """A scan of an image went on or ended. `key` is the image's reference."""
+
+    scan: ScanView
+
+
 class StatusChanged(Event, frozen=True, kw_only=True):
     """What the title bar tells changed."""
 
@@ -110,7 +118,7 @@ class StatusChanged(Event, frozen=True, kw_only=True):
 
 
 _KEEPS_LATEST_ONLY: Final = frozenset(
-    {Topic.LIBRARY, Topic.SERVICES, Topic.GPUS, Topic.SOURCES, Topic.SYNC, Topic.STATUS}
+    {Topic.LIBRARY, Topic.SERVICES, Topic.GPUS, Topic.SOURCES, Topic.SYNC, Topic.SCANS, Topic.STATUS}
 )
 
 

@@ -14,7 +14,8 @@ import msgspec
 
 from backend.core.errors import MalformedDataError, ModelyardError, NotFoundError
 from backend.core.ports import Clock, IdSource
-from backend.evidence import documents, sbom, signatures, vulnerabilities
+from backend.evidence import compliance, documents, sbom, signatures
+from backend.evidence.attested import Setting, kind_of, newest, provenance_of, read_statement
 from backend.evidence.decoding import clean
 from backend.evidence.documents import Provenance
 from backend.evidence.envelopes import (
@@ -24,17 +25,29 @@ from backend.evidence.envelopes import (
     SignedStatement,
     open_bundle,
     open_envelope,
+    open_statement,
 )
 from backend.evidence.facts import ImageFacts
+from backend.evidence.keyless import KeylessIdentity
 from backend.evidence.keys import PublicKey
-from backend.evidence.records import INVALID, EvidenceKind, EvidenceRecord, Origin
+from backend.evidence.records import NONE, READ, EvidenceKind, EvidenceRecord, Origin
 from backend.evidence.signatures import SIGN_PREDICATE, SignatureOutcome, SignatureState
 from backend.evidence.weights import judge_weights
 from backend.registry.manifests import Descriptor, Manifest
 
 _MOST_ATTACHED: Final = 64
 _PREDICATE_ANNOTATION: Final = "dev.sigstore.bundle.predicateType"
-_ATTESTED: Final = (EvidenceKind.VULNERABILITIES, EvidenceKind.SBOM, EvidenceKind.LICENCE)
+_MOST_PLATFORMS: Final = 4
+# BuildKit, "Image attestation storage": which predicate a layer of an attestation manifest holds.
+_EMBEDDED_PREDICATE: Final = "in-toto.io/predicate-type"
+_ATTESTED: Final = (
+    EvidenceKind.VULNERABILITIES,
+    EvidenceKind.SBOM,
+    EvidenceKind.LICENCE,
+    EvidenceKind.PROVENANCE,
+    EvidenceKind.VEX,
+    EvidenceKind.BENCHMARK,
+)
 # Media types under which ORAS and Trivy attach a bare SBOM; nobody signs those.
 _BARE_SBOMS: Final = frozenset({"application/vnd.cyclonedx+json", "application/spdx+json"})
 
@@ -58,7 +71,11 @@ class ArtifactSource(Protocol):
 class _Findings:
     """What one collection has found so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Sequence[PublicKey], identities: Sequence[KeylessIdentity]) -> None:
+        self.keys = keys
+        self.identities = identities
+        self.embedded: list[SignedStatement] = []
+        self.embedded_failures: list[str] = []
         self.outcomes: list[SignatureOutcome] = []
         self.statements: list[SignedStatement] = []
         self.bare: list[tuple[str, bytes]] = []
@@ -72,44 +89,53 @@ async def collect(
     manifest: Manifest,
     *,
     keys: Sequence[PublicKey],
+    identities: Sequence[KeylessIdentity] = (),
+    configurations: Sequence[bytes] = (),
     clock: Clock,
     ids: IdSource,
 ) -> list[EvidenceRecord]:
-    """All evidence on an image that its registry holds, and what the image itself says of licences and weights.
+    """All evidence on an image that its registry holds, and what the image itself says.
 
     Args:
         source: the image's registry.
         facts: of the image; its digest is the one that `manifest` was computed to have.
         manifest: of the image or index.
-        keys: that policy names, all gates together.
+        keys, identities: that policy names, all gates together.
+        configurations: configuration blobs of its platforms, as the library keeps them.
 
     Returns:
-        one record on signatures, always; one on declared licences and one on weights, always; those of attestations
-        that are there, and besides one `unchecked` a kind when anything attached could not be fetched or read.
+        always one record on signatures, declared licences, weights, compliance and the model card, and one at least on
+        provenance; those of attestations that are there, and besides one `unchecked` a kind when anything attached
+        could not be fetched or read.
     """
-    found = _Findings()
-    await _collect_tagged(source, facts, keys, found)
-    await _collect_referrers(source, facts, keys, found)
+    found = _Findings(keys, identities)
+    await _collect_tagged(source, facts, found)
+    await _collect_referrers(source, facts, found)
+    await _collect_embedded(source, facts, manifest, found)
     children = frozenset(child.digest for child in manifest.images)
     at = clock.now()
     own = Provenance(digest=facts.digest, origin=Origin.IMAGE, how="part of the image", at=at)
     attached = Provenance(digest=facts.digest, origin=Origin.REGISTRY, how="attached in the registry", at=at)
+    settings = await compliance.read_all(configurations)
+    summary, told = compliance.describe(facts, settings)
     records = [
-        _signature_record(found, keys, attached, ids),
+        _signature_record(found, attached, ids),
         documents.of_declarations(facts, own, ids),
-        judge_weights(facts, id=ids.new_id(), at=at),
+        judge_weights(facts, id=ids.new_id(), at=at, settings=settings),
+        own.record(id=ids.new_id(), kind=EvidenceKind.COMPLIANCE, state=READ, summary=summary, payload=told),
+        documents.of_model_card(facts, manifest, own, ids),
     ]
     # Reports reach 64 MiB: reading one would hold up the event loop.
-    attested = await asyncio.to_thread(_read_attested, found, facts.digest, children, attached, ids)
-    records.extend(_newest(attested))
+    setting = Setting(digest=facts.digest, children=children, ids=ids, at=at)
+    attested = await asyncio.to_thread(_read_attested, found, setting)
+    records.extend(newest(attested))
+    records.extend(_missing_provenance(records, found, own, attached, ids))
     if found.attestation_failures:
         records.extend(documents.unchecked(_ATTESTED, found.attestation_failures[0], attached, ids))
     return records
 
 
-async def _collect_tagged(
-    source: ArtifactSource, facts: ImageFacts, keys: Sequence[PublicKey], found: _Findings
-) -> None:
+async def _collect_tagged(source: ArtifactSource, facts: ImageFacts, found: _Findings) -> None:
     base = facts.digest.replace(":", "-", 1)
     for suffix, failures in (("sig", found.signature_failures), ("att", found.attestation_failures)):
         try:
@@ -118,9 +144,9 @@ async def _collect_tagged(
                 continue
             for layer in _bounded(manifest.layers, failures):
                 if layer.media_type == signatures.SIMPLE_SIGNING:
-                    await _take_simple(source, facts, layer, keys, found)
+                    await _take_simple(source, facts, layer, found)
                 elif layer.media_type == DSSE_MEDIA_TYPE:
-                    await _take_envelope(source, facts, layer, keys, found)
+                    await _take_envelope(source, facts, layer, found)
         except ModelyardError as error:
             failures.append(_reason(error))
 
@@ -133,9 +159,7 @@ async def _manifest_of_tag(source: ArtifactSource, repository: str, tag: str) ->
     return await source.manifest(repository, descriptor.digest)
 
 
-async def _take_simple(
-    source: ArtifactSource, facts: ImageFacts, layer: Descriptor, keys: Sequence[PublicKey], found: _Findings
-) -> None:
+async def _take_simple(source: ArtifactSource, facts: ImageFacts, layer: Descriptor, found: _Findings) -> None:
     try:
         payload = await source.blob(facts.repository, layer.digest, layer.size, signatures.PAYLOAD_LIMIT)
     except ModelyardError as error:
@@ -146,25 +170,36 @@ async def _take_simple(
             payload,
             layer.annotations.get(signatures.SIGNATURE_ANNOTATION, ""),
             facts.digest,
-            keys,
+            found.keys,
             certificate=signatures.CERTIFICATE_ANNOTATION in layer.annotations,
         )
     )
 
 
-async def _take_envelope(
-    source: ArtifactSource, facts: ImageFacts, layer: Descriptor, keys: Sequence[PublicKey], found: _Findings
-) -> None:
+async def _take_envelope(source: ArtifactSource, facts: ImageFacts, layer: Descriptor, found: _Findings) -> None:
     try:
         data = await source.blob(facts.repository, layer.digest, layer.size, ENVELOPE_LIMIT)
-        found.statements.append(await asyncio.to_thread(open_envelope, data, keys, "attestation"))
+        found.statements.append(await asyncio.to_thread(open_envelope, data, found.keys, "attestation"))
     except ModelyardError as error:
         found.attestation_failures.append(_reason(error))
 
 
-async def _collect_referrers(
-    source: ArtifactSource, facts: ImageFacts, keys: Sequence[PublicKey], found: _Findings
-) -> None:
+async def _collect_embedded(source: ArtifactSource, facts: ImageFacts, manifest: Manifest, found: _Findings) -> None:
+    """What BuildKit wrote into the index: provenance and SBOMs, fixed by the image's digest."""
+    for child in [each for each in manifest.manifests if each.attests][:_MOST_PLATFORMS]:
+        try:
+            layers = (await source.manifest(facts.repository, child.digest)).layers
+            for layer in layers[:_MOST_PLATFORMS]:
+                predicate = layer.annotations.get(_EMBEDDED_PREDICATE, "").removeprefix("https://")
+                if kind_of(predicate) in {EvidenceKind.PROVENANCE, EvidenceKind.SBOM}:
+                    data = await source.blob(facts.repository, layer.digest, layer.size, ENVELOPE_LIMIT)
+                    statement = await asyncio.to_thread(open_statement, data, "attestation of BuildKit")
+                    found.embedded.append(statement)
+        except ModelyardError as error:
+            found.embedded_failures.append(_reason(error))
+
+
+async def _collect_referrers(source: ArtifactSource, facts: ImageFacts, found: _Findings) -> None:
     try:
         referrers = await source.referrers(facts.repository, facts.digest)
     except NotFoundError:
@@ -180,10 +215,10 @@ async def _collect_referrers(
             if kind == signatures.NOTATION:
                 found.outcomes.append(signatures.notation_outcome())
             elif kind == BUNDLE_MEDIA_TYPE:
-                await _take_bundle(source, facts, referrer, keys, found)
+                await _take_bundle(source, facts, referrer, found)
             elif kind == signatures.SIMPLE_SIGNING_ARTIFACT:
                 for layer in _bounded(await _layers_about(source, facts, referrer, found), found.signature_failures):
-                    await _take_simple(source, facts, layer, keys, found)
+                    await _take_simple(source, facts, layer, found)
             elif kind in _BARE_SBOMS:
                 for layer in (await source.manifest(facts.repository, referrer.digest)).layers[:1]:
                     data = await source.blob(facts.repository, layer.digest, layer.size, ENVELOPE_LIMIT)
@@ -194,20 +229,18 @@ async def _collect_referrers(
                 found.signature_failures.append(_reason(error))
 
 
-async def _take_bundle(
-    source: ArtifactSource, facts: ImageFacts, referrer: Descriptor, keys: Sequence[PublicKey], found: _Findings
-) -> None:
+async def _take_bundle(source: ArtifactSource, facts: ImageFacts, referrer: Descriptor, found: _Findings) -> None:
     for layer in (await _layers_about(source, facts, referrer, found))[:1]:
         data = await source.blob(facts.repository, layer.digest, layer.size, ENVELOPE_LIMIT)
         try:
-            statement = await asyncio.to_thread(open_bundle, data, keys, "signature bundle")
+            statement = await asyncio.to_thread(open_bundle, data, found.keys, "signature bundle", found.identities)
         except MalformedDataError as error:
             if referrer.annotations.get(_PREDICATE_ANNOTATION, "").removeprefix("https://") != SIGN_PREDICATE:
                 raise
             found.outcomes.append(signatures.broken_bundle(_reason(error)))
             continue
         if statement.predicate_type == SIGN_PREDICATE:
-            found.outcomes.append(signatures.judge_statement(statement, facts.digest, keys))
+            found.outcomes.append(signatures.judge_statement(statement, facts.digest, found.keys))
         else:
             found.statements.append(statement)
 
@@ -229,11 +262,10 @@ def _bounded(descriptors: Sequence[Descriptor], failures: list[str]) -> Sequence
     return descriptors[:_MOST_ATTACHED]
 
 
-def _signature_record(
-    found: _Findings, keys: Sequence[PublicKey], provenance: Provenance, ids: IdSource
-) -> EvidenceRecord:
+def _signature_record(found: _Findings, provenance: Provenance, ids: IdSource) -> EvidenceRecord:
     state, summary = signatures.overall(found.outcomes, found.signature_failures)
     verified = next((each for each in found.outcomes if each.state is SignatureState.VERIFIED), None)
+    signers: list[PublicKey | KeylessIdentity] = [*found.keys, *found.identities]
     record = provenance.record(
         id=ids.new_id(),
         kind=EvidenceKind.SIGNATURE,
@@ -242,86 +274,51 @@ def _signature_record(
         payload={
             "signatures": [msgspec.to_builtins(outcome) for outcome in found.outcomes],
             "failures": [] if verified else found.signature_failures,
-            "tried": sorted(key.fingerprint for key in keys),
+            "tried": sorted(each.fingerprint for each in signers),
         },
     )
     return msgspec.structs.replace(record, key=verified.key if verified else "")
 
 
-def _read_attested(
-    found: _Findings, digest: str, children: frozenset[str], attached: Provenance, ids: IdSource
-) -> list[EvidenceRecord]:
+def _read_attested(found: _Findings, setting: Setting) -> list[EvidenceRecord]:
     records: list[EvidenceRecord] = []
     for statement in found.statements:
-        kind = _kind_of(statement.predicate_type)
-        if kind is None:
-            continue
+        given = provenance_of(statement, setting, origin=Origin.REGISTRY)
         try:
-            records.extend(_read_statement(statement, kind, digest, children, attached, ids))
+            records.extend(read_statement(statement, setting, given))
         except ModelyardError as error:
             found.attestation_failures.append(_reason(error))
+    for statement in found.embedded:
+        given = provenance_of(statement, setting, origin=Origin.IMAGE, embedded=True)
+        try:
+            # BuildKit lists nothing where its scanner was not asked for; that says nothing of the image.
+            records.extend(record for record in read_statement(statement, setting, given) if _tells(record))
+        except ModelyardError as error:
+            found.embedded_failures.append(_reason(error))
     for kind_name, data in found.bare:
         try:
-            how = Provenance(digest=digest, origin=Origin.REGISTRY, how="attached, not signed", at=attached.at)
-            records.extend(documents.of_sbom(sbom.read(data, kind_name), how, ids))
+            how = Provenance(digest=setting.digest, origin=Origin.REGISTRY, how="attached, not signed", at=setting.at)
+            records.extend(documents.of_sbom(sbom.read(data, kind_name), how, setting.ids))
         except ModelyardError as error:
             found.attestation_failures.append(_reason(error))
     return records
 
 
-def _kind_of(predicate_type: str) -> EvidenceKind | None:
-    if predicate_type in vulnerabilities.VULNERABILITY_PREDICATES:
-        return EvidenceKind.VULNERABILITIES
-    if predicate_type.startswith((sbom.CYCLONEDX_PREDICATE, sbom.SPDX_PREDICATE)):
-        return EvidenceKind.SBOM
-    return None
+def _tells(record: EvidenceRecord) -> bool:
+    if record.kind is EvidenceKind.SBOM:
+        return bool(record.packages)
+    return record.kind is not EvidenceKind.LICENCE or record.state == READ
 
 
-def _read_statement(
-    statement: SignedStatement,
-    kind: EvidenceKind,
-    digest: str,
-    children: frozenset[str],
-    attached: Provenance,
-    ids: IdSource,
+def _missing_provenance(
+    records: Sequence[EvidenceRecord], found: _Findings, own: Provenance, attached: Provenance, ids: IdSource
 ) -> list[EvidenceRecord]:
-    signer = statement.signed_by
-    provenance = Provenance(
-        digest=digest,
-        origin=Origin.REGISTRY,
-        how=f"attested, verified by key {signer.name}" if signer else "attested, signature not verified",
-        key=signer.fingerprint if signer else "",
-        at=attached.at,
-    )
-    if digest not in statement.subjects:
-        about = ", ".join(sorted(statement.subjects)[:2]) or "no digest"
-        return [
-            provenance.record(
-                id=ids.new_id(), kind=kind, state=INVALID, summary=f"it is about {about}, not about this image"
-            )
-        ]
-    if kind is EvidenceKind.SBOM:
-        return documents.of_sbom(sbom.read(statement.predicate, "attested SBOM"), provenance, ids)
-    report = vulnerabilities.read_report(
-        statement.predicate, digest=digest, also=children, attested=True, what="attested vulnerability report"
-    )
-    return [documents.of_report(report, provenance, ids)]
-
-
-def _newest(records: Sequence[EvidenceRecord]) -> list[EvidenceRecord]:
-    # A daily attestation leaves hundreds behind. What counts is the newest that is vouched for, and the newest that
-    # is not, which is shown beside it.
-    newest: dict[tuple[EvidenceKind, bool, bool], EvidenceRecord] = {}
-    for record in records:
-        slot = (record.kind, record.vouched, record.state == INVALID)
-        known = newest.get(slot)
-        if known is None or _time_of(record) > _time_of(known):
-            newest[slot] = record
-    return list(newest.values())
-
-
-def _time_of(record: EvidenceRecord) -> float:
-    return record.measured_at.timestamp() if record.measured_at else 0.0
+    kind = EvidenceKind.PROVENANCE
+    if found.embedded_failures:
+        return documents.unchecked([kind], found.embedded_failures[0], own, ids)
+    if any(record.kind is kind for record in records) or found.attestation_failures:
+        return []
+    return [attached.record(id=ids.new_id(), kind=kind, state=NONE, summary="no provenance is attested")]
 
 
 def _reason(error: ModelyardError) -> str:

@@ -12,10 +12,12 @@ import msgspec
 
 from backend.core.errors import LimitExceededError, MalformedDataError, NotFoundError, UsageError
 
-#: The largest report or SBOM that is read, in bytes. Scans of CUDA images with every layer's packages stay below.
-REPORT_LIMIT: Final = 200 * 1024 * 1024
+#: The largest report or SBOM that is read, in bytes. Scans of CUDA images with every layer's packages stay far below.
+REPORT_LIMIT: Final = 128 * 1024 * 1024
 #: The most findings or packages that are taken from one document.
 COUNT_LIMIT: Final = 200_000
+# Values that a document may hold: what they become in memory is far larger than their text. Commas separate them.
+_MOST_VALUES: Final = 8_000_000
 _TEXT_LIMIT: Final = 1_000
 
 T = TypeVar("T")
@@ -30,11 +32,15 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T], what: str, limit: int 
         limit: the most bytes that are taken.
 
     Raises:
-        LimitExceededError: there are more bytes, or the document is nested too deeply.
+        LimitExceededError: there are more bytes or values, or the document is nested too deeply.
         MalformedDataError: it is no JSON, or has a field of another type than its format says.
     """
     if len(data) > limit:
         raise too_large(what, len(data), limit)
+    if len(data) > _MOST_VALUES and data.count(b",") > _MOST_VALUES:
+        raise LimitExceededError(
+            what, f"it holds more than {_MOST_VALUES:,} values", "check what wrote it; nothing was taken in"
+        )
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from backend.core.ports import IdSource
+from backend.evidence.benchmarks import Benchmark
+from backend.evidence.decoding import clean
 from backend.evidence.facts import ImageFacts
 from backend.evidence.licences import Licence, read_licence
 from backend.evidence.records import NONE, READ, EvidenceKind, EvidenceRecord, Origin, Severity
+from backend.evidence.reports.common import VulnerabilityReport
 from backend.evidence.sbom import Sbom
-from backend.evidence.vulnerabilities import VulnerabilityReport
+from backend.evidence.vex_documents import VexDocument
+from backend.registry.manifests import Manifest
 
 #: OCI image-spec 1.1, "Annotations": licences under which the image is distributed, as an SPDX expression.
 LICENCE_ANNOTATION: Final = "org.opencontainers.image.licenses"
+#: OCI image-spec 1.1, "Annotations": where documentation of the image is.
+CARD_ANNOTATION: Final = "org.opencontainers.image.documentation"
+# CNCF model-spec 1.0 and KitOps 1: layers of documents, the model card among them.
+_CARD_LAYERS: Final = ("application/vnd.cncf.model.doc.", "application/vnd.kitops.modelkit.docs.")
 _MOST_LICENCES: Final = 300
 
 
@@ -76,7 +85,12 @@ def of_report(report: VulnerabilityReport, provenance: Provenance, ids: IdSource
         maker=report.scanner,
         measured_at=report.created_at,
         database_at=report.database_at,
-        payload={"counts": counts, "targets": report.targets},
+        payload={
+            "counts": counts,
+            "fixable": report.fixable,
+            "targets": report.targets,
+            "scanner": {"name": report.program, "version": report.version},
+        },
         findings=report.findings,
     )
 
@@ -93,7 +107,7 @@ def of_sbom(sbom: Sbom, provenance: Provenance, ids: IdSource) -> list[EvidenceR
         summary=f"{_counted(len(sbom.packages), 'package')}, {without} without a licence",
         maker=maker,
         measured_at=sbom.created_at,
-        payload={"packages": len(sbom.packages), "format": sbom.format},
+        payload={"packages": len(sbom.packages), "format": sbom.format, "ecosystems": sbom.ecosystems},
         packages=sbom.packages,
     )
     declared = [licence for licence in map(read_licence, sbom.declared) if licence]
@@ -107,6 +121,63 @@ def of_sbom(sbom: Sbom, provenance: Provenance, ids: IdSource) -> list[EvidenceR
         payload=_licence_payload(declared, counts),
     )
     return [contents, licences]
+
+
+def of_vex(document: VexDocument, form: str, provenance: Provenance, ids: IdSource) -> EvidenceRecord:
+    """The evidence that a VEX document gives: statements that are laid over reports.
+
+    Args:
+        form: its format's name.
+    """
+    statuses = Counter(each.status for each in document.statements)
+    told = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(statuses.items()))
+    return provenance.record(
+        id=ids.new_id(),
+        kind=EvidenceKind.VEX,
+        state=READ,
+        summary=told or "no statements",
+        maker=f"{document.author} ({form})" if document.author else form,
+        measured_at=document.at,
+        payload={"author": document.author, "statuses": dict(sorted(statuses.items()))},
+        statements=document.statements,
+    )
+
+
+def of_benchmark(benchmark: Benchmark, provenance: Provenance, ids: IdSource) -> EvidenceRecord:
+    """The evidence that a benchmark's results give."""
+    first = benchmark.results[0]
+    more = f" and {len(benchmark.results) - 1} more" if len(benchmark.results) > 1 else ""
+    tool = f"{benchmark.tool.name} {benchmark.tool.version}".strip() if benchmark.tool else "a benchmark"
+    return provenance.record(
+        id=ids.new_id(),
+        kind=EvidenceKind.BENCHMARK,
+        state=READ,
+        summary=clean(f"{first.name} {first.value:g} {first.unit}".rstrip() + f"{more}, on {benchmark.where}", 300),
+        maker=clean(f"{tool} on {benchmark.where}", 400),
+        measured_at=benchmark.measured_at,
+        payload=benchmark.payload(),
+    )
+
+
+def of_model_card(facts: ImageFacts, manifest: Manifest, provenance: Provenance, ids: IdSource) -> EvidenceRecord:
+    """Whether a model card comes with the image: a layer of documents, or an annotation that links to one."""
+    layer = next((each for each in manifest.layers if each.media_type.startswith(_CARD_LAYERS)), None)
+    link = facts.annotations.get(CARD_ANNOTATION) or facts.labels.get(CARD_ANNOTATION) or ""
+    if layer is not None:
+        found = {"where": f"layer {layer.media_type}", "digest": layer.digest}
+        summary = "in a layer of the artifact"
+    elif link:
+        found = {"where": f"annotation {CARD_ANNOTATION}", "link": clean(link, 500)}
+        summary = f"at {clean(link, 200)}, which can be changed"
+    else:
+        found, summary = {}, "no model card is given"
+    return provenance.record(
+        id=ids.new_id(),
+        kind=EvidenceKind.MODEL_CARD,
+        state=READ if found else NONE,
+        summary=summary,
+        payload=found,
+    )
 
 
 def of_declarations(facts: ImageFacts, provenance: Provenance, ids: IdSource) -> EvidenceRecord:

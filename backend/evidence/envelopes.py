@@ -14,6 +14,7 @@ import msgspec
 
 from backend.core.references import is_digest
 from backend.evidence.decoding import decode, is_given, malformed
+from backend.evidence.keyless import CannotCheckError, DoesNotHoldError, KeylessIdentity, verify_bundle
 from backend.evidence.keys import PublicKey
 
 DSSE_MEDIA_TYPE: Final = "application/vnd.dsse.envelope.v1+json"
@@ -76,19 +77,23 @@ class SignedStatement(msgspec.Struct, frozen=True, kw_only=True):
         predicate_type: what it states, without `https://` in front.
         subjects: digests that it is about.
         predicate: the statement's own content, JSON.
-        signed_by: the configured key whose signature holds; None: none of them.
+        signed_by: the configured key or keyless identity whose signature holds; None: none of them.
         names_key: a configured key that the envelope says made it; None: it names none of them.
         certificate: it was signed with a certificate (keyless) instead of a key that we could know.
         signatures: how many signatures the envelope has.
+        refuted: why its certificate's signature does not hold; empty: it does, or nobody asked.
+        unchecked: why its certificate's signature could not be checked; empty: it could, or nobody asked.
     """
 
     predicate_type: str
     subjects: frozenset[str]
     predicate: bytes
-    signed_by: PublicKey | None = None
+    signed_by: PublicKey | KeylessIdentity | None = None
     names_key: PublicKey | None = None
     certificate: bool = False
     signatures: int = 0
+    refuted: str = ""
+    unchecked: str = ""
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
@@ -106,8 +111,27 @@ def open_envelope(data: bytes, keys: Sequence[PublicKey], what: str) -> SignedSt
     return _open(decode(data, _ENVELOPE_DECODER, what, ENVELOPE_LIMIT), keys, what, hint="", certificate=False)
 
 
-def open_bundle(data: bytes, keys: Sequence[PublicKey], what: str) -> SignedStatement:
+def open_statement(data: bytes, what: str) -> SignedStatement:
+    """Read a bare in-toto statement, as BuildKit keeps it: nobody signed it.
+
+    Raises:
+        MalformedDataError: it is none.
+    """
+    statement = _statement(data, what)
+    return SignedStatement(
+        predicate_type=statement.predicate_type.removeprefix("https://"),
+        subjects=frozenset(_subjects(statement)),
+        predicate=bytes(statement.predicate),
+    )
+
+
+def open_bundle(
+    data: bytes, keys: Sequence[PublicKey], what: str, identities: Sequence[KeylessIdentity] = ()
+) -> SignedStatement:
     """Read a Sigstore bundle v0.3 that holds a DSSE envelope, and try the keys on it.
+
+    Args:
+        identities: to be tried where it was signed with a certificate.
 
     Raises:
         MalformedDataError: it is no such bundle. One with a bare message signature says nothing about an image.
@@ -120,7 +144,17 @@ def open_bundle(data: bytes, keys: Sequence[PublicKey], what: str) -> SignedStat
     material = bundle.verification_material or _Material()
     hint = (material.public_key.hint if material.public_key else None) or ""
     certificate = is_given(material.certificate) or is_given(material.x509_certificate_chain)
-    return _open(bundle.dsse_envelope, keys, what, hint=hint, certificate=certificate)
+    statement = _open(bundle.dsse_envelope, keys, what, hint=hint, certificate=certificate)
+    if not certificate or not identities or statement.signed_by is not None:
+        return statement
+    payload = decode_base64(bundle.dsse_envelope.payload, f"payload of {what}")
+    try:
+        signer = verify_bundle(data, payload, identities)
+    except CannotCheckError as error:
+        return msgspec.structs.replace(statement, unchecked=str(error))
+    except DoesNotHoldError as error:
+        return msgspec.structs.replace(statement, refuted=str(error))
+    return msgspec.structs.replace(statement, signed_by=signer)
 
 
 def decode_base64(text: str, what: str) -> bytes:
@@ -144,9 +178,7 @@ def _open(
     if len(signatures) > _MOST_SIGNATURES:
         raise malformed(what, f"it has {len(signatures)} signatures, more than the {_MOST_SIGNATURES} that are tried")
     payload = decode_base64(envelope.payload, f"payload of {what}")
-    statement = decode(payload, _STATEMENT_DECODER, f"statement in {what}", ENVELOPE_LIMIT)
-    if statement.type not in _STATEMENT_TYPES:
-        raise malformed(what, f"its statement is of type {statement.type[:100]!r}, which is not read")
+    statement = _statement(payload, what)
     signed = pre_authentication_encoding(envelope.payload_type, payload)
     signed_by = next(
         (
@@ -167,6 +199,13 @@ def _open(
         certificate=certificate,
         signatures=len(signatures),
     )
+
+
+def _statement(payload: bytes, what: str) -> _Statement:
+    statement = decode(payload, _STATEMENT_DECODER, f"statement in {what}", ENVELOPE_LIMIT)
+    if statement.type not in _STATEMENT_TYPES:
+        raise malformed(what, f"its statement is of type {statement.type[:100]!r}, which is not read")
+    return statement
 
 
 def _subjects(statement: _Statement) -> list[str]:

@@ -8,9 +8,9 @@ What gates find in `EvidenceRecord.payload`, by kind; a key that is not there wa
   `failures` [text], `tried` [fingerprint of each key or keyless identity of policy that was tried].
 - vulnerabilities: `counts` {severity: findings}, `fixable` {severity: findings that a newer version mends}, `targets`
   (package lists that were looked at; 0: it says nothing), `scanner` {name, version}, and, added when it is read from
-  the database, `vex`: what overlays say of its findings, [{id, severity, count, status, by: [vex record], keys: [its
-  key, empty: unsigned]}]. A finding that is waived too must not be taken off twice: `backend.evidence.vex.excused`.
-- vex: `statements` (how many), `author`. The statements are kept apart and applied to reports.
+  the database, `vex`: what overlays say of its findings, [{id, severity, count, said: [{by (vex record), key (empty:
+  unsigned), status}]}]. `backend.evidence.vex.excused` counts those that need not be minded, waived ones left out.
+- vex: `author`, `statuses` {status: statements}. The statements are kept apart and applied to reports.
 - sbom: `packages` (how many), `format`, `ecosystems` {purl type: packages}.
 - licence: `declared` and `packages` [{expression, tree, recognised, count}], `left_out`, `without`.
 - weights (fixed, not fixed): `fixed_by` (image, modelpack, storage-uri, nim-profile or empty), `name` (what names them:
@@ -42,7 +42,7 @@ import msgspec
 
 from backend.core.canonical import hash_of
 from backend.core.ports import timestamp
-from backend.core.views import EvidenceView, FindingView
+from backend.core.views import EvidenceView, FindingView, PackageView
 
 
 class EvidenceKind(StrEnum):
@@ -93,7 +93,10 @@ _SEVERITY_RANK: Final = {severity.value: rank for rank, severity in enumerate(Se
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A vulnerability of a package. Empty text: the report does not tell. `purl` by the package-url specification."""
+    """A vulnerability of a package. Empty text: the report does not tell. `purl` by the package-url specification.
+
+    `vex` is what overlays say of it; it is told when a report is read from the database, and no part of the report.
+    """
 
     id: str
     severity: str
@@ -102,6 +105,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fixed: str = ""
     title: str = ""
     purl: str = ""
+    vex: str = ""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What the report itself says."""
+        return self.id, self.severity, self.package, self.version, self.fixed, self.title, self.purl
 
     @property
     def key(self) -> tuple[str, str]:
@@ -110,12 +119,51 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A package of an SBOM; `licence` is an SPDX expression, or the text as found where it is none."""
+    """A package of an SBOM; `licence` is an SPDX expression, or the text as found where it is none.
+
+    `origin` is the source package that it was built from, where that has another name: openssl of libssl3.
+    """
 
     name: str
     version: str = ""
     purl: str = ""
     licence: str = ""
+    origin: str = ""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What the SBOM says; without an origin as it was before origins were read."""
+        told = (self.name, self.version, self.purl, self.licence)
+        return (*told, self.origin) if self.origin else told
+
+
+class VexStatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a VEX document says of one vulnerability on this image.
+
+    Attributes:
+        vulnerability: its identifier; `aliases` are others of the same.
+        status: not_affected, affected, fixed or under_investigation (OpenVEX's words).
+        justification: why not affected, in the format's own word; `detail`: in free text.
+        at: when it was said; None: not told.
+        packages: package URLs that it is about; empty: all packages of the image.
+    """
+
+    vulnerability: str
+    aliases: tuple[str, ...] = ()
+    status: str
+    justification: str = ""
+    detail: str = ""
+    at: datetime | None = None
+    packages: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """All of it, as JSON can hold it."""
+        at = timestamp(self.at) if self.at else None
+        return (
+            self.vulnerability, list(self.aliases), self.status, self.justification, self.detail, at,
+            list(self.packages),
+        )  # fmt: skip
 
 
 class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -132,7 +180,7 @@ class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
         collected_at: when we last saw it so.
         database_at: how old a scanner's knowledge is; None: unknown.
         payload: what gates need of it, JSON.
-        findings, packages: all of them; empty where only the summary was loaded.
+        findings, packages, statements: all of them; empty where only the summary was loaded.
     """
 
     id: str
@@ -150,6 +198,7 @@ class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     payload: dict[str, Any] = {}
     findings: tuple[Finding, ...] = ()
     packages: tuple[Package, ...] = ()
+    statements: tuple[VexStatement, ...] = ()
 
     @property
     def vouched(self) -> bool:
@@ -178,8 +227,13 @@ class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
                     fixed=finding.fixed,
                     title=finding.title,
                     waived=waived.get(finding.id, ""),
+                    vex=finding.vex,
                 )
                 for finding in self.findings
+            ),
+            packages=tuple(
+                PackageView(name=each.name, version=each.version, purl=each.purl, licence=each.licence)
+                for each in self.packages
             ),
             details=self.payload,
         )
@@ -187,8 +241,11 @@ class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
 
 def content_hash(record: EvidenceRecord) -> str:
     """Hash over what the record says; when and under which identifier we stored it is no part of it."""
+    # What kinds of evidence had from the beginning is hashed as it was then, so that a newer program finds the same.
+    later = {"statements": [list(each.told) for each in record.statements]} if record.statements else {}
     return hash_of(
         {
+            **later,
             "digest": record.digest,
             "kind": record.kind.value,
             "origin": record.origin.value,
@@ -200,10 +257,18 @@ def content_hash(record: EvidenceRecord) -> str:
             "measured_at": timestamp(record.measured_at) if record.measured_at else None,
             "database_at": timestamp(record.database_at) if record.database_at else None,
             "payload": record.payload,
-            "findings": [list(msgspec.structs.astuple(finding)) for finding in record.findings],
-            "packages": [list(msgspec.structs.astuple(package)) for package in record.packages],
+            "findings": [list(finding.told) for finding in record.findings],
+            "packages": [list(package.told) for package in record.packages],
         }
     )
+
+
+def apart(kind: EvidenceKind, source: str) -> str:
+    """What makes records of one kind stand beside each other instead of the newer taking the older's place.
+
+    VEX of different authors and benchmarks on different hardware do; their source names these.
+    """
+    return source if kind in {EvidenceKind.VEX, EvidenceKind.BENCHMARK} else ""
 
 
 def severity_rank(severity: str) -> int:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -29,6 +30,7 @@ class Sbom(msgspec.Struct, frozen=True, kw_only=True):
         tool: what wrote it, as far as told.
         declared: licences that the document gives for the image itself, as SPDX expressions.
         packages: each once, with its licence.
+        about: texts that may hold digests of the image that it describes.
     """
 
     format: str
@@ -36,6 +38,13 @@ class Sbom(msgspec.Struct, frozen=True, kw_only=True):
     tool: str
     declared: tuple[str, ...]
     packages: tuple[Package, ...]
+    about: tuple[str, ...] = ()
+
+    @property
+    def ecosystems(self) -> dict[str, int]:
+        """How many packages there are of each type of package URL, most first; those without one are left out."""
+        types = Counter(package.purl[4:].partition("/")[0] for package in self.packages if package.purl)
+        return dict(types.most_common(20))
 
     @property
     def licence_counts(self) -> dict[str, int]:
@@ -53,6 +62,11 @@ class _LicenceChoice(msgspec.Struct, frozen=True):
     expression: str | None = None
 
 
+class _Property(msgspec.Struct, frozen=True):
+    name: str | None = None
+    value: str | None = None
+
+
 class _Component(msgspec.Struct, frozen=True):
     name: str | None = None
     version: str | None = None
@@ -60,6 +74,12 @@ class _Component(msgspec.Struct, frozen=True):
     type: str | None = None
     licenses: list[_LicenceChoice] | None = None
     components: list[_Component] | None = None
+    ref: str | None = msgspec.field(name="bom-ref", default=None)
+    properties: list[_Property] | None = None
+
+    def told(self, suffix: str) -> str:
+        """The property whose name ends so; Trivy writes `aquasecurity:trivy:SrcName` and the like."""
+        return next((each.value or "" for each in self.properties or () if (each.name or "").endswith(suffix)), "")
 
 
 class _Tool(msgspec.Struct, frozen=True):
@@ -101,6 +121,8 @@ class _SpdxPackage(msgspec.Struct, frozen=True, rename="camel"):
     license_concluded: str | None = None
     license_declared: str | None = None
     external_refs: list[_Reference] | None = None
+    source_info: str | None = None
+    attribution_texts: list[str] | None = None
     primary_package_purpose: str | None = None
 
 
@@ -164,10 +186,26 @@ def _read_cyclonedx(bom: _Bom, what: str) -> Sbom:
                 version=clean(component.version, 200),
                 purl=clean(component.purl, 500),
                 licence=_chosen(component.licenses),
+                origin=_origin(component.name, component.told(":SrcName"), component.purl),
             )
             for component in components
         ),
+        about=_described(metadata.component),
     )
+
+
+def _described(component: _Component | None) -> tuple[str, ...]:
+    if component is None:
+        return ()
+    named = (component.version, component.purl, component.ref, component.told(":RepoDigest"))
+    return tuple(text for text in named if text)
+
+
+def _origin(name: str | None, told: str, purl: str | None) -> str:
+    # Syft tells a source package in the package URL: `pkg:deb/debian/libssl3@3.0.11?arch=amd64&upstream=openssl`.
+    if not told and purl and "upstream=" in purl:
+        told = unquote(purl.partition("upstream=")[2].partition("&")[0]).partition("@")[0]
+    return "" if told == name else clean(told, 300)
 
 
 def _flattened(components: list[_Component] | None) -> Iterator[_Component]:
@@ -215,11 +253,23 @@ def _read_spdx(document: _SpdxDocument, what: str) -> Sbom:
                 version=clean(package.version_info, 200),
                 purl=_purl_of(package),
                 licence=_licence_of(package),
+                origin=_origin(package.name, _source_name(package), _purl_of(package)),
             )
             for package in packages
             if id(package) not in rooted and package.primary_package_purpose != "OPERATING-SYSTEM"
         ),
+        about=tuple(text for root in roots for text in _root_texts(root) if text),
     )
+
+
+def _root_texts(root: _SpdxPackage) -> list[str]:
+    return [root.version_info or "", _purl_of(root), *(root.attribution_texts or ())]
+
+
+def _source_name(package: _SpdxPackage) -> str:
+    # Trivy writes "built package from: openssl 3.0.13-0ubuntu3.5" there.
+    _, colon, source = (package.source_info or "")[:400].partition("built package from: ")
+    return source.partition(" ")[0] if colon else ""
 
 
 def _licence_of(package: _SpdxPackage) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from backend.core.errors import MalformedDataError
 from backend.evidence.decoding import clean, decode
 from backend.evidence.envelopes import SignedStatement, decode_base64, open_bundle
+from backend.evidence.keyless import KeylessIdentity
 from backend.evidence.keys import PublicKey
 
 SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -31,6 +32,14 @@ PAYLOAD_LIMIT: Final = 1024 * 1024
 
 _SIMPLE_TYPE: Final = "cosign container image signature"
 _PROVES: Final = "a key proves neither when it was signed nor that the key is still good"
+_KEYLESS_PROVES: Final = "keyless: its certificate was good when a log or timestamp authority saw the signature"
+
+
+_WHY_NOT_KEYLESS: Final = {
+    # Its annotations carry a promise of the log and no proof, which Sigstore's library does not take offline.
+    "cosign": "it was made with a certificate (keyless) in cosign's older form, which cannot be checked offline",
+    "cosign-bundle": "it was made with a certificate (keyless), and policy names no identity to check it for",
+}
 
 
 class SignatureState(StrEnum):
@@ -49,7 +58,7 @@ class SignatureOutcome(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         scheme: cosign, cosign-bundle or notation.
         reason: why it is so, in a clause.
-        key_name, key: name and fingerprint of the key that verified it; empty otherwise.
+        key_name, key: name and fingerprint of the key or keyless identity that verified it; empty otherwise.
     """
 
     state: SignatureState
@@ -130,6 +139,19 @@ def judge_statement(statement: SignedStatement, image_digest: str, keys: Sequenc
     if not statement.signatures:
         return _invalid(scheme, "its envelope holds no signature")
     names = statement.names_key.name if statement.names_key else None
+    if isinstance(statement.signed_by, KeylessIdentity):
+        signer = statement.signed_by
+        return SignatureOutcome(
+            state=SignatureState.VERIFIED,
+            scheme=scheme,
+            reason=f"signed by {clean(signer.name, 200)}; {_KEYLESS_PROVES}",
+            key_name=clean(signer.name, 200),
+            key=signer.fingerprint,
+        )
+    if statement.unchecked:
+        return SignatureOutcome(state=SignatureState.UNCHECKED, scheme=scheme, reason=statement.unchecked)
+    if statement.refuted:
+        return _invalid(scheme, f"it does not hold for the identity that policy names: {statement.refuted}")
     return _judge(scheme, statement.signed_by, keys, certificate=statement.certificate, names=names)
 
 
@@ -159,7 +181,7 @@ def _judge(
     if names is not None:
         return _invalid(scheme, f"it names key {names}, and that key did not make it")
     if certificate:
-        return _present(scheme, "it was made with a certificate (keyless), which is not checked")
+        return _present(scheme, _WHY_NOT_KEYLESS[scheme])
     if not keys:
         return _present(scheme, "no key is configured to check it with")
     tried = f"key {keys[0].name}" if len(keys) == 1 else f"any of the {len(keys)} configured keys"
@@ -189,8 +211,9 @@ def overall(outcomes: Sequence[SignatureOutcome], failures: Sequence[str]) -> tu
         if matching:
             # What else could not be read takes nothing from a signature that holds, and must not make new evidence.
             return state, _with_rest(matching, outcomes, () if state is SignatureState.VERIFIED else failures)
-    if failures:
-        return SignatureState.UNCHECKED, f"could not check: {failures[0]}"
+    unchecked = [outcome.reason for outcome in outcomes if outcome.state is SignatureState.UNCHECKED]
+    if failures or unchecked:
+        return SignatureState.UNCHECKED, f"could not check: {[*unchecked, *failures][0]}"
     if outcomes:
         return SignatureState.PRESENT, _with_rest(list(outcomes), outcomes, failures)
     return SignatureState.NONE, "no signature is attached"
@@ -200,7 +223,8 @@ def _with_rest(
     matching: Sequence[SignatureOutcome], outcomes: Sequence[SignatureOutcome], failures: Sequence[str]
 ) -> str:
     names = sorted({outcome.key_name for outcome in matching if outcome.key_name})
-    text = f"signed by key {' and '.join(names)}; {_PROVES}" if names else matching[0].reason
+    keyed = all(not outcome.key.startswith("keyless:") for outcome in matching)
+    text = f"signed by key {' and '.join(names)}; {_PROVES}" if names and keyed else matching[0].reason
     others = len(outcomes) - len(matching)
     if others:
         text += f"; {others} more not verified"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -12,7 +13,18 @@ import msgspec
 from backend.core.canonical import canonical_json
 from backend.core.errors import StoreDamagedError
 from backend.core.ports import instant, timestamp
-from backend.evidence.records import UNCHECKED, EvidenceKind, EvidenceRecord, Finding, Origin, Package, content_hash
+from backend.evidence.records import (
+    UNCHECKED,
+    EvidenceKind,
+    EvidenceRecord,
+    Finding,
+    Origin,
+    Package,
+    VexStatement,
+    apart,
+    content_hash,
+)
+from backend.evidence.vex import Overlay, overlaid
 from backend.store.connection import SqlValue, Transaction
 
 _COLUMNS: Final = (
@@ -20,6 +32,11 @@ _COLUMNS: Final = (
     " payload"
 )
 _SUMMARIES: Final = msgspec.json.Decoder(tuple[EvidenceRecord, ...])
+_COLUMN_COUNT: Final = _COLUMNS.count(",") + 1
+_FINDING_COLUMNS: Final = "id, severity, package, version, fixed, title, purl"
+#: What a collection finds anew each time; the rest people hand in.
+_COLLECTED: Final = frozenset({Origin.REGISTRY.value, Origin.IMAGE.value})
+_TEXTS: Final = msgspec.json.Decoder(tuple[str, ...])
 _PAYLOAD: Final = msgspec.json.Decoder(dict[str, object])
 
 
@@ -54,7 +71,7 @@ async def record(transaction: Transaction, record: EvidenceRecord) -> bool:
     Raises:
         StoreError: of its kind.
     """
-    return await _replace(transaction, record.digest, [record], {_slot(record)})
+    return await _replace(transaction, record.digest, [record], lambda slot: slot == _slot(record))
 
 
 async def record_collected(transaction: Transaction, digest: str, records: Sequence[EvidenceRecord]) -> bool:
@@ -70,10 +87,7 @@ async def record_collected(transaction: Transaction, digest: str, records: Seque
     Raises:
         StoreError: of its kind.
     """
-    kinds = [EvidenceKind.SIGNATURE, EvidenceKind.VULNERABILITIES, EvidenceKind.SBOM, EvidenceKind.LICENCE]
-    slots = {(kind.value, Origin.REGISTRY.value, "") for kind in kinds}
-    slots |= {(kind.value, Origin.IMAGE.value, "") for kind in (EvidenceKind.LICENCE, EvidenceKind.WEIGHTS)}
-    return await _replace(transaction, digest, records, slots)
+    return await _replace(transaction, digest, records, lambda slot: slot[1] in _COLLECTED)
 
 
 async def of_digest(reader: Reader, digest: str) -> list[EvidenceRecord]:
@@ -82,23 +96,59 @@ async def of_digest(reader: Reader, digest: str) -> list[EvidenceRecord]:
         f"SELECT {_COLUMNS} FROM evidence WHERE digest = ? AND superseded_at IS NULL ORDER BY rowid",  # noqa: S608 - the columns are a constant of this module
         (digest,),
     )
-    findings: dict[str, list[Finding]] = {}
-    packages: dict[str, list[Package]] = {}
-    for row in await reader.fetch_all(
-        "SELECT evidence, id, severity, package, version, fixed, title, purl FROM evidence_finding WHERE evidence IN"
-        " (SELECT id FROM evidence WHERE digest = ? AND superseded_at IS NULL) ORDER BY evidence, position",
-        (digest,),
+    return overlaid(await _whole(reader, rows))
+
+
+async def _whole(reader: Reader, rows: Sequence[sqlite3.Row]) -> list[EvidenceRecord]:
+    """Records with their findings, packages and statements."""
+    asked = (canonical_json([row["id"] for row in rows]).decode(),)
+    chosen = "WHERE evidence IN (SELECT value FROM json_each(?)) ORDER BY evidence, position"
+    findings: dict[str, list[Finding]] = defaultdict(list)
+    packages: dict[str, list[Package]] = defaultdict(list)
+    for evidence, *told in await reader.fetch_all(
+        f"SELECT evidence, {_FINDING_COLUMNS} FROM evidence_finding {chosen}",  # noqa: S608 - constants of this module
+        asked,
     ):
-        columns = dict(row)
-        findings.setdefault(columns.pop("evidence"), []).append(Finding(**columns))
+        findings[evidence].append(_finding(told))
     for row in await reader.fetch_all(
-        "SELECT evidence, name, version, purl, licence FROM evidence_package WHERE evidence IN"
-        " (SELECT id FROM evidence WHERE digest = ? AND superseded_at IS NULL) ORDER BY evidence, position",
-        (digest,),
+        f"SELECT evidence, name, version, purl, licence, origin FROM evidence_package {chosen}",  # noqa: S608 - as above
+        asked,
     ):
-        columns = dict(row)
-        packages.setdefault(columns.pop("evidence"), []).append(Package(**columns))
-    return [_record(row, tuple(findings.get(row["id"], ())), tuple(packages.get(row["id"], ()))) for row in rows]
+        packages[row[0]].append(Package(name=row[1], version=row[2], purl=row[3], licence=row[4], origin=row[5]))
+    statements = await _statements(reader, rows)
+    return [
+        _record(
+            row,
+            findings=tuple(findings.get(row["id"], ())),
+            packages=tuple(packages.get(row["id"], ())),
+            statements=tuple(statements.get(row["id"], ())),
+        )
+        for row in rows
+    ]
+
+
+async def _statements(reader: Reader, rows: Iterable[sqlite3.Row]) -> dict[str, list[VexStatement]]:
+    asked = [row["id"] for row in rows if row["kind"] == EvidenceKind.VEX.value]
+    found: dict[str, list[VexStatement]] = defaultdict(list)
+    if not asked:
+        return found
+    for row in await reader.fetch_all(
+        "SELECT evidence, vulnerability, aliases, status, justification, detail, at, packages FROM evidence_vex"
+        " WHERE evidence IN (SELECT value FROM json_each(?)) ORDER BY evidence, position",
+        (canonical_json(asked).decode(),),
+    ):
+        found[row["evidence"]].append(
+            VexStatement(
+                vulnerability=row["vulnerability"],
+                aliases=_TEXTS.decode(row["aliases"]),
+                status=row["status"],
+                justification=row["justification"],
+                detail=row["detail"],
+                at=instant(row["at"]) if row["at"] else None,
+                packages=_TEXTS.decode(row["packages"]),
+            )
+        )
+    return found
 
 
 async def summaries_of(reader: Reader, digest: str) -> dict[str, EvidenceRecord]:
@@ -108,13 +158,31 @@ async def summaries_of(reader: Reader, digest: str) -> dict[str, EvidenceRecord]
         " AND superseded_at IS NULL ORDER BY rowid",
         (digest,),
     )
-    return {row["content_hash"]: _record(row[:-1], (), ()) for row in rows}
+    statements = await _statements(reader, rows)
+    found = {row["content_hash"]: _record(row, statements=tuple(statements.get(row["id"], ()))) for row in rows}
+    overlay = Overlay(found.values())
+    if not overlay.vulnerabilities:
+        return found
+    spoken_of = await _findings_named(reader, digest, overlay.vulnerabilities)
+    return {content: overlay.laid_on(record, spoken_of.get(record.id, ())) for content, record in found.items()}
+
+
+async def _findings_named(reader: Reader, digest: str, names: Iterable[str]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = defaultdict(list)
+    for evidence, *told in await reader.fetch_all(
+        "SELECT f.evidence, f.id, f.severity, f.package, f.version, f.fixed, f.title, f.purl"
+        " FROM evidence AS e JOIN evidence_finding AS f ON f.evidence = e.id"
+        " WHERE e.digest = ? AND e.superseded_at IS NULL AND f.id IN (SELECT value FROM json_each(?))",
+        (digest, canonical_json(sorted(names)).decode()),
+    ):
+        found[evidence].append(_finding(told))
+    return found
 
 
 def encode_summaries(records: Iterable[EvidenceRecord]) -> str:
     """What gates look at of some evidence, as JSON, to be kept beside its image and read at once."""
     bare = [
-        msgspec.structs.replace(record, findings=(), packages=())
+        msgspec.structs.replace(record, findings=(), packages=(), statements=())
         for record in records
         if record.kind is not EvidenceKind.SBOM
     ]
@@ -147,26 +215,12 @@ async def by_ids(reader: Reader, ids: Iterable[str]) -> dict[str, StoredEvidence
 
 async def in_full(reader: Reader, ids: Iterable[str]) -> list[EvidenceRecord]:
     """Pieces of evidence, in force or superseded, with findings and packages, in the order of recording."""
-    asked = (canonical_json(list(ids)).decode(),)
-    chosen = "IN (SELECT value FROM json_each(?))"
-    findings: dict[str, list[Finding]] = {}
-    packages: dict[str, list[Package]] = {}
-    for row in await reader.fetch_all(
-        "SELECT evidence, id, severity, package, version, fixed, title, purl FROM evidence_finding"  # noqa: S608 - constants
-        f" WHERE evidence {chosen} ORDER BY evidence, position",
-        asked,
-    ):
-        columns = dict(row)
-        findings.setdefault(columns.pop("evidence"), []).append(Finding(**columns))
-    for row in await reader.fetch_all(
-        "SELECT evidence, name, version, purl, licence FROM evidence_package"  # noqa: S608 - constants
-        f" WHERE evidence {chosen} ORDER BY evidence, position",
-        asked,
-    ):
-        columns = dict(row)
-        packages.setdefault(columns.pop("evidence"), []).append(Package(**columns))
-    rows = await reader.fetch_all(f"SELECT {_COLUMNS} FROM evidence WHERE id {chosen} ORDER BY rowid", asked)  # noqa: S608 - constants
-    return [_record(row, tuple(findings.get(row["id"], ())), tuple(packages.get(row["id"], ()))) for row in rows]
+    rows = await reader.fetch_all(
+        f"SELECT {_COLUMNS} FROM evidence"  # noqa: S608 - the columns are a constant of this module
+        " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY rowid",
+        (canonical_json(list(ids)).decode(),),
+    )
+    return await _whole(reader, rows)
 
 
 async def severities_of(reader: Reader, pairs: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, int]]]:
@@ -192,32 +246,43 @@ async def severities_of(reader: Reader, pairs: Mapping[str, Iterable[str]]) -> d
     return found
 
 
-_Slot = tuple[str, str, str]
+_Slot = tuple[str, str, str, str]
 
 
 def _slot(record: EvidenceRecord) -> _Slot:
-    return record.kind.value, record.origin.value, record.asserted_by
+    return record.kind.value, record.origin.value, record.asserted_by, apart(record.kind, record.source)
 
 
 def _slot_of(row: sqlite3.Row) -> _Slot:
-    return row["kind"], row["origin"], row["asserted_by"]
+    return row["kind"], row["origin"], row["asserted_by"], apart(EvidenceKind(row["kind"]), row["source"])
 
 
-async def _replace(transaction: Transaction, digest: str, records: Sequence[EvidenceRecord], slots: set[_Slot]) -> bool:
+async def _replace(
+    transaction: Transaction, digest: str, records: Sequence[EvidenceRecord], belongs: Callable[[_Slot], bool]
+) -> bool:
+    """Put records in the place of those in force whose slot belongs to them."""
     if not records:
         return False
     rows = await transaction.fetch_all(
-        "SELECT id, kind, origin, asserted_by, state, content_hash FROM evidence"
+        "SELECT id, kind, origin, asserted_by, source, state, content_hash FROM evidence"
         " WHERE digest = ? AND superseded_at IS NULL",
         (digest,),
     )
-    known = [row for row in rows if _slot_of(row) in slots]
+    known = [row for row in rows if belongs(_slot_of(row))]
     answered = {_slot(record) for record in records if record.state != UNCHECKED}
-    unread = {_slot(record) for record in records} - answered
-    kept = {row["id"] for row in known if _slot_of(row) in unread and row["state"] != UNCHECKED}
+    # Which of several sources could not be read is not known: all that was known of the kind stays.
+    unread = {_slot(record)[:3] for record in records if record.state == UNCHECKED}
+    kept = {
+        row["id"]
+        for row in known
+        if _slot_of(row)[:3] in unread and _slot_of(row) not in answered and row["state"] != UNCHECKED
+    }
     answered |= {_slot_of(row) for row in known if row["id"] in kept}
+    known_kinds = {slot[:3] for slot in answered}
     wanted = {
-        content_hash(record): record for record in records if record.state != UNCHECKED or _slot(record) not in answered
+        content_hash(record): record
+        for record in records
+        if record.state != UNCHECKED or _slot(record)[:3] not in known_kinds
     }
     same = {row["content_hash"]: row["id"] for row in known if row["content_hash"] in wanted}
     gone = [row["id"] for row in known if row["id"] not in kept and row["content_hash"] not in wanted]
@@ -249,7 +314,7 @@ async def _insert(transaction: Transaction, records: Mapping[str, EvidenceRecord
         for position, f in enumerate(record.findings)
     ]
     packages = [
-        (record.id, position, package.name, package.version, package.purl, package.licence)
+        (record.id, position, package.name, package.version, package.purl, package.licence, package.origin)
         for record in records.values()
         for position, package in enumerate(record.packages)
     ]
@@ -268,15 +333,41 @@ async def _insert(transaction: Transaction, records: Mapping[str, EvidenceRecord
         )
     if packages:
         await transaction.execute_many(
-            "INSERT INTO evidence_package (evidence, position, name, version, purl, licence) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO evidence_package (evidence, position, name, version, purl, licence, origin)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             packages,
+        )
+    statements = [
+        (
+            record.id, position, each.vulnerability, canonical_json(list(each.aliases)).decode(), each.status,
+            each.justification, each.detail, _time(each.at), canonical_json(list(each.packages)).decode(),
+        )
+        for record in records.values()
+        for position, each in enumerate(record.statements)
+    ]  # fmt: skip
+    if statements:
+        await transaction.execute_many(
+            "INSERT INTO evidence_vex (evidence, position, vulnerability, aliases, status, justification, detail, at,"
+            " packages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            statements,
         )
 
 
-def _record(row: Sequence[Any], findings: tuple[Finding, ...], packages: tuple[Package, ...]) -> EvidenceRecord:
+def _finding(told: Sequence[Any]) -> Finding:
+    id_, severity, package, version, fixed, title, purl = told
+    return Finding(id=id_, severity=severity, package=package, version=version, fixed=fixed, title=title, purl=purl)
+
+
+def _record(
+    row: Sequence[Any],
+    *,
+    findings: tuple[Finding, ...] = (),
+    packages: tuple[Package, ...] = (),
+    statements: tuple[VexStatement, ...] = (),
+) -> EvidenceRecord:
     (
         id_, digest, kind, origin, state, summary, source, asserted_by, key, measured, collected, database, payload,
-    ) = row  # fmt: skip
+    ) = row[:_COLUMN_COUNT]  # fmt: skip
     return EvidenceRecord(
         id=id_,
         digest=digest,
@@ -293,6 +384,7 @@ def _record(row: Sequence[Any], findings: tuple[Finding, ...], packages: tuple[P
         payload=_PAYLOAD.decode(payload),
         findings=findings,
         packages=packages,
+        statements=statements,
     )
 
 

@@ -71,12 +71,17 @@ class Mutation(msgspec.Struct, frozen=True):
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     mutation.name: mutation
     for mutation in (
+        Mutation("library.correct", Role.CURATOR, Reach.STORE, "to correct what is told of an image"),
+        Mutation("library.parent", Role.CURATOR, Reach.STORE, "to name parents of an image"),
+        Mutation("library.prune", Role.OPERATOR, Reach.STORE, "to remove images from the library"),
         Mutation("library.synchronise", Role.OPERATOR, Reach.STORE, "to synchronise", by_worker=True),
         Mutation("library.cancel", Role.OPERATOR, Reach.STORE, "to stop a run"),
         Mutation("rules.write", Role.CURATOR, Reach.FILE, "to write rules"),
         Mutation("rules.remove", Role.CURATOR, Reach.FILE, "to remove rules"),
         Mutation("evidence.collect", Role.OPERATOR, Reach.STORE, "to collect evidence", by_worker=True),
         Mutation("evidence.import", Role.CURATOR, Reach.STORE, "to hand in evidence"),
+        Mutation("evidence.assert", Role.CURATOR, Reach.STORE, "to assert a review"),
+        Mutation("evidence.scan", Role.OPERATOR, Reach.STORE, "to scan"),
         Mutation("queue.approve", Role.APPROVER, Reach.STORE, "to approve"),
         Mutation("queue.reject", Role.APPROVER, Reach.STORE, "to reject"),
         Mutation("queue.revoke", Role.APPROVER, Reach.STORE, "to revoke"),

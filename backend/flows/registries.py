@@ -79,6 +79,15 @@ class Registries:
             self._clients[config.name] = RegistryClient(config, credentials=self._credentials, clock=self._clock)
         return self._clients[config.name]
 
+    async def credential(self, name: str) -> Credential | None:
+        """What a registry is asked with, for a program that asks it for us; None: anonymously.
+
+        Raises:
+            NotFoundError: there is no registry of that name. ConfigurationError, AuthenticationError: as
+                `Credentials.of`.
+        """
+        return await self._credentials.of(self.config(name))
+
     def heard(self, name: str, error: ModelyardError | None, detail: str = "") -> None:
         """Note that a registry answered, or why it did not, and tell subscribers: with what it still lets us pull, and
         what it wants shown."""

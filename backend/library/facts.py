@@ -74,3 +74,18 @@ async def aliases(database: Database) -> dict[str, str]:
     )
     own = {row["digest"] for row in await database.fetch_all("SELECT DISTINCT digest FROM image_seen")}
     return {row["alias"]: row["digest"] for row in rows if row["alias"] not in own}
+
+
+async def configurations(database: Database, digest: str) -> list[bytes]:
+    """The configuration blobs of an image, of an index those of its platforms that were kept.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    rows = await database.fetch_all(
+        "SELECT content.data FROM image JOIN content ON content.digest = image.config_digest WHERE image.digest = ?1"
+        " UNION ALL SELECT content.data FROM image_child AS child JOIN image ON image.digest = child.digest"
+        " JOIN content ON content.digest = image.config_digest WHERE child.parent = ?1 AND child.attests = ''",
+        (digest,),
+    )
+    return [row["data"] for row in rows]

@@ -18,7 +18,7 @@ from tests.fakes.curation import trivy_report
 READING = {
     "runs list", "runs show",
     "doctor", "rules list", "rules preview", "rules show", "images list", "images show", "images history", "queue list",
-    "queue show", "evidence list", "policy check", "runtimes list", "deploy plan", "deploy status",
+    "queue show", "evidence list", "evidence search", "policy check", "runtimes list", "deploy plan", "deploy status",
     "deploy snapshots", "deploy export", "gpu", "audit list", "audit show", "audit head", "audit verify",
     "audit export", "audit report",
 }  # fmt: skip
@@ -45,6 +45,8 @@ MUTATING: dict[str, tuple[list[str], str]] = {
     "queue review": (["DECISION", "--reason", "x"], "queue.review"),
     "waive": (["REF", "--finding", "CVE-1", "--until", "2099-01-01", "--reason", "x"], "queue.waive"),
     "evidence import": (["REPORT", "--image", "REF"], "evidence.import"),
+    "evidence review": (["REF", "--note", "x"], "evidence.assert"),
+    "evidence scan": (["REF"], "evidence.scan"),
     "deploy apply": (["-f", "FILE"], "deploy.apply"),
     "deploy scale": (["kept", "2"], "deploy.scale"),
     "deploy rollback": (["kept"], "deploy.rollback"),

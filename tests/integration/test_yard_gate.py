@@ -46,7 +46,7 @@ LOOKING = {
     "rules": {"rules", "preview", "text", "check"},
     "runs": {"runs", "run"},
     "queue": {"candidates", "candidate", "impact"},
-    "evidence": {"of"},
+    "evidence": {"of", "packages", "scanners", "check"},
     "policy": {"check"},
     "deployments": {
         "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan",
@@ -113,6 +113,8 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
         "evidence.import",
         lambda yard, given: yard.evidence.hand_in(given["report"], given["ref"]),
     ),
+    ("evidence", "review"): ("evidence.assert", lambda yard, given: yard.evidence.review(given["ref"], note="x")),
+    ("evidence", "scan"): ("evidence.scan", lambda yard, given: yard.evidence.scan(given["ref"])),
     ("deployments", "apply"): ("deploy.apply", lambda yard, given: _apply(yard, given["deployment"])),
     ("deployments", "scale"): ("deploy.scale", lambda yard, _: yard.deployments.scale(NAMESPACE, "held", 2)),
     ("deployments", "stop"): ("deploy.stop", lambda yard, _: yard.deployments.stop(NAMESPACE, "held")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from backend.evidence import sbom
 from backend.evidence.decoding import REPORT_LIMIT, decode, moment
 from backend.evidence.handed_in import read_handed_in
 from backend.evidence.records import Origin
-from backend.evidence.vulnerabilities import read_report
+from backend.evidence.reports import reading
+from backend.evidence.reports.common import About, VulnerabilityReport
 from tests.fakes.curation import (
     DIGEST,
     NOW,
@@ -35,6 +37,10 @@ from tests.fakes.ports import NumberedIds
 
 def encoded(document: Any) -> bytes:
     return json.dumps(document).encode()
+
+
+def read_report(data: bytes, *, digest: str, also: Iterable[str] = (), attested: bool = False) -> VulnerabilityReport:
+    return reading.read_report(data, About(digest=digest, also=frozenset(also), attested=attested))
 
 
 # ---------------------------------------------------------------- Trivy
@@ -218,7 +224,7 @@ def test_times_that_tell_nothing_are_not_told(text: str | None) -> None:
 def test_a_report_handed_in_is_asserted_by_who_did_it(tmp_path: Path) -> None:
     path = tmp_path / "trivy.json"
     path.write_bytes(encoded(trivy_report(vulnerability())))
-    record = read_handed_in(path, digest=DIGEST, by="mira", ids=NumberedIds(), at=NOW)
+    (record,) = read_handed_in(path, digest=DIGEST, by="mira", ids=NumberedIds(), at=NOW)
     assert record.asserted_by == "mira" and record.origin is Origin.HANDED_IN and not record.vouched
     assert record.summary == "1 critical" and "asserted by mira" in record.source
     assert record.collected_at == NOW
@@ -239,7 +245,7 @@ def test_files_that_cannot_be_reports_are_refused_without_being_read(tmp_path: P
     large = tmp_path / "large.json"
     with large.open("wb") as file:
         file.truncate(REPORT_LIMIT + 1)
-    with pytest.raises(LimitExceededError, match="200 MiB"):
+    with pytest.raises(LimitExceededError, match="128 MiB"):
         hand_in(large)
 
 

@@ -52,13 +52,15 @@ class EvidenceView(View, frozen=True, kw_only=True):
     """A piece of evidence on a digest.
 
     Attributes:
-        kind: signature, vulnerabilities, sbom, licence, model-card, benchmark, compliance, weights.
+        kind: signature, vulnerabilities, vex, sbom, licence, weights, benchmark, compliance, provenance, model-card,
+            review.
         state: kind's own word: verified, invalid, present, none, unchecked for signatures; scanned; read.
         source: who made it (scanner with version, key, registry attachment).
-        asserted_by: a person who handed it in unsigned; empty when it came with the image or from a scanner.
+        asserted_by: the person who handed it in, or who ran the scanner; empty when it came with the image.
         measured_at: when it was true at its source; None: not told.
         database_at: of a scanner, how old its knowledge is; None: unknown.
         packages: of an SBOM.
+        also: what else one document was evidence of when it was handed in, a line each.
     """
 
     id: str
@@ -73,6 +75,7 @@ class EvidenceView(View, frozen=True, kw_only=True):
     database_at: datetime | None = None
     findings: tuple[FindingView, ...] = ()
     packages: tuple[PackageView, ...] = ()
+    also: tuple[str, ...] = ()
     details: dict[str, Any] = msgspec.field(default_factory=dict)
 
 

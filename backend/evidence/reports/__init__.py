@@ -1,0 +1,1 @@
+"""Readers of vulnerability reports, a module a format."""
