@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,12 +28,10 @@ from backend.registry.manifests import (
     require_digest,
 )
 from backend.registry.pages import of_type, read_names, read_referrers
-from backend.registry.session import Session
+from backend.registry.session import Session, in_proportion
 from backend.registry.transport import Sleep, Transport
 
 _LARGEST_PING: Final = 1 << 20
-#: Bytes above which hashing would hold up the event loop for more than a few milliseconds.
-_HASHED_ASIDE: Final = 4 << 20
 _ACCEPT_MANIFESTS: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
 _ACCEPT_ANY: Final = {"Accept": "*/*"}
 
@@ -205,7 +204,8 @@ class RegistryClient:
             raise MalformedDataError(
                 where, f"the registry gives the digest {digest[:80]!r}, which is none", "tell the registry's operator"
             )
-        return parse_manifest(answer.body, media_type(answer.headers.get("content-type")), where, digest)
+        read = partial(parse_manifest, answer.body, media_type(answer.headers.get("content-type")), where, digest)
+        return await in_proportion(len(answer.body), read)
 
     async def blob(self, repository: str, digest: str, size: int, limit: int) -> bytes:
         """The content of a blob; it has that digest and size.
@@ -235,10 +235,7 @@ class RegistryClient:
             raise MalformedDataError(
                 where, f"it has {len(answer.body)} bytes, not {size} as its descriptor says", "nothing was taken in"
             )
-        if len(answer.body) > _HASHED_ASIDE:
-            await asyncio.to_thread(require_digest, answer.body, digest, where)
-        else:
-            require_digest(answer.body, digest, where)
+        await in_proportion(len(answer.body), partial(require_digest, answer.body, digest, where))
         return answer.body
 
     async def referrers(self, repository: str, digest: str, artifact_type: str | None = None) -> list[Descriptor]:

@@ -18,7 +18,7 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 #: Distribution-spec 1.1 wants at least 4 MiB to be taken.
 LARGEST_MANIFEST: Final = 4 << 20
 #: Layers, or images of an index. What points at more is a bomb, or nothing that is served.
-_MOST_DESCRIPTORS: Final = 10_000
+_MOST_DESCRIPTORS: Final = 4_000
 
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES: Final = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -13,7 +14,8 @@ import msgspec
 from backend.core.errors import LimitExceededError
 from backend.registry.headers import media_type
 from backend.registry.manifests import LARGEST_MANIFEST, OCI_INDEX, Descriptor, parse_manifest
-from backend.registry.session import ACCEPT_JSON, Session
+from backend.registry.session import ACCEPT_JSON, Session, in_proportion
+from backend.registry.transport import Answer
 
 LARGEST_PAGE: Final = 8 << 20
 _PAGE: Final = 1000
@@ -76,10 +78,9 @@ async def _read_names(session: Session, first: str, scope: str, where: str, fiel
         answer = await session.send("GET", path, ACCEPT_JSON, scope=scope, limit=LARGEST_PAGE, where=where)
         if answer.status != 200:
             raise session.failure(answer, where)
-        read = session.decode(answer, _Page, where)
-        page = (read.tags if field == "tags" else read.repositories) or []
         known = len(names)
-        names.update(dict.fromkeys(page))
+        take = partial(_take_page, session, answer, where, field, names)
+        page = await in_proportion(len(answer.body), take)
         characters += sum(map(len, page))
         seen.add(path)
         following = session.next_path(path, answer, where)
@@ -92,6 +93,13 @@ async def _read_names(session: Session, first: str, scope: str, where: str, fiel
         if following in seen or len(seen) >= MOST_PAGES or too_many:
             raise endless(where, len(names), len(seen))
         path = following
+
+
+def _take_page(session: Session, answer: Answer, where: str, field: str, names: dict[str, None]) -> list[str]:
+    read = session.decode(answer, _Page, where)
+    page = (read.tags if field == "tags" else read.repositories) or []
+    names.update(dict.fromkeys(page))
+    return page
 
 
 async def read_referrers(
@@ -121,7 +129,8 @@ async def read_referrers(
             if answer.status != 200:
                 raise session.failure(answer, where)
             session.refuse_web_page(answer, where)
-            page = parse_manifest(answer.body, media_type(answer.headers.get("content-type")), where).manifests
+            read = partial(parse_manifest, answer.body, media_type(answer.headers.get("content-type")), where)
+            page = (await in_proportion(len(answer.body), read)).manifests
             filtered = "artifacttype" in answer.headers.get("oci-filters-applied", "").lower()
             found += page if filtered or artifact_type is None else of_type(page, artifact_type)
             seen.add(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 from urllib.parse import urljoin
 
@@ -27,6 +28,10 @@ _MOST_WARNINGS: Final = 20
 _WEB_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
+#: Bytes above which reading an answer would hold up the event loop for more than a few milliseconds.
+_READ_ASIDE: Final = 256 << 10
+
+
 class _Problem(msgspec.Struct):
     code: str = ""
     message: str = ""
@@ -37,6 +42,12 @@ class _Problems(msgspec.Struct):
 
 
 _Decoded = TypeVar("_Decoded")
+_Result = TypeVar("_Result")
+
+
+async def in_proportion(size: int, work: Callable[[], _Result]) -> _Result:
+    """Do work on so many bytes: off the event loop where they are many."""
+    return await asyncio.to_thread(work) if size > _READ_ASIDE else work()
 
 
 class Session:

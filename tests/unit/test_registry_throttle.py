@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from backend.core.errors import LimitExceededError, UnreachableError
 from backend.registry.check import check
 from backend.registry.headers import read_allowance
-from backend.registry.manifests import OCI_INDEX, digest_of
+from backend.registry.manifests import OCI_INDEX, OCI_MANIFEST, digest_of
 from backend.registry.throttle import Quota, Throttle
 from tests.fakes.registry import (
     PausableClock,
@@ -261,6 +262,32 @@ async def test_referrers_that_page_for_ever_without_telling_any_are_given_up() -
 
 async def test_a_manifest_that_points_at_too_much_is_refused() -> None:
     child = {"mediaType": "x", "digest": digest_of(b"x"), "size": 1}
-    client = client_of(lambda r: answer_manifest(index_manifest(*[child] * 11_000), OCI_INDEX))
-    with pytest.raises(LimitExceededError, match="10000"):
+    client = client_of(lambda r: answer_manifest(index_manifest(*[child] * 4_001), OCI_INDEX))
+    with pytest.raises(LimitExceededError, match="4000"):
         await client.manifest("a/b", "1")
+
+
+async def test_answers_as_large_as_are_taken_do_not_hold_up_the_event_loop() -> None:
+    child = {"mediaType": OCI_MANIFEST, "digest": digest_of(b"x"), "size": 1, "annotations": {"x": "y" * 800}}
+    index = index_manifest(*[child] * 3_900)
+    names = [f"v1.{number}.0-ubuntu2404-0a1b2c3d" for number in range(200_000)]
+    page = json.dumps({"tags": names}).encode()
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=page) if "/tags/" in request.url.path else answer_manifest(index, OCI_INDEX)
+
+    client = client_of(serve)
+    beats: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def beat() -> None:
+        while True:
+            beats.append(loop.time())
+            await asyncio.sleep(0.005)
+
+    heart = asyncio.create_task(beat())
+    assert await client.tags("a/b") == names
+    assert len((await client.manifest("a/b", "1")).manifests) == 3_900
+    heart.cancel()
+    # Decoding holds the interpreter for some of it; done on the loop, it would stand still for all of it.
+    assert len(beats) > 5
