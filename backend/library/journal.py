@@ -35,6 +35,7 @@ class Line:
         #: Nothing more comes, whatever is left.
         self.over = False
         self._untold = 0
+        self._spent = 0.0
         self._began: float | None = None
         self._ended = 0.0
 
@@ -57,6 +58,16 @@ class Line:
         self._ended = now
         count_for(self.usage)
 
+    def rest(self, now: float) -> None:
+        """Others have their turn before anything more is done for it."""
+        self.touch(now)
+        self._spent, self._began = self.seconds, None
+
+    @property
+    def seconds(self) -> float:
+        """That its list and its tags took."""
+        return self._spent + (self._ended - self._began if self._began is not None else 0.0)
+
     def add_reason(self, tag: str, why: str) -> None:
         """Say why a tag (empty: the repository) was left or failed."""
         if len(self.reasons) < _MOST_REASONS:
@@ -75,8 +86,7 @@ class Line:
         return (
             self.state, self.seen, self.new, self.moved, self.gone, self.unchanged, self.resumed, self.skipped,
             self.failed, self.usage.requests, self.usage.bytes,
-            round(self._ended - self._began, 3) if self._began is not None else 0.0,
-            msgspec.json.encode(reasons).decode(),
+            round(self.seconds, 3), msgspec.json.encode(reasons).decode(),
         )  # fmt: skip
 
     def settle(self, kind: str, tags: int = 1) -> None:
@@ -104,6 +114,10 @@ class Journal:
         line = self._line(repository)
         line.touch(self._clock.monotonic())
         return line
+
+    def listed(self, repository: str) -> None:
+        """The list of a repository was read; its tags have their turn when all lists were."""
+        self._line(repository).rest(self._clock.monotonic())
 
     def note(self, repository: str) -> Line:
         """The line of a repository that something is told of."""

@@ -18,7 +18,7 @@ from backend.store.connection import Database
 
 #: Of the outcomes of a run's rules, that of the run is the first of these.
 _WORST_FIRST: Final = ("running", "interrupted", "failed", "refused", "done")
-_SHORTEST_PREFIX: Final = 6
+_SHORTEST_PREFIX: Final = 4
 _SUMS: Final = ("new", "moved", "gone", "unchanged", "skipped", "failed", "requests", "bytes", "resumed")
 
 

@@ -21,7 +21,7 @@ from backend.registry.usage import count
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
-async def _nothing(call: str) -> None:
+async def nothing(call: str) -> None:
     """Before each call; the place for failures and cuts."""
 
 
@@ -38,7 +38,7 @@ class FakeRegistry:
         self.repositories: dict[str, dict[str, str]] = {}
         self.content: dict[str, tuple[str, bytes]] = {}
         self.failing: dict[str, ModelyardError] = {}
-        self.before: Callable[[str], Awaitable[None]] = _nothing
+        self.before: Callable[[str], Awaitable[None]] = nothing
         self.calls: list[str] = []
         self.hidden: set[str] = set()
 
