@@ -187,6 +187,9 @@ def wrap(line: Line, width: int, indent: int = 0) -> list[Line]:
         if kept:
             lines[-1].append(Span(kept, role))
             used += cell_len(kept)
+        if kept != rest and not rest.strip():
+            # The gap before a word belongs to its line: where there is no room for it, there is none for the word.
+            used = width
     return [tuple(spans) for spans in lines if spans]
 
 

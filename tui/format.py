@@ -61,9 +61,15 @@ def size(count: int | None) -> str:
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1000:
-            return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.3g} {unit}"
+            return _digits(value, unit)
         value /= 1024
-    return f"{value:.3g} TiB"
+    return _digits(value, "TiB")
+
+
+def _digits(value: float, unit: str) -> str:
+    if value >= 100 or unit == "B":
+        return f"{value:.0f} {unit}"
+    return f"{value:.3g} {unit}" if value >= 1 else f"{value:.2f} {unit}"
 
 
 def digest(value: str, characters: int = 12) -> str:

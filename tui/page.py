@@ -179,13 +179,18 @@ class Page(PageFrame, inherit_bindings=False):
         self.settled = False
         self.query_one("#hints").display = False
         history = self.room.histories[sign]
-        completer = self._complete if sign == ":" else lambda _line: ()
+        completer = self._complete if sign == ":" else self.complete_filter
+        if sign == ":":
+            self.room.feed.read_rules()
         self.query_one("#bottom").mount(Prompt(sign, value, completer, history))
 
     def _complete(self, line: str) -> Sequence[str]:
         namespaces = {service.namespace for service in self.model.services.value.values()}
-        rules = {image.rule for image in self.model.library.value if image.rule}
-        return complete(line, namespaces, rules, self.room.theme_names)
+        return complete(line, namespaces, self.model.rules, self.room.theme_names)
+
+    def complete_filter(self, line: str) -> Sequence[str]:
+        """Whole filters that the typed one may become, the likeliest first."""
+        return ()
 
     def on_prompt_opened(self) -> None:
         self.settled = True

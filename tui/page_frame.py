@@ -84,6 +84,9 @@ class PageFrame(Screen[None], inherit_bindings=False):
     # ------------------------------------------------------------ life
 
     def on_mount(self) -> None:
+        if not self.query("#title"):
+            # It was taken away before it was composed.
+            return
         self._is_built = True
         self.show_bars()
         self.show()
@@ -92,8 +95,13 @@ class PageFrame(Screen[None], inherit_bindings=False):
     def _settle(self) -> None:
         self.settled = True
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its widgets are there: not before it is mounted, nor while it is taken away or the program leaves."""
+        return self._is_built and self.is_attached and bool(self.query("#title"))
+
     def on_screen_resume(self) -> None:
-        if not self._is_built:
+        if not self.is_whole:
             return
         self.show_bars()
         if self._stale:
@@ -107,11 +115,15 @@ class PageFrame(Screen[None], inherit_bindings=False):
         if tiny:
             told = f"{width}x{height} is too small: Modelyard needs {SMALLEST[0]}x{SMALLEST[1]}"
             self.query_one("#tiny", OneLine).show(lambda _width: text(told, "warn"))
-        self.call_after_refresh(self.show)
+        self.call_after_refresh(self._show_whole)
+
+    def _show_whole(self) -> None:
+        if self.is_whole:
+            self.show()
 
     def parts_changed(self, changed: frozenset[PartName]) -> None:
         """Show what changed, or remember to do so when the page is seen again."""
-        if not self._is_built or not self.is_current:
+        if not self.is_whole or not self.is_current:
             self._stale = self._stale or bool(changed & self.parts)
             return
         self.show_bars()
@@ -120,7 +132,7 @@ class PageFrame(Screen[None], inherit_bindings=False):
 
     def age(self) -> None:
         """Let ages go on; only lines whose text changed are drawn."""
-        if not self._is_built:
+        if not self.is_whole:
             return
         self.show_bars()
         for view in self.query(LineScroll):
@@ -137,6 +149,8 @@ class PageFrame(Screen[None], inherit_bindings=False):
 
     def show_bars(self) -> None:
         """Bring the bars up to date."""
+        if not self.is_whole:
+            return
         now = self.room.clock.now()
         model, room = self.model, self.room
         self.query_one("#title", OneLine).show(lambda width: header.title_line(model, now, width, paused=room.paused))

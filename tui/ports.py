@@ -13,6 +13,7 @@ from backend.core.views import (
     AppliedView,
     CandidateView,
     ChangeView,
+    CompletionView,
     DecisionView,
     EvidenceView,
     GpuSnapshotView,
@@ -57,10 +58,7 @@ class LibraryPort(Protocol):
     ) -> list[RepositoryView]: ...
     async def image(self, reference: str) -> ImageDetailView: ...
     async def history(self, reference: str) -> list[TagEventView]: ...
-    async def correct(self, reference: str, *, name: str, value: str, reason: str) -> ImageDetailView: ...
-    async def name_parent(
-        self, reference: str, *, parent: str, relation: str, note: str = "", remove: bool = False
-    ) -> ImageDetailView: ...
+    def completions(self, text: str, cursor: int) -> tuple[CompletionView, ...]: ...
 
 
 class RulesPort(Protocol):

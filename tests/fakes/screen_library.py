@@ -14,6 +14,7 @@ from backend.core.errors import ConflictError, NotFoundError
 from backend.core.events import LibraryChanged, RulesChanged, Topic
 from backend.core.views import (
     ClassificationView,
+    CompletionView,
     ImageDetailView,
     ImagePageView,
     ImageState,
@@ -124,6 +125,16 @@ class FakeLibrary:
         found = self._found(query, "name", False)
         grouped = groupby(found, key=lambda image: (image.registry, image.repository))
         return [_repository(list(images)) for _, images in grouped]
+
+    def completions(self, text: str, cursor: int) -> tuple[CompletionView, ...]:
+        start = text.rfind(" ", 0, cursor) + 1
+        key, colon, _ = text[start:cursor].partition(":")
+        choices = [f"{key}:{each} " for each in ("chat", "embedding")] if colon else [f"{each}:" for each in _KEYS]
+        return tuple(
+            CompletionView(start=start, end=cursor, text=each)
+            for each in choices
+            if each.startswith(text[start:cursor]) and text[start:cursor]
+        )
 
     async def image(self, reference: str) -> ImageDetailView:
         self._yard.note("image", reference)

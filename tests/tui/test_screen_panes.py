@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from backend.core.events import LibraryChanged, Topic
 from backend.core.views import GpuState, ImageState
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import desk
@@ -13,7 +12,7 @@ from tui.header import count, summary_line, title_line
 from tui.model import Model
 from tui.panes.gpus import detail_model as gpus
 from tui.panes.gpus import view_model as walls
-from tui.panes.library.view_model import news
+from tui.panes.library.news import news
 
 
 def _plain(line: tuple[tuple[str, str], ...]) -> str:
@@ -21,42 +20,6 @@ def _plain(line: tuple[tuple[str, str], ...]) -> str:
 
 
 # ---------------------------------------------------------------- library
-
-
-async def test_the_library_lists_and_filters_and_opens() -> None:
-    async with desk(size=(120, 40)) as table:
-        await table.press("1", "slash")
-        await table.type("llama-3.1-8b")
-        await table.press("enter")
-        await table.sees("1 LIBRARY 1 of 64", "nim/meta/llama-3.1-8b:1.3")
-        await table.press("enter")
-        await table.sees("History of the tag", "moved", "Entrypoint", "/opt/nim/start.sh")
-
-
-async def test_approved_images_only() -> None:
-    async with desk(size=(120, 40)) as table:
-        await table.press("1", "o")
-        await table.sees("approved only")
-        await table.sees_not("candidate ")
-
-
-async def test_an_approved_image_is_deployed_from_the_library() -> None:
-    async with desk() as table:
-        await table.press("1", "slash")
-        await table.type("llama-3.1-8b")
-        await table.press("enter")
-        await table.sees("1 of 64")
-        await table.press("D")
-        await table.sees("Deploy", "Service name")
-
-
-async def test_the_library_is_read_again_when_it_changed() -> None:
-    async with desk(size=(120, 40)) as table:
-        await table.press("1")
-        await table.sees("1 LIBRARY 64")
-        table.yard.image_views = data.images(10)
-        table.yard.publish(Topic.LIBRARY, LibraryChanged())
-        await table.sees("1 LIBRARY 14")
 
 
 async def test_rules_are_shown_and_tried() -> None:

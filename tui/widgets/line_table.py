@@ -85,6 +85,12 @@ class LineTable(LineScroll, Generic[Item]):
         if self.current != before:
             self.post_message(self.Moved(self))
 
+    def set_columns(self, columns: Sequence[Column[Item]]) -> None:
+        """Show other columns from the next `show` on."""
+        self.columns = tuple(columns)
+        self._needed = [0] * len(self.columns)
+        self._fitted = None
+
     def tell_empty(self, lines: Sequence[Line]) -> None:
         """What stands in place of the rows while there are none."""
         if tuple(lines) != self._empty:

@@ -12,7 +12,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input
 
 from tui.commands import History
-from tui.document import text
+from tui.document import Line, cells, text
 from tui.widgets.one_line import OneLine
 
 Completer = Callable[[str], Sequence[str]]
@@ -29,7 +29,7 @@ class _Suggest(Suggester):
 
 
 class Prompt(Horizontal):
-    """A sign, an input, completion by Tab and history by the arrows."""
+    """A sign, an input, completion by Tab and history by the arrows; at the right what is to be told of the text."""
 
     class Opened(Message):
         """The input has the focus."""
@@ -65,6 +65,13 @@ class Prompt(Horizontal):
         entry = Input(value=self._value, compact=True, suggester=_Suggest(self._complete), select_on_focus=False)
         entry.cursor_blink = False
         yield entry
+        yield OneLine(classes="told")
+
+    def tell(self, line: Line) -> None:
+        """Say something of what is typed, such as why it will not do; an empty line says nothing."""
+        told = self.query_one(".told", OneLine)
+        told.styles.width = min(cells(line), self.size.width * 2 // 3)
+        told.show(lambda _width: line)
 
     def on_mount(self) -> None:
         # At once, not by a message: keys that are already on their way go to the input.
@@ -91,7 +98,7 @@ class Prompt(Horizontal):
             entry.cursor_position = len(entry.value)
         elif event.key == "tab":
             if found := self._complete(entry.value):
-                entry.value = found[0] + (" " if " " not in found[0] else "")
+                entry.value = found[0] + (" " if self._sign == ":" and " " not in found[0] else "")
                 entry.cursor_position = len(entry.value)
         else:
             return

@@ -89,8 +89,12 @@ class ListPage(Page, Generic[Item]):
         yield Lines(id="problem")
         yield from self.above()
         with Horizontal(id="split"):
-            yield LineTable(self.columns(), self.key, id="table")
+            yield self.make_table()
             yield LineView(id="preview")
+
+    def make_table(self) -> LineTable[Item]:
+        """The table."""
+        return LineTable(self.columns(), self.key, id="table")
 
     def above(self) -> Iterable[Widget]:
         """Widgets between the heading and the table."""
@@ -111,6 +115,9 @@ class ListPage(Page, Generic[Item]):
         self.table.show(items)
         self._show_heading(len(items))
         self._show_problem()
+        self._show_beside()
+
+    def _show_beside(self) -> None:
         view = self.query_one("#preview", LineView)
         view.display = self.app.size.width >= self.preview_from
         self._show_preview(keep=True)

@@ -87,6 +87,8 @@ class TextPage(Page):
 
     async def _load(self) -> None:
         told = await self._read()
+        if not self.is_whole:
+            return
         view = self.query_one(TextView)
         view.show(told or "(nothing was written)", at_end=self._at_end)
         self._note = f"{view.line_count:,} lines".replace(",", " ")

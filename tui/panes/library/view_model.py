@@ -1,37 +1,42 @@
-"""Images as rows, and what changed of them lately."""
+"""Rows of the library as cells, and what the keys sort them by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final
 
-from backend.core.views import ImageView, SourceState, SourceView, SyncProgressView
+from backend.core.views import ImageState, ImageView
 from tui import format as fmt
-from tui.document import EMPTY, Line, Span, text
+from tui.document import EMPTY, Line, Section, Span, facts, join, text
+from tui.panes.library.marks import Marks
+from tui.panes.library.rows import RegistryRow, Row
 from tui.panes.queue.view_model import STATE_ROLE
 from tui.widgets.columns import Column
 
-
-class NewsRow(NamedTuple):
-    """Something that happened to the library: a tag that is new, moved or gone, or a registry that fails."""
-
-    key: str
-    what: str
-    role: str
-    name: str
-    detail: str
-    at: datetime | None
-
-
-def newest_first(images: Iterable[ImageView]) -> list[ImageView]:
-    """By the time of their last change."""
-    return sorted(images, key=lambda image: image.changed_at, reverse=True)
-
-
-def by_name(images: Iterable[ImageView]) -> list[ImageView]:
-    """By registry and repository, the newest tag of each first."""
-    return sorted(images, key=lambda image: (image.registry, image.repository, -image.changed_at.timestamp()))
+MARK: Final = "■"
+OPEN, FOLDED = "▾", "▸"
+_STATE_MARK: Final = {
+    ImageState.CANDIDATE: "○",
+    ImageState.APPROVED: "✓",
+    ImageState.REJECTED: "✗",
+    ImageState.REVOKED: "✗",
+    ImageState.EXPIRED: "!",
+}
+_NEW_HOURS: Final = 24
+_MOVED_DAYS: Final = 7
+#: What `s` sorts by: the library's word, the column, the heading's words, and whether what is highest comes first.
+SORTS: Final[tuple[tuple[str, str, str, bool], ...]] = (
+    ("name", "name", "by repository, newest tag first", False),
+    ("changed", "changed", "by last change", True),
+    ("created", "", "by age of the image", True),
+    ("size", "size", "by size", True),
+    ("state", "state", "by state", False),
+    ("type", "type", "by type", False),
+    ("framework", "framework", "by framework", False),
+    ("version", "", "by version", True),
+)
+TREE_SORTS: Final = frozenset({"name", "changed"})
 
 
 def name_cell(image: ImageView) -> Line:
@@ -45,161 +50,201 @@ def name_cell(image: ImageView) -> Line:
 
 
 def state_cell(image: ImageView) -> Line:
-    """Where it stands in curation."""
+    """Where it stands in curation: a mark and the word."""
+    return text(f"{_STATE_MARK[image.state]} {image.state.value}", STATE_ROLE[image.state])
+
+
+def is_moved(image: ImageView) -> bool:
+    """Whether the tag's last change was that it named another digest."""
+    return image.previous_digest is not None and image.changed_at > image.first_seen_at
+
+
+def changed_cell(image: ImageView, now: datetime) -> Line:
+    """What last became of the tag, in a word where that is news, and how long ago."""
+    ago = fmt.age(image.changed_at, now)
     if image.gone_at is not None:
-        return text("gone", "faint")
-    return text(image.state.value, STATE_ROLE[image.state])
+        return text(f"gone {fmt.age(image.gone_at, now)}", "warn")
+    if is_moved(image) and now - image.changed_at < timedelta(days=_MOVED_DAYS):
+        return text(f"moved {ago}", "warn")
+    if now - image.changed_at < timedelta(hours=_NEW_HOURS):
+        return text(f"new {ago}", "ok")
+    return text(ago, "muted")
 
 
-def image_columns(now: Callable[[], datetime]) -> tuple[Column[ImageView], ...]:
-    """The columns of the library."""
+def news_cell(image: ImageView, now: datetime) -> Line:
+    """What last became of the tag, where that is news."""
+    return tuple(span for span in changed_cell(image, now) if span.role != "muted")
+
+
+def model_words(image: ImageView) -> str:
+    """Family, size and precision of the model, as far as they are told."""
+    return " ".join(part for part in (image.family, image.parameters, image.precision) if part)
+
+
+def server_words(image: ImageView) -> str:
+    """What serves the model: `nim·vllm` where a framework holds an engine."""
+    if image.engine and image.engine not in {image.framework, "unknown"}:
+        return f"{image.framework}·{image.engine}"
+    return "" if image.framework == "unknown" else image.framework
+
+
+def row_name(row: Row) -> Line:
+    """The name of a row: indented in the tree, whole in the flat list."""
+    if row.registry is not None:
+        return (
+            Span(f"{OPEN if row.is_open else FOLDED} ", "accent"),
+            *text(row.registry.name, "strong"),
+            *text(f"  {row.registry.host}" if row.registry.host != row.registry.name else "", "faint"),
+            *text(f"  {fmt.count(row.registry.repositories, 'repository', 'repositories')}", "muted"),
+        )
+    if row.repository is not None:
+        newest = f", newest {row.repository.newest}" if row.repository.newest and not row.is_open else ""
+        head, slash, tail = row.repository.name.rpartition("/")
+        return (
+            Span(f"  {OPEN if row.is_open else FOLDED} ", "accent"),
+            *text(head + slash, "space"),
+            *text(tail, "name"),
+            *text(f"  {fmt.count(row.repository.tags, 'tag')}{newest}", "muted"),
+        )
+    if row.image is None:
+        return EMPTY
+    if row.in_tree:
+        return (Span("      "), *text(row.image.tag, "accent" if row.image.gone_at is None else "faint"))
+    return name_cell(row.image)
+
+
+def _counts(approved: int, waiting: int) -> Line:
+    return join(
+        text(f"{_STATE_MARK[ImageState.APPROVED]} {approved}" if approved else "", "ok"),
+        text(f"{_STATE_MARK[ImageState.CANDIDATE]} {waiting}" if waiting else "", "info"),
+        gap="  ",
+    )
+
+
+def row_state(row: Row) -> Line:
+    """Where an image stands; of a repository, how many of its tags are approved and how many wait."""
+    if row.image is not None:
+        return state_cell(row.image)
+    inside = row.repository or row.registry
+    return _counts(inside.approved, inside.waiting) if inside is not None else EMPTY
+
+
+def row_changed(row: Row, now: datetime) -> Line:
+    """When it last changed."""
+    if row.image is not None:
+        return changed_cell(row.image, now)
+    inside = row.repository or row.registry
+    return text(fmt.age(inside.changed_at, now), "muted") if inside is not None else EMPTY
+
+
+def _of_image(say: Callable[[ImageView], str], role: str = "muted") -> Callable[[Row], Line]:
+    return lambda row: text(say(row.image), role) if row.image is not None else EMPTY
+
+
+def _row_types(row: Row) -> Line:
+    if row.repository is not None:
+        return text(" ".join(row.repository.types), "muted")
+    return text(row.image.type, "muted") if row.image is not None else EMPTY
+
+
+def _row_servers(row: Row) -> Line:
+    if row.repository is not None:
+        return text(" ".join(name for name in row.repository.frameworks if name != "unknown"), "muted")
+    return text(server_words(row.image), "muted") if row.image is not None else EMPTY
+
+
+def _row_running(row: Row) -> Line:
+    running = row.image.running if row.image is not None else row.repository.running if row.repository else None
+    return text(running, "accent") if running else EMPTY
+
+
+def library_columns(now: Callable[[], datetime], marks: Marks, *, tree: bool = False) -> tuple[Column[Row], ...]:
+    """The columns of the library; what matters less is left out where there is little room."""
     return (
         Column(
-            key="name",
-            title="IMAGE",
-            cell=name_cell,
-            minimum=34,
-            maximum=72,
-            flex=1,
-            keep_end=True,
-            sort=lambda image: (image.registry, image.repository, image.tag),
+            key="mark",
+            title="",
+            cell=lambda row: (Span(MARK, "mine"),) if row.key in marks else EMPTY,
+            minimum=1,
+            tight=True,
         ),
-        Column(key="state", title="STATE", cell=state_cell, minimum=9, sort=lambda image: image.state.value),
+        Column(key="name", title="IMAGE", cell=row_name, minimum=30, maximum=72, flex=1, keep_end=not tree),
+        Column(key="state", title="STATE", cell=row_state, minimum=11),
+        Column(key="type", title="TYPE", cell=_row_types, minimum=8, maximum=15, priority=3, shown_from=90),
+        Column(key="framework", title="SERVER", cell=_row_servers, minimum=6, maximum=13, priority=4, shown_from=100),
         Column(
-            key="type",
-            title="TYPE",
-            cell=lambda image: text(image.type, "muted"),
+            key="model",
+            title="MODEL",
+            cell=_of_image(model_words),
             minimum=8,
-            maximum=15,
-            priority=3,
-            shown_from=78,
-            sort=lambda image: image.type,
-        ),
-        Column(
-            key="framework",
-            title="ENGINE",
-            cell=lambda image: text(image.framework, "muted"),
-            minimum=6,
-            maximum=9,
-            priority=4,
-            shown_from=95,
-            sort=lambda image: image.framework,
+            maximum=20,
+            priority=6,
+            shown_from=136,
         ),
         Column(
             key="size",
             title="SIZE",
-            cell=lambda image: text(fmt.size(image.size), "muted"),
+            cell=_of_image(lambda image: fmt.size(image.size)),
             minimum=8,
             right=True,
             priority=2,
-            sort=lambda image: image.size or 0,
         ),
+        Column(key="running", title="RUNS", cell=_row_running, minimum=4, right=True, priority=5, shown_from=112),
         Column(
             key="digest",
             title="DIGEST",
-            cell=lambda image: text(fmt.digest(image.digest), "faint"),
+            cell=_of_image(lambda image: fmt.digest(image.digest), "faint"),
             minimum=12,
-            priority=6,
-            shown_from=120,
-            sort=lambda image: image.digest,
+            priority=7,
+            shown_from=124,
         ),
         Column(
             key="rule",
             title="RULE",
-            cell=lambda image: text(image.rule, "faint"),
+            cell=_of_image(lambda image: image.rule, "faint"),
             minimum=8,
             maximum=16,
-            priority=7,
-            shown_from=140,
-            sort=lambda image: image.rule,
+            priority=8,
+            shown_from=150,
         ),
         Column(
             key="changed",
             title="CHANGED",
-            cell=lambda image: text(fmt.age(image.changed_at, now()), "muted"),
-            minimum=4,
-            maximum=8,
-            right=True,
-            priority=2,
-            sort=lambda image: image.changed_at,
-        ),
-    )
-
-
-def news(
-    images: Iterable[ImageView],
-    sources: Iterable[SourceView],
-    runs: Iterable[SyncProgressView],
-    now: datetime,
-    hours: int = 24,
-    limit: int = 50,
-) -> list[NewsRow]:
-    """What happened to the library lately: runs under way, registries that fail, tags that changed, newest first."""
-    rows = [_run_row(run) for run in runs if not run.finished or run.error]
-    rows += [
-        NewsRow(
-            f"source/{source.name}", "FAILED", "bad", source.name, source.detail or source.state.value, source.as_of
-        )
-        for source in sources
-        if source.kind == "registry" and source.state in {SourceState.LOST, SourceState.REFUSED}
-    ]
-    start = now - timedelta(hours=hours)
-    changed = sorted(
-        (image for image in images if image.changed_at > start), key=lambda image: image.changed_at, reverse=True
-    )
-    return rows + [_image_row(image) for image in changed[:limit]]
-
-
-def _run_row(run: SyncProgressView) -> NewsRow:
-    if run.error:
-        return NewsRow(f"run/{run.run}", "FAILED", "bad", run.rule, run.error, None)
-    total = f" of {run.total}" if run.total is not None else ""
-    return NewsRow(f"run/{run.run}", "sync", "info", run.rule, f"{run.done}{total}  {run.repository}", None)
-
-
-def _image_row(image: ImageView) -> NewsRow:
-    name = f"{image.repository}:{image.tag}"
-    key = f"image/{image.registry}/{name}"
-    if image.gone_at is not None:
-        return NewsRow(key, "gone", "warn", name, fmt.digest(image.digest, 4), image.changed_at)
-    if image.previous_digest is not None and image.changed_at > image.first_seen_at:
-        moved = f"{fmt.digest(image.previous_digest, 4)}→{fmt.digest(image.digest, 4)}"
-        return NewsRow(key, "moved", "warn", name, moved, image.changed_at)
-    return NewsRow(key, "new", "ok", name, image.type, image.changed_at)
-
-
-def news_columns(now: Callable[[], datetime]) -> tuple[Column[NewsRow], ...]:
-    """The columns of the library's news, for the overview."""
-    del now
-    return (
-        Column(key="what", title="", cell=lambda row: (Span(row.what, row.role),), minimum=6),
-        Column(
-            key="name", title="", cell=lambda row: text(row.name, "name"), minimum=16, maximum=44, flex=2, keep_end=True
-        ),
-        Column(
-            key="detail",
-            title="",
-            cell=lambda row: text(row.detail, "muted"),
+            cell=lambda row: row_changed(row, now()),
             minimum=9,
-            maximum=30,
-            flex=1,
+            right=True,
             priority=2,
         ),
-        Column(
-            key="at",
-            title="",
-            cell=lambda row: text(fmt.clock_time(row.at), "faint") if row.at else EMPTY,
-            minimum=5,
-            right=True,
-            priority=3,
-        ),
     )
 
 
-def haystack(image: ImageView) -> str:
-    """What a filter looks at."""
-    gone = "gone" if image.gone_at is not None else ""
-    return (
-        f"{image.registry}/{image.repository}:{image.tag} {image.state.value} {image.type} {image.framework} "
-        f"{image.kind} {image.digest} {image.rule} {gone}"
-    )
+def inside_section(row: Row, now: datetime) -> Section:
+    """A repository or a registry, for the preview."""
+    if row.repository is not None:
+        view = row.repository
+        rows = [
+            ("registry", join(text(view.registry), text(view.host, "muted"), gap="  ")),
+            ("tags", text(fmt.count(view.tags, "tag"))),
+            ("newest", text(view.newest, "accent")),
+            ("approved", text(view.approved, "ok" if view.approved else "muted")),
+            ("candidates", text(view.waiting, "info" if view.waiting else "muted")),
+            ("gone", text(view.gone, "warn") if view.gone else EMPTY),
+            ("running", text(view.running, "accent") if view.running else EMPTY),
+            ("types", text(" ".join(view.types))),
+            ("servers", text(" ".join(view.frameworks), "muted")),
+            ("changed", text(f"{fmt.age(view.changed_at, now)} ago")),
+        ]
+        return Section(view.name, facts(rows))
+    return _registry_section(row.registry, now) if row.registry is not None else Section("", ())
+
+
+def _registry_section(view: RegistryRow, now: datetime) -> Section:
+    rows = [
+        ("host", text(view.host)),
+        ("holds", text(fmt.count(view.repositories, "repository", "repositories"))),
+        ("tags", text(fmt.count(view.tags, "tag"))),
+        ("approved", text(view.approved, "ok" if view.approved else "muted")),
+        ("candidates", text(view.waiting, "info" if view.waiting else "muted")),
+        ("changed", text(f"{fmt.age(view.changed_at, now)} ago")),
+    ]
+    return Section(view.name, facts(rows))

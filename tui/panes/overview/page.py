@@ -20,8 +20,8 @@ from tui.panes.common.messages import first_run, problem_lines
 from tui.panes.deployments import view_model as deployments
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.gpus import view_model as gpus
-from tui.panes.library import view_model as library
-from tui.panes.library.actions import SyncAction
+from tui.panes.library import news as library
+from tui.panes.library.synchronising import SyncAction
 from tui.panes.overview import view_model
 from tui.panes.overview.layout import ORDER, WIDE_FROM, share
 from tui.panes.queue import view_model as queue
@@ -132,7 +132,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         if changed & {PartName.LIBRARY, PartName.STATUS, PartName.SYNC}:
             sources = model.status.sources if model.status is not None else ()
             runs = model.sync.values()
-            self._rows["library"] = library.news(model.library.value, sources, runs, self.room.clock.now())
+            changed_last = model.library.value.images
+            self._rows["library"] = library.news(changed_last, sources, runs, self.room.clock.now())
         if PartName.CHANGES in changed:
             now = self.room.clock.now()
             self._rows["changed"] = view_model.newest_first(recent(model.changes.value, now))
@@ -240,7 +241,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
 
     def _is_first_run(self) -> bool:
         model = self.model
-        empty_library = model.library.known and not model.library.value
+        empty_library = model.library.known and not model.library.value.total
         return empty_library and not model.services.value and not model.queue.value
 
     def _show_why(self) -> None:
