@@ -15,6 +15,7 @@ import msgspec
 import platformdirs
 from pydantic import BaseModel, Field, ValidationError
 
+from backend.audit.config import AuditConfig
 from backend.cluster.config import ClusterConfig, EnforceConfig
 from backend.core.errors import ConfigurationError
 from backend.core.settings import Settings
@@ -54,6 +55,7 @@ class Configuration(Settings):
     role: tuple[RoleConfig, ...] = ()
     scanner: ScannerConfig = Field(default_factory=dict, validate_default=True)
     cluster: tuple[ClusterConfig, ...] = ()
+    audit: AuditConfig = Field(default_factory=dict, validate_default=True)
     enforce: EnforceConfig = Field(default_factory=dict, validate_default=True)
     telemetry: TelemetryConfig = Field(default_factory=dict, validate_default=True)
     objective: tuple[ObjectiveConfig, ...] = ()

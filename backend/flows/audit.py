@@ -14,6 +14,7 @@ from backend.audit.report import Period, report
 from backend.core.errors import UsageError
 from backend.core.views import AnchorView, BundleView, LedgerEntryView, VerificationView
 from backend.curation import curated
+from backend.flows.anchoring import Anchoring
 from backend.flows.foundation import Foundation
 from backend.library.facts import all_facts
 
@@ -66,13 +67,20 @@ class AuditFlow:
         """Verify the whole chain and the decisions, and with an anchor that it was not cut.
 
         Args:
-            anchor: a head hash that was noted earlier, or what `audit head` printed.
+            anchor: a head hash that was noted earlier, or what `audit head` printed; None: the newest of the anchor
+                file, where one is configured.
 
         Raises:
             UsageError: the anchor is neither.
         """
-        noted = None if anchor is None else anchors.read_anchor(anchor)
-        return await verification.verify(self._foundation.database, noted)
+        return await verification.verify(self._foundation.database, await self._noted(anchor))
+
+    async def _noted(self, anchor: str | None) -> str | None:
+        """The hash that was given, else the one that was noted last in the anchor file."""
+        if anchor is not None:
+            return anchors.read_anchor(anchor)
+        newest = await Anchoring(self._foundation).newest()
+        return None if newest is None else newest.hash
 
     def export(
         self,
@@ -141,7 +149,7 @@ class AuditFlow:
             report,
             period,
             found,
-            verification=await verification.verify(database),
+            verification=await self.verify(),
             approved_before=await curated.approved_digests(database, since),
             approved_after=await curated.approved_digests(database, until),
             names=lambda digest: facts[digest].reference if digest in facts else digest,

@@ -9,6 +9,7 @@ from backend.cluster.client import ClusterClient
 from backend.cluster.reviews import AccessRequest
 from backend.core.errors import ModelyardError
 from backend.core.views import CheckView
+from backend.flows.anchoring import Anchoring
 from backend.flows.foundation import Foundation
 from backend.flows.notifications import Notifications
 from backend.registry.check import check as check_registry
@@ -40,6 +41,7 @@ class Doctor:
         checks += await self._registries()
         checks += await self._cluster()
         checks += await Notifications(self._foundation).checks()
+        checks.append(await self._anchors())
         return checks
 
     def _configuration(self) -> CheckView:
@@ -53,6 +55,12 @@ class Doctor:
             )
         notes = "; ".join((loaded.policy_source, *loaded.notes))
         return CheckView(name="configuration", state="ok", detail=f"{loaded.path}; {notes}")
+
+    async def _anchors(self) -> CheckView:
+        try:
+            return await Anchoring(self._foundation).check()
+        except ModelyardError as error:
+            return CheckView(name="anchors", state="failed", detail=error.why, action=error.action)
 
     async def _database(self) -> CheckView:
         database = self._foundation.database

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from backend.core.errors import ModelyardError, StoreUnwritableError
 from backend.core.ports import timestamp
+from backend.flows.anchoring import Anchoring
 from backend.flows.foundation import Foundation
 from backend.flows.notifications import Notifications
 from backend.library.config import RuleConfig
@@ -60,6 +61,7 @@ class Schedule:
         self._looked_at: datetime | None = None
         self._renewed = float("-inf")
         self._notifications = Notifications(foundation)
+        self._anchoring = Anchoring(foundation)
 
     async def run(self, *, patience: float = 0.0, first: Callable[[], Awaitable[None]] | None = None) -> None:
         """Work until cancelled.
@@ -115,6 +117,7 @@ class Schedule:
             ran = await self._run_due_rules()
             await self._collect(ran)
             await self._keep_policy()
+            await self._anchor()
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
@@ -163,6 +166,13 @@ class Schedule:
             await self._policy.keep()
         except ModelyardError as error:
             _LOG.warning("policy: %s", error)
+
+    async def _anchor(self) -> None:
+        """Note the ledger's head outside of the database."""
+        try:
+            await self._anchoring.note()
+        except ModelyardError as error:
+            _LOG.warning("anchors: %s", error)
 
     async def _collect(self, ran: bool) -> None:
         """Collect evidence after a run, and now and then what runs of other processes left to be done."""

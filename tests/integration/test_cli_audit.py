@@ -7,16 +7,18 @@ import io
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.cli import Place
-from tests.fakes.cli_world import TAGS, World, running_world
+from tests.fakes.cli import Place, ended
+from tests.fakes.cli_world import PATIENCE, TAGS, World, running_world
 from tests.fakes.curation import trivy_report, vulnerability
 
 _POLICY = """
@@ -200,6 +202,27 @@ def test_an_older_copy_of_the_database_is_found_against_the_anchor(
     older = audited.run("audit", "verify", "--anchor", noted, "--db", copy)
     assert older.code == 1 and "anchored entry" in older.error
     assert audited.run("audit", "verify", "--anchor", "what is this").code == 2
+
+
+def test_the_anchor_file_is_kept_by_the_worker_and_held_against_the_ledger(
+    audited: Place, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors = tmp_path / "anchors.jsonl"
+    place = world.place(tmp_path, monkeypatch, f"{_POLICY}[audit]\nanchor_file = {json.dumps(str(anchors))}\n")
+    place.json("sync")
+    assert "noted in" in next(check for check in place.json("doctor") if check["name"] == "anchors")["detail"]
+    worker = place.start("worker")
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not anchors.exists() or not anchors.read_bytes().endswith(b"\n"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        worker.send_signal(signal.SIGINT)
+        ended(worker)
+    assert place.run("audit", "verify").code == 0
+    other = place.run("audit", "verify", "--db", audited.database)
+    assert other.code == 1 and "anchored entry" in other.error
 
 
 @pytest.mark.parametrize(
