@@ -10,7 +10,7 @@ from backend.core.events import EventHub, SourceChanged, Topic
 from backend.core.logs import Redactor
 from backend.core.ports import Clock
 from backend.core.views import SourceState, SourceView
-from backend.registry.config import RegistryConfig
+from backend.registry.config import DOCKER_HUB_HOSTS, RegistryConfig
 from backend.registry.credentials import Credential, Credentials
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Registries:
             NotFoundError: there is none.
         """
         for config in self.configs:
-            if name in (config.name, config.host):
+            if name in (config.name, config.host) or DOCKER_HUB_HOSTS.issuperset((name, config.host)):
                 return config
         known = ", ".join(config.name for config in self.configs) or "none is configured"
         raise NotFoundError(f"registry {name}", "it is not configured", f"use one of: {known}")

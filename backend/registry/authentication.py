@@ -208,7 +208,7 @@ class Authenticator:
 
     def _may_send_to(self, realm: str) -> bool:
         scheme, host = origin_of(realm)
-        return (scheme, host) == self._origin or host == self._origin[1] or host in self._config.credential_realms
+        return (scheme, host) == self._origin or host == self._origin[1] or host in self._config.realms
 
     async def _fetch_token(
         self, realm: str, query: list[tuple[str, str]], credential: Credential | None, where: str

@@ -14,7 +14,7 @@ from backend.core.errors import DigestMismatchError, LimitExceededError, Malform
 from backend.core.ports import Clock
 from backend.core.references import is_digest, is_repository, is_tag
 from backend.registry.authentication import Authenticator
-from backend.registry.config import RegistryConfig
+from backend.registry.config import DOCKER_HUB_HOSTS, RegistryConfig
 from backend.registry.credentials import Credentials
 from backend.registry.discovery import Discovery
 from backend.registry.headers import media_type
@@ -275,6 +275,12 @@ class RegistryClient:
                 f"repository {repository[:120]!r} of registry {self.config.name}",
                 "that is not a repository name",
                 "use lower-case letters, digits, separators and slashes",
+            )
+        if "/" not in repository and self.config.host in DOCKER_HUB_HOSTS:
+            raise MalformedDataError(
+                f"repository {repository} of registry {self.config.name}",
+                "Docker's official images are in the namespace library",
+                f"write library/{repository}",
             )
         return repository
 

@@ -20,6 +20,12 @@ _DOCKER_HUB_API: Final = "https://registry-1.docker.io"
 #: Names of Docker's own registry.
 DOCKER_HUB_HOSTS: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
+#: Token servers that registries' own documentation names, of whoever runs the registry.
+_THEIR_REALMS: Final = {
+    **dict.fromkeys(DOCKER_HUB_HOSTS, ("auth.docker.io",)),
+    "registry.gitlab.com": ("gitlab.com",),
+}
+
 #: How a registry tells which repositories it has; `auto`: by its host and by what it answers.
 RegistryKind = Literal["auto", "generic", "dockerhub", "harbor", "ngc", "quay"]
 
@@ -35,7 +41,7 @@ class RegistryConfig(Settings):
         username, password: sent to the registry's own host and to `credential_realms`; without them docker's
             `config.json` is asked, and without an entry there requests are anonymous.
         credential_realms: foreign hosts (with port, when it is not the scheme's own) that a registry may name as
-            token server and that may be sent the credential.
+            token server and that may be sent the credential. Those of Docker Hub and GitLab are known.
         max_concurrency: requests at the same time.
         ca: certificate authority to trust instead of the system's, PEM; starts at the configuration's folder.
         client_certificate, client_key: shown to a registry that asks who connects, PEM without a passphrase; the key
@@ -124,6 +130,11 @@ class RegistryConfig(Settings):
         if self.client_key is not None and self.client_certificate is None:
             raise ValueError("client_key goes with a client_certificate")
         return self
+
+    @property
+    def realms(self) -> tuple[str, ...]:
+        """Foreign hosts that may be sent the credential."""
+        return (*self.credential_realms, *_THEIR_REALMS.get(self.host, ()))
 
     @property
     def api(self) -> str:

@@ -22,6 +22,7 @@ import msgspec
 from backend.core.errors import (
     AuthenticationError,
     ConfigurationError,
+    LimitExceededError,
     MalformedDataError,
     ModelyardError,
     NotFoundError,
@@ -143,6 +144,8 @@ class Discovery:
                 return await read_names(
                     self._session, "/v2/_catalog", scope="registry:catalog:*", where=self._where, field="repositories"
                 )
+            except LimitExceededError:
+                raise
             except (AuthenticationError, NotFoundError, MalformedDataError) as error:
                 if kind == "generic" or self._session.service != _HARBOR_SERVICE:
                     raise self._untold(error) from error

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backend.core.errors import AuthenticationError, MalformedDataError, ModelyardError, NotFoundError, UnreachableError
 from backend.registry.authentication import _reading_scopes
+from backend.registry.config import RegistryConfig
 from backend.registry.credentials import Credential
 from tests.fakes.registry import (
     PASSWORD,
@@ -456,3 +457,20 @@ async def test_after_a_token_ran_out_another_realm_of_the_old_challenge_is_not_f
     good.good.clear()
     await client.resolve("a/b", "1")
     assert good.given == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "realm"),
+    [
+        ("https://docker.io", "https://auth.docker.io/token"),
+        ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth"),
+    ],
+)
+async def test_token_servers_that_registries_are_known_for_need_no_mention(url: str, realm: str) -> None:
+    script = Script(TokenRegistry(realm))
+    config = RegistryConfig(name="reg", url=url)
+    await client_of(script, credential=CREDENTIAL, config=config).resolve("a/b", "1")
+    assert script.requests[1].headers["authorization"] == CREDENTIAL.basic
+    other = client_of(TokenRegistry("https://auth.example/token"), credential=CREDENTIAL, config=config)
+    with pytest.raises(AuthenticationError, match="credential_realms"):
+        await other.resolve("a/b", "1")

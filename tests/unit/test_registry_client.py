@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.core.errors import (
     AuthenticationError,
@@ -328,3 +332,58 @@ async def test_no_more_requests_at_once_than_configured() -> None:
     await asyncio.gather(*(client.resolve("a/b", f"t{number}") for number in range(30)))
     assert most == 3
     await client.close()
+
+
+HOSTILE_NAMES = (
+    "../../etc/passwd",
+    "\x1b]0;title\x07",
+    "a b",
+    "v1\n",
+    "x" * 10_000,
+    "",
+    "\u202e1.0",
+    "-v1",
+    "%2e%2e",
+)
+
+
+async def test_hostile_tags_are_listed_as_they_are_and_never_asked_for() -> None:
+    body = json.dumps({"name": "a/b", "tags": [*HOSTILE_NAMES, "v1"]}).encode()
+    script = Script(lambda r: httpx.Response(200, content=body) if r.method == "GET" else answer_manifest(RAW))
+    client = client_of(script)
+    listed = await client.tags("a/b")
+    assert len(listed) == len(HOSTILE_NAMES) + 1
+    script.requests.clear()
+    for name in listed[:-1]:
+        with pytest.raises(MalformedDataError, match="neither a tag nor a digest") as caught:
+            await client.resolve("a/b", name)
+        assert len(str(caught.value)) < 400
+    assert script.requests == []
+    await client.resolve("a/b", "v1")
+
+
+async def test_hostile_repositories_of_a_catalogue_are_never_asked_for() -> None:
+    body = json.dumps({"repositories": [*HOSTILE_NAMES, "a/b"]}).encode()
+    script = Script(lambda r: httpx.Response(200, content=body))
+    client = client_of(script)
+    for name in (await client.catalog())[:-1]:
+        for call in (client.tags(name), client.referrers(name, DIGEST)):
+            with pytest.raises(MalformedDataError, match="registry reg") as caught:
+                await call
+            assert len(str(caught.value)) < 400
+    assert len(script.requests) == 1
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_name_leaves_the_path_that_it_stands_in(repository: str, reference: str) -> None:
+    """Whatever is asked for, a request that goes out has no `..`, no query and nothing to decode in its path."""
+    script = Script(lambda request: answer_manifest(RAW))
+
+    async def ask() -> None:
+        with suppress(ModelyardError):
+            await client_of(script).resolve(repository, reference)
+
+    asyncio.run(ask())
+    for request in script.requests:
+        assert request.url.raw_path.decode() == f"/v2/{repository}/manifests/{reference}"
+        assert ".." not in request.url.path.split("/")

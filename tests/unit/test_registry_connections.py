@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from backend.core.errors import ConfigurationError
+from backend.core.errors import ConfigurationError, MalformedDataError
 from backend.registry.config import RegistryConfig
 from backend.registry.connections import Connections
 from tests.fakes.registry import Script, answer_manifest, client_of, configured, image_manifest
@@ -95,4 +95,6 @@ async def test_docker_hub_goes_by_the_name_that_clusters_know_it_by(host: str) -
     config = RegistryConfig(name="hub", url=f"https://{host}")
     await client_of(script, config=config).resolve("library/python", "3.13")
     assert config.host == host
+    with pytest.raises(MalformedDataError, match="write library/python"):
+        await client_of(script, config=config).tags("python")
     assert script.lines == ["HEAD https://registry-1.docker.io/v2/library/python/manifests/3.13"]
