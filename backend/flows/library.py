@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from backend.core.errors import UsageError
+from backend.core.errors import NotFoundError, UsageError
+from backend.core.events import LibraryChanged, Topic
+from backend.core.permits import Permit
 from backend.core.references import parse_reference
+from backend.core.settings import duration_text
 from backend.core.views import (
     CompletionView,
     ImageDetailView,
     ImagePageView,
+    ImageState,
     ImageView,
+    PruneView,
     RepositoryView,
     TagEventView,
 )
+from backend.curation import curated
 from backend.flows.foundation import Foundation
 from backend.flows.lookup import Lookup
 from backend.flows.standings import Standings
-from backend.library import catalogue, search
+from backend.library import catalogue, corrections, lineage, retention, search
 from backend.library.query import Query, completions, names_one_of, parse, words_of
+from backend.serving import snapshots
+from backend.store.connection import Database, Transaction
 
 
 class LibraryFlow:
@@ -110,8 +119,13 @@ class LibraryFlow:
         )
 
     async def image(self, reference: str) -> ImageDetailView:
-        """All that is known of one image."""
-        return await catalogue.detail(self._foundation.database, await self._lookup.image(reference))
+        """All that is known of one image, and where it runs as far as the cluster tells.
+
+        Raises:
+            UsageError: it is no reference, or means several images. NotFoundError: the library has none such.
+        """
+        image, users = await asyncio.gather(self._lookup.image(reference), self._standings.users_if_told())
+        return await catalogue.detail(self._foundation.database, image, users)
 
     async def history(self, reference: str) -> list[TagEventView]:
         """What happened to a tag, or to the tags of a digest, newest first."""
@@ -120,6 +134,133 @@ class LibraryFlow:
     def completions(self, text: str, cursor: int) -> tuple[CompletionView, ...]:
         """What the term of a query at the cursor could become, by what the library was last seen to hold."""
         return completions(text, cursor, self._vocabulary)
+
+    # ------------------------------------------------------------ changing
+
+    async def correct(self, reference: str, *, name: str, value: str, reason: str) -> ImageDetailView:
+        """Set a property of an image by a person's word: it counts before what is derived, now and after later runs.
+
+        Args:
+            name: kind, framework, engine, type, family, parameters or precision.
+            value: empty: takes a correction back.
+
+        Raises:
+            UsageError: it has no such value, or nothing was corrected.
+            RefusedError: of its kind.
+        """
+        foundation = self._foundation
+        image = await self._lookup.image(reference)
+        value = corrections.checked_value(name, value)
+
+        async def action(permit: Permit) -> None:
+            async with foundation.database.transaction() as transaction:
+                await corrections.correct(
+                    transaction, permit, image, name=name, value=value, reason=reason, at=foundation.clock.now()
+                )
+
+        await foundation.gate.run(
+            "library.correct", image.reference, action, detail={"property": name, "to": value, "reason": reason}
+        )
+        self._tell()
+        return await self.image(image.reference)
+
+    async def name_parent(
+        self, reference: str, *, parent: str, relation: str = "derived", note: str = "", remove: bool = False
+    ) -> ImageDetailView:
+        """Say what an image was made from, or with `remove` take that back.
+
+        Args:
+            parent: a reference or digest of the library, or any text for what is not in it.
+            relation: fine-tuned, distilled, quantised, merged or derived.
+
+        Raises:
+            UsageError: no such relation, or the image would come from itself.
+            NotFoundError: there is nothing to remove.
+            RefusedError: of its kind.
+        """
+        foundation = self._foundation
+        image = await self._lookup.image(reference)
+        named, digest = await self._parent(image, parent, remove=remove)
+
+        async def action(permit: Permit) -> None:
+            async with foundation.database.transaction() as transaction:
+                at = foundation.clock.now()
+                if remove:
+                    await corrections.remove_parent(transaction, permit, image, parent=named, at=at)
+                    return
+                await corrections.name_parent(
+                    transaction, permit, image, parent=named, parent_digest=digest, relation=relation, note=note, at=at
+                )
+
+        asked = "removed" if remove else relation
+        await foundation.gate.run(
+            "library.parent", image.reference, action, detail={"parent": named, "relation": asked}
+        )
+        self._tell()
+        return await self.image(image.reference)
+
+    async def prune(self, older_than: timedelta, dry_run: bool = False) -> PruneView:
+        """Remove what no tag has named for so long, but nothing that is in use, approved, waiting or to return to.
+
+        Raises:
+            UsageError: the time is not above zero.
+            UnreachableError: the cluster does not tell what is in use.
+            RefusedError: of its kind.
+        """
+        if older_than <= timedelta(0):
+            raise UsageError("prune", "it takes a time above zero", "write --older-than 90d")
+        foundation = self._foundation
+        before = foundation.clock.now() - older_than
+        users = await self._standings.users_or_no_cluster()
+        if dry_run:
+            needed = await self._needed(foundation.database, users)
+            return await retention.plan(foundation.database, before, needed, dry_run=True)
+
+        async def action(permit: Permit) -> PruneView:
+            async with foundation.database.transaction() as transaction:
+                needed = await self._needed(transaction, users)
+                planned = await retention.plan(transaction, before, needed, dry_run=False)
+                await retention.remove(transaction, permit, planned, foundation.clock.now())
+                return planned
+
+        older = duration_text(older_than)
+        result = await foundation.gate.run(
+            "library.prune", f"images older than {older}", action, detail={"older_than": older}
+        )
+        self._tell()
+        return result
+
+    async def _needed(self, reader: Database | Transaction, users: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+        """By digest why retention leaves it alone."""
+        policy, now = self._foundation.policy, self._foundation.clock.now()
+        needed = dict.fromkeys(await snapshots.digests_held(reader), "a snapshot names it: a rollback may need it")
+        for digest, state in (await curated.states(reader, policy.hash, now)).items():
+            if state is ImageState.CANDIDATE:
+                needed[digest] = "it waits for a decision"
+            elif state is ImageState.APPROVED:
+                needed[digest] = "it is approved"
+        return {**needed, **{digest: f"{names[0]} uses it" for digest, names in users.items()}}
+
+    async def _parent(self, image: ImageView, parent: str, *, remove: bool) -> tuple[str, str | None]:
+        """A parent as it is stored, and its digest where the library holds it; one to remove as it was stored."""
+        stored = {one.reference for one in (await lineage.parents_of(self._foundation.database, image.digest))}
+        if remove and parent in stored:
+            return parent, None
+        # What the library does not hold may still say something to people: a model's page, a paper.
+        try:
+            reference = parse_reference(parent)
+        except UsageError:
+            return parent, None
+        try:
+            found = await catalogue.find(self._foundation.database, reference)
+        except NotFoundError:
+            return parent, None
+        return found.reference, found.digest
+
+    def _tell(self) -> None:
+        self._foundation.hub.publish(Topic.LIBRARY, LibraryChanged())
+
+    # ------------------------------------------------------------ understanding
 
     async def _understood(self, text: str) -> Query:
         """The query, held against what the library holds.

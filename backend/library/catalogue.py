@@ -14,10 +14,19 @@ import msgspec
 from backend.core.errors import NotFoundError, UsageError
 from backend.core.ports import instant
 from backend.core.references import DigestPrefix, ImageReference
-from backend.core.views import ClassificationView, ImageDetailView, ImageState, ImageView, TagEventView
+from backend.core.views import (
+    ClassificationView,
+    ImageDetailView,
+    ImageState,
+    ImageView,
+    PlatformView,
+    TagEventView,
+)
 from backend.evidence.facts import ImageFacts
+from backend.library.cards import card_of
 from backend.library.classification import PROPERTIES
-from backend.library.descriptions import NOTHING_TOLD, Description, read_description
+from backend.library.descriptions import NOTHING_TOLD, Description, bounded, read_description
+from backend.library.lineage import lineage_of
 from backend.registry.manifests import Manifest, parse_manifest
 from backend.store.connection import Database, SqlValue
 
@@ -128,42 +137,90 @@ async def manifest_of(database: Database, digest: str) -> Manifest:
     return parse_manifest(row["data"], row["media_type"], f"stored manifest {digest}", digest)
 
 
-async def detail(database: Database, image: ImageView) -> ImageDetailView:
+async def detail(
+    database: Database, image: ImageView, users: Mapping[str, tuple[str, ...]] | None = None
+) -> ImageDetailView:
     """All that the library knows of an image. Values of variables that are named like secrets are hidden.
+
+    Args:
+        users: by digest, the services that name or run it; None: no cluster was asked.
 
     Raises:
         NotFoundError: the library does not hold it.
         StoreError: the database cannot be read.
     """
     manifest = await manifest_of(database, image.digest)
+    described = await _described_manifest(database, manifest)
     description = await description_of(database, manifest)
+    annotations = {**described.annotations, **manifest.annotations}
+    used = None if users is None else len(users.get(image.digest, ()))
     return ImageDetailView(
-        image=image,
+        image=msgspec.structs.replace(image, running=used),
         tags=await tags_of(database, image),
         media_type=manifest.media_type,
         artifact_type=manifest.artifact_type,
         labels=description.labels,
-        annotations=manifest.annotations,
+        annotations=bounded(annotations),
         environment=tuple(map(_shown, description.environment)),
         entrypoint=description.entrypoint,
-        layers=tuple((layer.media_type, layer.digest, layer.size) for layer in manifest.layers or manifest.manifests),
+        layers=tuple((layer.media_type, layer.digest, layer.size) for layer in described.layers or described.manifests),
         classifications=await classifications_of(database, image.digest),
         referrers=tuple((child.artifact_type or child.media_type, child.digest) for child in manifest.manifests
                         if child.attests),
         manifest=manifest.raw.decode("utf-8", errors="replace"),
+        platforms=await _platforms_of(database, manifest),
+        user=description.user,
+        exposed_ports=description.exposed_ports,
+        card=await _card_of(database, image.digest, described, description),
+        lineage=await lineage_of(database, image, (annotations, description.labels), users),
     )  # fmt: skip
+
+
+async def _described_manifest(database: Database, manifest: Manifest) -> Manifest:
+    """The manifest itself; of an index, that of its first image that was kept."""
+    if not manifest.is_index:
+        return manifest
+    digest = await _first_child(database, manifest.digest)
+    return manifest if digest is None else await manifest_of(database, digest)
+
+
+async def _first_child(database: Database, digest: str) -> str | None:
+    """The digest of the first image of an index that was kept."""
+    child = await database.fetch_one(
+        "SELECT image.digest FROM image_child JOIN image ON image.digest = image_child.digest"
+        " WHERE parent = ? AND attests = '' ORDER BY position LIMIT 1",
+        (digest,),
+    )
+    return None if child is None else str(child["digest"])
+
+
+async def _platforms_of(database: Database, manifest: Manifest) -> tuple[PlatformView, ...]:
+    """The images of an index, each with its size where it was read."""
+    rows = await database.fetch_all(
+        "SELECT os, architecture, variant, image_child.digest, size FROM image_child"
+        " LEFT JOIN image ON image.digest = image_child.digest WHERE parent = ? AND attests = '' ORDER BY position",
+        (manifest.digest,),
+    )
+    return tuple(
+        PlatformView(platform="/".join(filter(None, row[:3])) or "unknown", digest=row["digest"], size=row["size"])
+        for row in rows
+    )
+
+
+async def _card_of(database: Database, digest: str, manifest: Manifest, description: Description) -> str:
+    """The document that tells of the model: what the image carries, else what its annotations and labels say."""
+    row = await database.fetch_one(
+        "SELECT data FROM content WHERE digest IN (SELECT card FROM image WHERE digest IN (?, ?))",
+        (digest, manifest.digest),
+    )
+    return card_of(None if row is None else row["data"], manifest.annotations, description.labels)
 
 
 async def description_of(database: Database, manifest: Manifest) -> Description:
     """What an image says of itself; of an index, what its first image that was kept says."""
     digest = manifest.digest
     if manifest.is_index:
-        child = await database.fetch_one(
-            "SELECT image.digest FROM image_child JOIN image ON image.digest = image_child.digest"
-            " WHERE parent = ? AND attests = '' ORDER BY position LIMIT 1",
-            (digest,),
-        )
-        digest = digest if child is None else child["digest"]
+        digest = await _first_child(database, digest) or digest
     row = await database.fetch_one(
         "SELECT data FROM image JOIN content ON content.digest = image.config_digest WHERE image.digest = ?", (digest,)
     )

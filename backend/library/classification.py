@@ -10,22 +10,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import msgspec
-
 from backend.library.descriptions import Description
+from backend.library.evidenced import Classification
+from backend.library.model_properties import model_properties
 from backend.registry.manifests import Manifest
 
 UNKNOWN: Final = "unknown"
 #: The properties that are classified, in the order they are shown.
-PROPERTIES: Final = ("kind", "framework", "engine", "type")
-
-
-class Classification(msgspec.Struct, frozen=True):
-    """A property's value, what says so, and how sure that is, from 0 (a guess) to 1 (declared)."""
-
-    value: str
-    evidence: str
-    confidence: float
+PROPERTIES: Final = ("kind", "framework", "engine", "type", "family", "parameters", "precision")
+#: Of those, what is left out where nothing tells it.
+TOLD_ONLY: Final = frozenset({"family", "parameters", "precision"})
 
 
 _KINDS: Final = {
@@ -107,14 +101,14 @@ def classify(
         tags: that name it, where they are known; a Triton tag tells the engine.
     """
     kind = kind_of(manifest)
+    told = model_properties(description, repository, tags)
     if kind.value in MODEL_KINDS:
         none = Classification(UNKNOWN, "a model artifact holds weights and no server", 1.0)
-        return {"kind": kind, "framework": none, "engine": none, "type": _type_of(description, repository, None)}
+        type_ = _type_of(description, repository, None)
+        return {"kind": kind, "framework": none, "engine": none, "type": type_, **told}
     framework, engine = _framework_of(description, repository, tags)
-    return {
-        "kind": kind, "framework": framework, "engine": engine,
-        "type": _type_of(description, repository, framework),
-    }  # fmt: skip
+    type_ = _type_of(description, repository, framework)
+    return {"kind": kind, "framework": framework, "engine": engine, "type": type_, **told}
 
 
 def _framework_of(

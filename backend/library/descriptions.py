@@ -6,6 +6,8 @@ The blob is an OCI image configuration (image-spec 1.1, "Image Configuration"), 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +21,16 @@ LARGEST_CONFIG: Final = 4 << 20
 _MOST_ENTRIES: Final = 512
 _LONGEST: Final = 8192
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+_OCI: Final = "org.opencontainers.image."
+_TOLD_FIRST: Final = ("title", "vendor", "description", "licenses")
+# Names of labels, and values, that tell of one build alone.
+_OF_A_BUILD: Final = re.compile(r"version|revision|created|date|commit|digest|sha|ref\.|\d{8}|[0-9a-f]{12}|\d\d:\d\d")
+_WORD: Final = re.compile(r"[^\s\x00-\x1f\x7f]{2,40}")
+_LONGEST_LICENCE: Final = 500
+#: Characters of labels that are searched.
+_SEARCHED: Final = 200
 
 
 class Capabilities(msgspec.Struct, frozen=True, rename="camel"):
@@ -40,6 +52,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         model_name: that a model artifact gives itself.
         licences: that a model artifact declares.
         capabilities: None: none are declared.
+        user: that the image runs as. exposed_ports: such as `8000/tcp`.
+        family, parameters, precision: of the model, as a model artifact declares them.
     """
 
     os: str = ""
@@ -52,6 +66,11 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     model_name: str = ""
     licences: tuple[str, ...] = ()
     capabilities: Capabilities | None = None
+    user: str = ""
+    exposed_ports: tuple[str, ...] = ()
+    family: str = ""
+    parameters: str = ""
+    precision: str = ""
 
     def variable(self, name: str) -> str | None:
         """The value of an environment variable of the image, or None."""
@@ -79,6 +98,8 @@ def read_description(data: bytes, where: str) -> Description:
         raise _malformed(where, "it is not a JSON object")
     config = _table(document.get("config"))
     model = _table(document.get("descriptor"))
+    kit = _table(document.get("package"))
+    kit_model = _table(document.get("model"))
     return Description(
         os=_text(document.get("os")),
         architecture=_text(document.get("architecture")),
@@ -87,10 +108,44 @@ def read_description(data: bytes, where: str) -> Description:
         environment=_texts(config.get("Env")),
         entrypoint=_texts(config.get("Entrypoint")) + _texts(config.get("Cmd")),
         created_at=plausible_instant(document.get("created") or model.get("createdAt") or model.get("created")),
-        model_name=_text(model.get("name")),
-        licences=_texts(model.get("licenses")),
+        model_name=_text(model.get("name")) or _text(kit_model.get("name")) or _text(kit.get("name")),
+        licences=_texts(model.get("licenses"))
+        or tuple(filter(None, [_text(kit_model.get("license") or kit.get("license"))])),
         capabilities=_capabilities(config.get("capabilities")),
+        user=_text(config.get("User")),
+        exposed_ports=tuple(_text(port) for port in list(_table(config.get("ExposedPorts")))[:_MOST_ENTRIES]),
+        family=_text(model.get("family")) or _text(config.get("architecture")),
+        parameters=_text(config.get("paramSize")) or _text(config.get("parameters")),
+        precision=_text(config.get("quantization")) or _text(config.get("precision")),
     )
+
+
+def bounded(told: Mapping[str, str]) -> dict[str, str]:
+    """Labels or annotations, no more and no longer than are taken."""
+    return _labels(dict(told))
+
+
+def licence_of(description: Description, annotations: Mapping[str, str]) -> str:
+    """The licences that an image declares, as it spells them; empty: none."""
+    told = description.licences or tuple(
+        value for held in (annotations, description.labels) if (value := held.get(f"{_OCI}licenses", "").strip())
+    )
+    return _storable(", ".join(dict.fromkeys(told)))[:_LONGEST_LICENCE]
+
+
+def search_words(description: Description, annotations: Mapping[str, str]) -> str:
+    """The first words of what an image says of itself, in lower case, for the search.
+
+    Left out are values that differ from build to build: versions, dates and digests are found by tag and digest.
+    """
+    told = {**annotations, **description.labels}
+    values = [description.model_name, *(told.get(f"{_OCI}{name}", "") for name in _TOLD_FIRST)]
+    values += [told[name] for name in sorted(told) if not _OF_A_BUILD.search(name.lower()[:200])]
+    words: dict[str, None] = {}
+    for value in values:
+        if not _OF_A_BUILD.search(value[:100]):
+            words.update(dict.fromkeys(_WORD.findall(value[:_SEARCHED].casefold())))
+    return _storable(" ".join(words))[:_SEARCHED].rpartition(" ")[0] if words else ""
 
 
 def plausible_instant(value: object) -> datetime | None:

@@ -7,15 +7,19 @@ from typing import Final, Protocol
 
 import msgspec
 
-from backend.core.errors import LimitExceededError
-from backend.library.classification import DESCRIBED_KINDS, Classification, classify, kind_of
+from backend.core.errors import LimitExceededError, NotFoundError
+from backend.library.cards import LARGEST_CARD, card_layer
+from backend.library.classification import DESCRIBED_KINDS, classify, kind_of
 from backend.library.descriptions import (
     LARGEST_CONFIG,
     NOTHING_TOLD,
     Description,
+    licence_of,
     plausible_instant,
     read_description,
+    search_words,
 )
+from backend.library.evidenced import Classification
 from backend.library.records import Child, Content, ImageRecord
 from backend.library.rules import takes_platform
 from backend.registry.manifests import INDEX_TYPES, Descriptor, Manifest, parse_manifest
@@ -39,11 +43,12 @@ class ContentSource(Protocol):
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """A manifest, what its configuration says, and the bytes of both."""
+    """A manifest, what its configuration says, the document that tells of the model, and the bytes of all."""
 
     manifest: Manifest
     description: Description
     contents: tuple[Content, ...]
+    card: str | None = None
 
 
 class Fetcher:
@@ -109,15 +114,25 @@ class Fetcher:
     async def _find(self, repository: str, digest: str) -> _Found:
         manifest = await self._stored_manifest(digest) or await self._source.manifest(repository, digest)
         contents = [Content(digest, manifest.media_type, manifest.raw)]
-        config = manifest.config
-        if config is None or kind_of(manifest).value not in DESCRIBED_KINDS:
-            return _Found(manifest, NOTHING_TOLD, tuple(contents))
-        data = await self._stored(config.digest)
-        if data is None:
-            data = await self._source.blob(repository, config.digest, config.size, LARGEST_CONFIG)
-        contents.append(Content(config.digest, config.media_type, data))
-        where = f"configuration of {self._registry}/{repository}@{digest}"
-        return _Found(manifest, read_description(data, where), tuple(contents))
+        config, description, kind = manifest.config, NOTHING_TOLD, kind_of(manifest).value
+        if config is not None and kind in DESCRIBED_KINDS:
+            data = await self._stored(config.digest)
+            if data is None:
+                data = await self._source.blob(repository, config.digest, config.size, LARGEST_CONFIG)
+            contents.append(Content(config.digest, config.media_type, data))
+            description = read_description(data, f"configuration of {self._registry}/{repository}@{digest}")
+        layer = None if kind == "image" else card_layer(manifest)
+        if layer is None:
+            return _Found(manifest, description, tuple(contents))
+        try:
+            card = await self._stored(layer.digest)
+            if card is None:
+                card = await self._source.blob(repository, layer.digest, layer.size, LARGEST_CARD)
+        except NotFoundError:
+            # A model without its README is a model still.
+            return _Found(manifest, description, tuple(contents))
+        contents.append(Content(layer.digest, layer.media_type, card))
+        return _Found(manifest, description, tuple(contents), layer.digest)
 
     async def _stored_manifest(self, digest: str) -> Manifest | None:
         row = await self._database.fetch_one("SELECT media_type, data FROM content WHERE digest = ?", (digest,))
@@ -135,17 +150,21 @@ def _image_record(found: _Found, repository: str, tags: Sequence[str]) -> ImageR
     platform = "/".join(
         part for part in (description.os, description.architecture, description.variant) if part
     )  # fmt: skip
-    described = len(found.contents) > 1 and manifest.config is not None
+    config = manifest.config
+    described = config is not None and any(content.digest == config.digest for content in found.contents)
     return ImageRecord(
         digest=manifest.digest,
         media_type=manifest.media_type,
         artifact_type=storable(manifest.artifact_type),
-        config_digest=manifest.config.digest if described and manifest.config is not None else None,
+        config_digest=config.digest if config is not None and described else None,
         size=_size(manifest),
         platforms=(platform,) if platform else (),
         created_at=description.created_at or plausible_instant(manifest.annotations.get(_CREATED)),
         classifications=classify(manifest, description, repository, tags),
         contents=found.contents,
+        licence=licence_of(description, manifest.annotations),
+        about=search_words(description, manifest.annotations),
+        card=found.card,
     )
 
 
@@ -178,6 +197,9 @@ def _index_record(
         classifications=classifications,
         children=children,
         contents=found.contents,
+        licence=licence_of(NOTHING_TOLD, manifest.annotations) or (records[0].licence if records else ""),
+        about=search_words(images[0].description if images else NOTHING_TOLD, manifest.annotations),
+        card=records[0].card if records else None,
     )
 
 

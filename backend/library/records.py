@@ -15,11 +15,13 @@ import msgspec
 
 from backend.core.ports import timestamp
 from backend.core.views import SyncEntryView
-from backend.library.classification import PROPERTIES, Classification
+from backend.library.evidenced import Classification
 from backend.library.search import bring_index_up
 from backend.library.versions import order_key
 from backend.store.connection import SqlValue, Transaction
 
+#: The version of how images are described; rows of an earlier one are described again.
+DESCRIBED: Final = 1
 # SQLite takes 32,766 parameters a statement; a batch is far smaller.
 _MOST_PARAMETERS: Final = 500
 # Runs that overlap see a tag within this time; what seems newer than that was written by a clock that went wrong.
@@ -57,6 +59,9 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
         size: compressed bytes of configuration and layers; None: not told.
         platforms: of the image, or of the images of an index that are kept.
         children: of an index, all of them.
+        licence: as declared; empty: not told.
+        about: words of its labels, for the search.
+        card: digest of the document that tells of the model, which is among the contents; None: there is none.
         contents: the manifest and, where one was read, the configuration.
     """
 
@@ -70,6 +75,9 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     classifications: dict[str, Classification]
     children: tuple[Child, ...] = ()
     contents: tuple[Content, ...] = ()
+    licence: str = ""
+    about: str = ""
+    card: str | None = None
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -138,7 +146,8 @@ async def write_images(transaction: Transaction, records: Sequence[ImageRecord],
     )
     await transaction.execute_many(
         "INSERT INTO image (digest, media_type, artifact_type, config_digest, kind, framework, engine, type, size,"
-        " platforms, created_at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " platforms, created_at, recorded_at, family, parameters, precision, licence, about, card, described)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (digest) DO UPDATE SET platforms = excluded.platforms, size = coalesce(size, excluded.size)",
         [_image_row(record, now) for record in records],
     )
@@ -212,29 +221,6 @@ async def write_observations(
     return changes
 
 
-async def correct(
-    transaction: Transaction, digest: str, name: str, value: str, *, reason: str, actor: str, at: datetime
-) -> None:
-    """Set a classified property by a person's word, which counts before anything derived, now and later.
-
-    Args:
-        name: one of `PROPERTIES`.
-
-    Raises:
-        ValueError: no such property.
-    """
-    if name not in PROPERTIES:
-        raise ValueError(f"{name!r} is not one of {', '.join(PROPERTIES)}")
-    await transaction.execute(
-        "INSERT INTO classification (digest, name, value, evidence, confidence, set_value, set_reason, set_by, set_at)"
-        " VALUES (?1, ?2, 'unknown', 'nothing tells', 0.0, ?3, ?4, ?5, ?6) ON CONFLICT (digest, name) DO UPDATE SET"
-        " set_value = ?3, set_reason = ?4, set_by = ?5, set_at = ?6",
-        (digest, name, value, reason, actor, timestamp(at)),
-    )
-    # The name is one of the fixed four.
-    await transaction.execute(f"UPDATE image SET {name} = ? WHERE digest = ?", (value, digest))  # noqa: S608
-
-
 def known_of(row: sqlite3.Row) -> Known:
     """What is known of a tag, from the columns digest, changed_at, gone_at and rule."""
     return Known(row["digest"], row["changed_at"], row["gone_at"] is not None, row["rule"])
@@ -260,4 +246,6 @@ def _image_row(record: ImageRecord, now: str) -> tuple[SqlValue, ...]:
         found["framework"].value, found["engine"].value, found["type"].value, record.size,
         msgspec.json.encode(record.platforms).decode(),
         timestamp(record.created_at) if record.created_at is not None else None, now,
+        *(found[name].value if name in found else "" for name in ("family", "parameters", "precision")),
+        record.licence, record.about, record.card, DESCRIBED,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from backend.library.journal import Journal
 from backend.library.listing import Lister, Listing
 from backend.library.pace import Pace
 from backend.library.records import Observation, change_of
+from backend.library.redescribing import describe_again
 from backend.library.rules import asks_of_images, choosing_hash, leaves_out_image
 from backend.library.runs import INTERRUPTED, Resumed, RunCounts, RunName, record_end, record_start
 from backend.library.sources import Account, Setting
@@ -72,6 +73,7 @@ class Synchroniser:
             work = _Run(setting, rule, name, Resumed(allowed=True), dry_run=True, progress=progress)
             await work.execute()
             return work.result()
+        await describe_again(setting.database)
         resumed = await record_start(setting.database, name, setting.clock.now(), allowed=allow_many)
         work = _Run(setting, rule, name, resumed, dry_run=False, progress=progress)
         try:

@@ -6,11 +6,12 @@ KServe's Standard mode keeps no revisions, and its controller reverts `kubectl r
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -20,14 +21,21 @@ from backend.core.canonical import canonical_json, hash_of
 from backend.core.errors import NotFoundError, UsageError
 from backend.core.ports import instant, timestamp
 from backend.core.views import SnapshotView
-from backend.store.connection import Database, Transaction
+from backend.store.connection import Database, SqlValue, Transaction
 
 _SHORTEST_PREFIX: Final = 6
+_DIGEST: Final = re.compile(r"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")
 #: How far the API server's clock and ours may differ.
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 _COLUMNS: Final = (
     "id, context, cluster_id, namespace, name, image, plan, manifests, deployment, note, actor, started_at"
 )
+
+
+class Reader(Protocol):
+    """Reads the database, inside a transaction or outside."""
+
+    async def fetch_all(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[sqlite3.Row]: ...
 
 
 class Outcome(StrEnum):
@@ -164,6 +172,14 @@ async def naming(reader: Database, digest: str) -> tuple[tuple[str, str], ...]:
         (digest, digest),
     )
     return tuple((f"{row['context']}/{row['namespace']}/{row['name']}", row["id"]) for row in rows)
+
+
+async def digests_held(reader: Reader) -> frozenset[str]:
+    """Every digest that a snapshot, or an apply that is under way, names: what a rollback may need."""
+    rows = await reader.fetch_all(
+        "SELECT manifests FROM apply_intent WHERE ended_at IS NULL OR id IN (SELECT id FROM snapshot)"
+    )
+    return frozenset(digest for row in rows for digest in _DIGEST.findall(row["manifests"]))
 
 
 def choose(held: Sequence[Snapshot], wanted: str | None, service: str) -> Snapshot:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from backend.core.ports import SystemClock
-from backend.library.classification import PROPERTIES, Classification
+from backend.library.classification import PROPERTIES
+from backend.library.evidenced import Classification
 from backend.library.records import Content, ImageRecord, Observation, repository_id, write_images, write_observations
 from backend.store.connection import Database
 
@@ -140,6 +141,6 @@ def _record(number: int) -> ImageRecord:
         digest=digest, media_type=_MANIFEST, artifact_type="", config_digest=None, size=4_000_000_000 + number,
         platforms=("linux/amd64",), created_at=None, contents=(Content(digest, _MANIFEST, data),),
         classifications={
-            name: Classification(value, "label", 1.0) for name, value in zip(PROPERTIES, found, strict=True)
+            name: Classification(value, "label", 1.0) for name, value in zip(PROPERTIES, found, strict=False)
         },
     )  # fmt: skip

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.core.actors import WORKER
+from backend.core.actors import WORKER, Actor, ActorSource
 from backend.core.errors import DigestMismatchError, LimitExceededError, NotFoundError, StoreConstraintError, UsageError
+from backend.core.permits import Permit
 from backend.core.references import DigestPrefix, ImageReference, parse_reference
 from backend.core.views import ImageState
-from backend.library import catalogue
+from backend.library import catalogue, corrections
 from backend.library.config import RuleConfig
 from backend.library.fetching import Fetcher
-from backend.library.records import correct
 from backend.library.search import Standing
 from backend.library.sources import Setting
 from backend.library.synchroniser import Synchroniser
@@ -24,6 +24,7 @@ from tests.fakes.library_registry import FakeRegistry
 from tests.fakes.store import FixedClock, open_database
 
 HOST = "127.0.0.1:5000"
+ROBIN = Actor(name="robin", source=ActorSource.OPERATING_SYSTEM)
 
 
 @pytest.fixture
@@ -147,26 +148,72 @@ async def test_the_detail_tells_what_the_image_says_and_hides_secrets(
     detail = await catalogue.detail(database, image)
     assert detail.environment == ("PATH=/bin", "HF_TOKEN=(hidden)")
     assert detail.entrypoint == ("serve",) and detail.tags == ("1.0",) and '"schemaVersion"' in detail.manifest
-    assert [view.name for view in detail.classifications] == ["kind", "framework", "engine", "type"]
+    assert [view.name for view in detail.classifications] == ["kind", "framework", "engine", "type", "family"]
     assert image.created_at is not None and image.created_at.year == 2026
     facts = await catalogue.facts_of(database, image)
     assert (facts.rules, facts.framework, facts.labels) == (("all",), "nim", {"com.nvidia.nim.type": "llm"})
 
 
+async def correct(database: Database, reference: str, name: str, value: str, reason: str = "model card") -> None:
+    image = await catalogue.find(database, parse_reference(reference))
+    permit = Permit(mutation="library.correct", object=image.reference, actor=ROBIN)
+    async with database.transaction() as transaction:
+        await corrections.correct(
+            transaction, permit, image, name=name, value=corrections.checked_value(name, value), reason=reason,
+            at=CLOCK.now(),
+        )  # fmt: skip
+
+
 async def test_a_persons_correction_counts_and_stays(database: Database, registry: FakeRegistry) -> None:
     digest = registry.push("x", "1.0")
     await sync(database, registry)
-    async with database.transaction() as transaction:
-        await correct(transaction, digest, "type", "embedding", reason="model card", actor="robin", at=CLOCK.now())
-        with pytest.raises(ValueError, match="colour"):
-            await correct(transaction, digest, "colour", "red", reason="", actor="robin", at=CLOCK.now())
-    # Found again in another place, by another rule.
+    await correct(database, digest, "type", " Embedding")
+    await correct(database, digest, "family", "bert")
+    # Found again in another place, by another rule, and described again by a newer program.
     registry.push("y", "1.0", digest)
+    async with database.transaction() as transaction:
+        await transaction.execute("UPDATE image SET described = 0")
     await sync(database, registry, rule="other")
-    for image in await images_of(database):
-        assert image.type == "embedding"
-    entry = (await catalogue.classifications_of(database, digest))[3]
-    assert (entry.value, entry.evidence, entry.set_by) == ("embedding", "model card", "robin")
+    for image in await images_of(database, "type:embedding family:bert"):
+        assert (image.type, image.family, image.digest) == ("embedding", "bert", digest)
+    entries = {entry.name: entry for entry in await catalogue.classifications_of(database, digest)}
+    assert entries["type"].set_by == "robin" and entries["type"].evidence == "model card"
+    assert [name for name, entry in entries.items() if entry.set_by] == ["type", "family"]
+
+
+async def test_a_correction_is_taken_back_by_an_empty_value(database: Database, registry: FakeRegistry) -> None:
+    digest = registry.push("nim/llama-chat", "1.0")
+    await sync(database, registry)
+    before = (await images_of(database))[0]
+    with pytest.raises(UsageError, match="nobody corrected it"):
+        await correct(database, digest, "precision", "")
+    for name, value in (("type", "ocr"), ("precision", "fp8"), ("framework", "nim")):
+        await correct(database, digest, name, value)
+    assert len(await images_of(database, "type:ocr precision:fp8 framework:nim")) == 1
+    for name in ("type", "precision", "framework"):
+        await correct(database, digest, name, "")
+    assert (await images_of(database)) == [before]
+    ledger = await database.fetch_all("SELECT detail FROM ledger WHERE action = 'library.correct' ORDER BY seq")
+    assert len(ledger) == 6 and '"ocr"' in ledger[0]["detail"] and "model card" in ledger[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("colour", "red", "no property"), ("type", "painting", "is no type"), ("kind", "x", "is no kind"),
+        ("family", "x" * 101, "longer than"), ("engine", "a\x1b[31mb", "cannot be printed"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_correction_is_refused(name: str, value: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        corrections.checked_value(name, value)
+
+
+async def test_a_correction_needs_a_reason(database: Database, registry: FakeRegistry) -> None:
+    digest = registry.push("x", "1.0")
+    await sync(database, registry)
+    with pytest.raises(UsageError, match="reason"):
+        await correct(database, digest, "type", "chat", reason="  ")
 
 
 async def test_history_is_of_a_tag_or_of_a_digest(database: Database, registry: FakeRegistry) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.errors import MalformedDataError
-from backend.library.classification import Classification, classify
+from backend.library.classification import classify
+from backend.library.evidenced import Classification
 from backend.library.config import IMAGE_TYPES
 from backend.library.descriptions import NOTHING_TOLD, Description, plausible_instant, read_description
 from backend.registry.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest

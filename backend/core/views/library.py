@@ -173,7 +173,15 @@ class PlatformView(View, frozen=True, kw_only=True):
 
 
 class ImageDetailView(View, frozen=True, kw_only=True):
-    """All that the library knows of one digest in one repository."""
+    """All that the library knows of one digest in one repository.
+
+    Attributes:
+        layers: media type, digest and compressed bytes of each; of an index, those of its first image that is kept, as
+            are labels, environment, entrypoint, user and ports.
+        referrers: artifact or media type, and digest, of what an index says that describes its images.
+        platforms: of an index, all its images.
+        card: the document that tells of the model, or what labels and annotations say of it; empty: nothing does.
+    """
 
     image: ImageView
     tags: tuple[str, ...]
