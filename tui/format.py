@@ -16,6 +16,12 @@ def age(since: datetime | None, now: datetime) -> str:
     return span_of((now - since).total_seconds())
 
 
+def ago(since: datetime | None, now: datetime) -> str:
+    """The same as a phrase: `now`, `5m ago`."""
+    told = age(since, now)
+    return told if told in {"now", UNKNOWN} else f"{told} ago"
+
+
 def span_of(seconds: float | None) -> str:
     """A span of time as `age` writes it."""
     if seconds is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -97,12 +97,13 @@ async def desk(
     confirm: str = "type-name",
     theme: str = "",
     environment: Mapping[str, str] | None = None,
+    reasons: Mapping[str, Sequence[str]] | None = None,
     ready: bool = True,
 ) -> AsyncIterator[Desk]:
     """The screen on a fake yard, once the yard's parts were read."""
     yard = yard or FakeYard()
     clock = FakeClock()
-    settings = ScreenSettings(keys=keys or {}, confirm=confirm, theme=theme)
+    settings = ScreenSettings(keys=keys or {}, confirm=confirm, theme=theme, reasons=reasons or {})
     app = ModelyardApp(opener(yard), settings=settings, clock=clock, environment=environment or NIGHT)
     async with app.run_test(size=size) as pilot:
         table = Desk(app, pilot, yard, clock)

@@ -7,7 +7,7 @@ from typing import Final
 
 from backend.core.errors import ModelyardError
 from backend.core.views import CandidateView, EvidenceView, FindingView
-from tui.document import EMPTY, Line, Section, join, text
+from tui.document import Line, Section, join, text
 from tui.model import PartName, Problem
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.messages import problem_lines
@@ -62,7 +62,7 @@ class CardPage(DetailPage, CandidateActions, WaiveAction):
                 text(candidate.state.value, STATE_ROLE[candidate.state]),
                 text("broken glass" if candidate.break_glass else "", "chip-bad"),
             ),
-            text(f"{len(open_ones)} wait  Tab evidence", "muted") if open_ones else EMPTY,
+            text(f"{len(open_ones)} wait" if open_ones else "", "muted"),
         )
 
     def sections(self) -> Sequence[Section]:

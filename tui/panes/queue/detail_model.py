@@ -70,7 +70,7 @@ def what_section(candidate: CandidateView, now: datetime) -> Section:
         text(candidate.kind, "muted"),
         text(fmt.size(candidate.size)),
         text(f"risk {candidate.risk}", "bad" if candidate.risk >= 60 else "warn" if candidate.risk >= 25 else "muted"),
-        text(f"by {candidate.submitted_by}, {fmt.age(candidate.submitted_at, now)} ago", "muted"),
+        text(f"by {candidate.submitted_by}, {fmt.ago(candidate.submitted_at, now)}", "muted"),
         gap="  ",
     )
     digest = (Span(f"{algorithm} ", "muted"), *text(digits[:-6], "muted"), *text(digits[-6:], "strong"))
@@ -144,8 +144,7 @@ def standing_section(candidate: CandidateView, now: datetime) -> Section:
     left = candidate.approvals_needed - len(candidate.approvals)
     missing = "missing: " + "; ".join(candidate.missing) if candidate.missing else f"{left} missing" if left > 0 else ""
     given = ", ".join(
-        f"{one.actor}{' (automatic)' if one.automatic else ''} {fmt.age(one.at, now)} ago"
-        for one in candidate.approvals
+        f"{one.actor}{' (automatic)' if one.automatic else ''} {fmt.ago(one.at, now)}" for one in candidate.approvals
     )
     mine = text("waits for you", "mine") if candidate.waits_for_me else text(candidate.not_me, "warn")
     ends = min((one.expires_at for one in candidate.approvals if one.expires_at is not None), default=None)
@@ -169,7 +168,7 @@ def standing_section(candidate: CandidateView, now: datetime) -> Section:
 def _last_line(decision: DecisionView, now: datetime) -> Line:
     return join(
         text(decision.verdict, _VERDICT_ROLE.get(decision.verdict, "bad")),
-        text(f"by {decision.actor} {fmt.age(decision.at, now)} ago:", "muted"),
+        text(f"by {decision.actor} {fmt.ago(decision.at, now)}:", "muted"),
         text(cut(decision.reason, _LINE)),
     )
 
@@ -177,20 +176,26 @@ def _last_line(decision: DecisionView, now: datetime) -> Line:
 def changed_section(opened: CandidateView, current: CandidateView) -> Section | None:
     """What became different about a candidate since its card was opened; None: nothing that it is decided on."""
     before = {gate.kind: gate for gate in opened.gates}
+    is_other = opened.evidence_hash != current.evidence_hash
     lines: list[Line] = []
     for gate in current.gates:
         was = before.pop(gate.kind, None)
-        if was is None or (was.value, was.sentence) != (gate.value, gate.sentence):
+        if was is None or was.value is not gate.value or (is_other and _said(was) != _said(gate)):
             told = f"{was.sentence} → " if was is not None else "new gate: "
             lines.append((*text(f"{gate.kind} ", "name"), *text(told, "muted"), *text(gate.sentence, "warn")))
     lines += [text(f"{kind}: no longer asked for", "warn") for kind in before]
     if opened.state is not current.state:
         lines.append(text(f"{opened.state.value} → {current.state.value}", "warn"))
-    if not lines and opened.evidence_hash == current.evidence_hash:
+    if not lines and not is_other:
         return None
     return Section(
         "Changed while you looked", tuple(lines) or (text("its evidence; no gate judges otherwise", "warn"),)
     )
+
+
+def _said(gate: GateView) -> str:
+    """What a gate says, without the ages at its end, which change by themselves."""
+    return gate.sentence.partition(";")[0]
 
 
 # ------------------------------------------------------------ in full
@@ -213,9 +218,7 @@ def piece_lines(piece: EvidenceView, now: datetime) -> tuple[Line, Line]:
     """A piece of evidence: what it says, where it comes from and how old it is."""
     asserted = f"asserted by {piece.asserted_by}, unsigned" if piece.asserted_by else ""
     database = f"scanner database {fmt.age(piece.database_at, now)} old" if piece.database_at else ""
-    measured = (
-        f"measured {fmt.age(piece.measured_at, now)} ago" if piece.measured_at else "time of measurement not told"
-    )
+    measured = f"measured {fmt.ago(piece.measured_at, now)}" if piece.measured_at else "time of measurement not told"
     return (
         join(text(piece.kind, "strong"), text(piece.state, state_role(piece.state)), text(piece.summary), gap="  "),
         (
@@ -286,7 +289,7 @@ def waiver_sections(candidate: CandidateView, now: datetime) -> list[Section]:
                 text(waiver.finding, "name"),
                 text(ends, "bad" if waiver.lapsed else "warn"),
                 text(f"owner {waiver.owner}"),
-                text(f"granted by {waiver.actor}, {fmt.age(waiver.at, now)} ago", "muted"),
+                text(f"granted by {waiver.actor}, {fmt.ago(waiver.at, now)}", "muted"),
                 gap="  ",
             )
         )
@@ -302,7 +305,7 @@ def comment_sections(candidate: CandidateView, now: datetime) -> list[Section]:
     for comment in candidate.comments:
         who = join(
             text(comment.actor, "name"),
-            text(f"{fmt.age(comment.at, now)} ago", "muted"),
+            text(fmt.ago(comment.at, now), "muted"),
             text(comment.ticket, "accent"),
             gap="  ",
         )
@@ -325,7 +328,7 @@ def _decision_lines(decision: DecisionView, candidate: CandidateView, now: datet
             text(decision.verdict, _VERDICT_ROLE.get(decision.verdict, "bad")),
             text(f"by {decision.actor}", "name"),
             text("by policy, automatically" if decision.automatic else "", "warn"),
-            text(f"{fmt.age(decision.at, now)} ago", "muted"),
+            text(fmt.ago(decision.at, now), "muted"),
             text(f"until {ends:%Y-%m-%d %H:%M}" if ends is not None else "", "muted"),
             text(decision.ticket, "accent"),
             text("on other evidence than this" if stale else "", "warn"),

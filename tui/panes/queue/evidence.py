@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -182,10 +182,10 @@ class EvidencePage(CandidateActions, WaiveAction):
             return
 
         async def read() -> str:
-            return finding_text(finding)
+            return finding_text(finding, width)
 
-        plain: Callable[[str], Line] = lambda line: (Span(line),)  # noqa: E731 - as the page takes it
-        self.room.push_screen(TextPage(sanitise(finding.id, 60), read, plain, wraps=True))
+        width = self.app.size.width - 4
+        self.room.push_screen(TextPage(sanitise(finding.id, 60), read, _as_it_stands))
 
     def act_look_refresh(self) -> None:
         self._listed = None
@@ -195,6 +195,10 @@ class EvidencePage(CandidateActions, WaiveAction):
     def _table(self, name: str) -> LineTable[Any]:
         table: LineTable[Any] = self.query_one(f"#{name}", LineTable)
         return table
+
+
+def _as_it_stands(line: str) -> Line:
+    return (Span(line),)
 
 
 def _finding_key(finding: FindingView) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -103,8 +104,8 @@ def package_haystack(package: PackageView) -> str:
     return " ".join((package.name, package.version, package.licence, package.purl))
 
 
-def finding_text(finding: FindingView) -> str:
-    """A finding in full, a fact a line."""
+def finding_text(finding: FindingView, width: int) -> str:
+    """A finding in full, a fact a line, lines broken at `width` cells."""
     rows = (
         ("finding", finding.id),
         ("severity", finding.severity),
@@ -114,7 +115,10 @@ def finding_text(finding: FindingView) -> str:
         ("VEX", finding.vex or "nothing is said"),
         ("title", finding.title),
     )
-    return "\n".join(f"{name:<10}{sanitise(value)}" for name, value in rows)
+    indent = " " * 10
+    return "\n".join(
+        textwrap.fill(f"{name:<10}{sanitise(value)}", max(30, width), subsequent_indent=indent) for name, value in rows
+    )
 
 
 def piece_sections(evidence: Sequence[EvidenceView] | None, now: datetime) -> tuple[Section, ...]:
@@ -135,6 +139,7 @@ def detail_lines(details: dict[str, Any]) -> list[Line]:
     for name, value in details.items():
         if name in _LEFT_OUT or value in (None, "", [], {}):
             continue
+        name = name.replace("_", " ")
         if isinstance(value, list) and all(isinstance(each, dict) for each in value):
             lines += [(Span(f"  {name} ", "label"), *text(_told(each))) for each in value[:20]]
             if len(value) > 20:
@@ -146,7 +151,9 @@ def detail_lines(details: dict[str, Any]) -> list[Line]:
 
 def _told(value: object) -> str:
     if isinstance(value, dict):
-        told = "  ".join(f"{name} {_told(each)}" for name, each in value.items() if each not in (None, "", [], {}))
+        told = "  ".join(
+            f"{name.replace('_', ' ')} {_told(each)}" for name, each in value.items() if each not in (None, "", [], {})
+        )
     elif isinstance(value, list):
         told = ", ".join(_told(each) for each in value)
     else:
