@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from backend.core.errors import AuthenticationError, ConfigurationError
 from backend.core.settings import SecretReference
+from backend.registry.client import RegistryClient
 from backend.registry.credentials import Credential, Credentials
-from tests.fakes.registry import PASSWORD, USER, configured
+from tests.fakes.registry import PASSWORD, USER, PausableClock, answer_manifest, configured, image_manifest
 
 PAIR = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
@@ -96,6 +99,46 @@ async def test_a_credential_helper_is_asked(tmp_path: Path, monkeypatch: pytest.
     credential = await source.of(configured())
     assert credential is not None
     assert credential.password == PASSWORD
+
+
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io"])
+async def test_a_helper_for_docker_hub_is_found_by_either_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    answer = json.dumps({"Username": USER, "Secret": PASSWORD})
+    helper(tmp_path, monkeypatch, f"""read server; [ "$server" = https://index.docker.io/v1/ ] && echo '{answer}'""")
+    credential = await docker_config(tmp_path, credHelpers={key: "test"}).of(configured("https://docker.io"))
+    assert credential is not None
+    assert credential.username == USER
+
+
+async def test_a_helper_gives_a_new_password_every_twelve_hours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ECR's does: the registry takes today's password only, and we were given yesterday's."""
+    answer = tmp_path / "answer"
+    helper(tmp_path, monkeypatch, f"cat >/dev/null; cat {answer}")
+    today = ""
+
+    def begin(day: str) -> None:
+        nonlocal today
+        today = day
+        answer.write_text(json.dumps({"Username": "AWS", "Secret": day}))
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.headers.get("authorization") == Credential("AWS", today).basic:
+            return answer_manifest(image_manifest())
+        return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="ecr"'})
+
+    client = RegistryClient(
+        configured(),
+        credentials=docker_config(tmp_path, credsStore="test"),
+        clock=PausableClock(),
+        transport=httpx.MockTransport(serve),
+    )
+    for day in ("monday", "tuesday"):
+        await asyncio.to_thread(begin, day)
+        await client.resolve("a/b", "1")
 
 
 async def test_a_helper_that_does_not_know_the_registry_leaves_the_entries(

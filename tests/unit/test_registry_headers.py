@@ -125,6 +125,13 @@ def test_seconds_to_retry_after(text: str | None, seconds: float | None) -> None
     assert retry_after(text, NOW) == seconds
 
 
+def test_an_instant_in_seconds_since_1970_is_no_wait_of_fifty_years() -> None:
+    at = int(NOW.timestamp())
+    assert retry_after(str(at + 17), NOW) == 17
+    assert retry_after(str(at - 17), NOW) == 0
+    assert retry_after("999999999", NOW) == 999_999_999
+
+
 @given(st.text(max_size=80))
 def test_no_text_breaks_retry_after(text: str) -> None:
     seconds = retry_after(text, NOW)
