@@ -13,22 +13,20 @@ from backend.curation.config import AutomaticConfig
 from backend.curation.decisions import Decision, Standing, Verdict
 from backend.curation.policy import Policy, applies
 from backend.evidence.facts import ImageFacts
-from backend.evidence.records import READ, EvidenceKind, EvidenceRecord
 
 
 class Case(NamedTuple):
     """An image as it was judged.
 
     Attributes:
-        waived: findings that do not count, by the report's identifier, by severity.
+        findings: of the report that finds the most of a severity, by severity; without those that are waived.
     """
 
     facts: ImageFacts
     standing: Standing
     decisions: Sequence[Decision]
-    evidence: Sequence[EvidenceRecord]
     gates: Sequence[GateView]
-    waived: Mapping[str, Mapping[str, int]]
+    findings: Mapping[str, int]
     risk: int
 
 
@@ -78,7 +76,7 @@ def _approve(config: AutomaticConfig, policy: Policy, case: Case) -> Act | None:
 def _reject(config: AutomaticConfig, case: Case) -> Act | None:
     told = []
     for severity, limit in (("critical", config.above_critical), ("high", config.above_high)):
-        count = _findings(case, severity)
+        count = case.findings.get(severity, 0)
         if limit is not None and count > limit:
             told.append(f"{count} {severity} findings, {limit} allowed")
     told += [
@@ -87,18 +85,6 @@ def _reject(config: AutomaticConfig, case: Case) -> Act | None:
         if gate.kind in config.failing and gate.value is EvidenceValue.FAIL
     ]
     return Act(Verdict.REJECT, _reason(config, "; ".join(told))) if told else None
-
-
-def _findings(case: Case, severity: str) -> int:
-    """Of the report that finds the most."""
-    return max(
-        (
-            record.payload.get("counts", {}).get(severity, 0) - case.waived.get(record.id, {}).get(severity, 0)
-            for record in case.evidence
-            if record.kind is EvidenceKind.VULNERABILITIES and record.state == READ
-        ),
-        default=0,
-    )
 
 
 def _reason(config: AutomaticConfig, told: str) -> str:

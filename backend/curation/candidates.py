@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from backend.core.canonical import canonical_json
 from backend.core.errors import NotFoundError
-from backend.core.ports import instant
+from backend.core.ports import instant, timestamp
 from backend.core.references import short_digest
 from backend.core.views import CommentView, ScopeView
 from backend.curation.decisions import ANYTHING, Decision, Submission, Verdict, fold
@@ -71,7 +72,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class QueueRows(NamedTuple):
-    """What the queue is read from."""
+    """What the queue is read from; of candidates that were assessed already, that instead of their evidence."""
 
     candidates: list[sqlite3.Row]
     submissions: list[sqlite3.Row]
@@ -84,12 +85,15 @@ class QueueData(msgspec.Struct, frozen=True, kw_only=True):
     """What the queue is built from.
 
     Attributes:
-        summaries: evidence in force, by digest, as `backend.evidence.store.decode_summaries` reads it.
+        summaries: evidence in force, by digest, as `backend.evidence.store.decode_summaries` reads it; empty where it
+            was not asked for.
+        assessed: by digest, as `backend.curation.assessments` reads it; empty: not assessed with what is known now.
         waivable: by report, by vulnerability that has a waiver, by severity: how many findings.
     """
 
     candidates: tuple[Candidate, ...]
     summaries: Mapping[str, str]
+    assessed: Mapping[str, str]
     waivable: Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
@@ -167,15 +171,30 @@ async def decided(reader: Reader) -> list[Candidate]:
     ]
 
 
-async def fetch_queue(reader: Reader) -> QueueRows:
-    """The rows that the queue is read from; `read_queue` makes sense of them, off the event loop."""
+async def fetch_queue(
+    reader: Reader, *, assessed_by: str | None = None, now: datetime | None = None, evidence: bool = True
+) -> QueueRows:
+    """The rows that the queue is read from; `read_queue` makes sense of them, off the event loop.
+
+    Args:
+        assessed_by: hash of a policy: candidates that were assessed by it come with that instead of their evidence, as
+            long as it holds.
+        now: for which it has to hold.
+        evidence: whether the evidence is wanted at all, and not only what was decided.
+    """
+    at = timestamp(now) if now is not None else ""
     waivers = await reader.fetch_all(f"SELECT {_WAIVER_COLUMNS} FROM waiver ORDER BY seq")  # noqa: S608 - constant columns
     pairs: dict[str, set[str]] = defaultdict(set)
     for row in waivers:
         pairs[row["digest"]].add(row["finding"])
     return QueueRows(
         candidates=await reader.fetch_all(
-            "SELECT digest, registry, host, repository, evidence_hash, summaries FROM candidate ORDER BY rowid"
+            "SELECT made.digest, registry, host, repository, made.evidence_hash,"
+            " iif(kept.digest IS NULL AND ?1, summaries, '[]') AS summaries, coalesce(kept.data, '') AS assessed"
+            " FROM candidate AS made LEFT JOIN assessment AS kept ON kept.digest = made.digest"
+            "  AND kept.evidence_hash = made.evidence_hash AND kept.policy_hash = ?2 AND kept.at <= ?3"
+            "  AND (kept.until IS NULL OR kept.until > ?3) ORDER BY made.rowid",
+            (int(evidence), assessed_by or "", at),
         ),
         submissions=await reader.fetch_all(
             f"SELECT {_SUBMISSION_COLUMNS}, digest FROM submission ORDER BY seq"  # noqa: S608 - constant columns
@@ -184,7 +203,7 @@ async def fetch_queue(reader: Reader) -> QueueRows:
             f"SELECT {_DECISION_COLUMNS} FROM decision ORDER BY seq"  # noqa: S608 - constant columns
         ),
         waivers=waivers,
-        waivable=await evidence_store.severities_of(reader, pairs) if pairs else {},
+        waivable=await evidence_store.severities_of(reader, pairs) if pairs and evidence else {},
     )
 
 
@@ -205,11 +224,21 @@ def read_queue(rows: QueueRows) -> QueueData:
                 decisions=tuple(decisions.get(digest, ())),
                 waivers=tuple(waivers.get(digest, ())),
             )
-            for digest, registry, host, repository, hash_, _ in rows.candidates
+            for digest, registry, host, repository, hash_, _, _ in rows.candidates
         ),
         summaries={row["digest"]: row["summaries"] for row in rows.candidates},
+        assessed={row["digest"]: row["assessed"] for row in rows.candidates},
         waivable=rows.waivable,
     )
+
+
+async def summaries_of(reader: Reader, digests: Iterable[str]) -> dict[str, str]:
+    """Evidence in force on some candidates, as the queue's data has it."""
+    rows = await reader.fetch_all(
+        "SELECT digest, summaries FROM candidate WHERE digest IN (SELECT value FROM json_each(?))",
+        (canonical_json(list(digests)).decode(),),
+    )
+    return {row["digest"]: row["summaries"] for row in rows}
 
 
 async def decisions_of(reader: Reader, digest: str) -> list[Decision]:

@@ -14,7 +14,7 @@ from backend.core.ports import instant
 from backend.core.settings import duration_text
 from backend.core.views import EvidenceValue
 from backend.curation.gate_config import ComplianceGate
-from backend.curation.judging import Judgement, Seen, age_text, too_old
+from backend.curation.judging import Judgement, Seen, too_old
 from backend.evidence.records import NONE, READ, EvidenceKind
 
 _MOST_NAMED: Final = 5
@@ -56,7 +56,7 @@ def judge_compliance(config: ComplianceGate, seen: Seen) -> Judgement:
         return Judgement(_FAIL if failed else _UNKNOWN, "; ".join(ordered[:_MOST_NAMED]) + more)
     told = f"all {asked} things asked for hold" if asked > 1 else "what is asked for holds"
     looked = record.collected_at if record is not None else None
-    return too_old(told, looked, config.max_age, seen.now, "look at it") or Judgement(EvidenceValue.PASS, told)
+    return too_old(told, looked, config.max_age, seen, "look at it") or Judgement(EvidenceValue.PASS, told)
 
 
 def _labels(config: ComplianceGate, payload: _Payload, seen: Seen) -> Iterator[_Remark]:
@@ -96,8 +96,8 @@ def _age(config: ComplianceGate, payload: _Payload, seen: Seen) -> Iterator[_Rem
         return
     if created is None:
         yield _Remark(_UNKNOWN, "when it was made is not told")
-    elif seen.now - created > config.max_image_age:
-        made = f"made {age_text(seen.now - created)} ago"
+    elif seen.is_older(created, config.max_image_age):
+        made = f"made {seen.age(created)} ago"
         yield _Remark(_FAIL, f"{made}, {duration_text(config.max_image_age)} allowed")
 
 

@@ -31,7 +31,7 @@ async def states(reader: Reader, policy_hash: str, now: datetime) -> dict[str, I
     Raises:
         StoreError: of its kind.
     """
-    return states_of(read_queue(await fetch_queue(reader)).candidates, policy_hash, now)
+    return states_of(read_queue(await fetch_queue(reader, evidence=False)).candidates, policy_hash, now)
 
 
 async def decided_states(reader: Reader, policy_hash: str, now: datetime) -> dict[str, ImageState]:
@@ -50,7 +50,7 @@ def states_of(candidates: Iterable[Candidate], policy_hash: str, now: datetime) 
 
 async def standings(reader: Reader, policy_hash: str, now: datetime) -> dict[str, Standing]:
     """The same as `states`, with what was approved beside the digests, and with break-glass."""
-    return standings_of(read_queue(await fetch_queue(reader)).candidates, policy_hash, now)
+    return standings_of(read_queue(await fetch_queue(reader, evidence=False)).candidates, policy_hash, now)
 
 
 def standings_of(candidates: Iterable[Candidate], policy_hash: str, now: datetime) -> dict[str, Standing]:

@@ -39,7 +39,7 @@ def _judge_sbom(config: SbomGate, seen: Seen) -> Judgement:
     told = f"{packages} packages, by {newest.source[:_LONGEST]}"
     if packages < config.min_packages:
         return Judgement(EvidenceValue.FAIL, f"{told}; {config.min_packages} asked for")
-    return too_old(told, newest.measured_at, config.max_age, seen.now, "SBOM") or Judgement(EvidenceValue.PASS, told)
+    return too_old(told, newest.measured_at, config.max_age, seen, "SBOM") or Judgement(EvidenceValue.PASS, told)
 
 
 def _judge_weights(config: WeightsGate, seen: Seen) -> Judgement:
@@ -53,7 +53,7 @@ def _judge_weights(config: WeightsGate, seen: Seen) -> Judgement:
     if config.by and by not in config.by:
         return Judgement(EvidenceValue.FAIL, f"fixed by {by or 'something else'}, {' or '.join(config.by)} asked for")
     told = f"fixed {told}"
-    return too_old(told, record.collected_at, config.max_age, seen.now, "look at them") or Judgement(
+    return too_old(told, record.collected_at, config.max_age, seen, "look at them") or Judgement(
         EvidenceValue.PASS, told
     )
 
@@ -77,7 +77,7 @@ def _judge_benchmark(config: BenchmarkGate, seen: Seen) -> Judgement:
     if _misses(config, result):
         return Judgement(EvidenceValue.FAIL, told)
     measured = _time(result.get("at")) or record.measured_at
-    return too_old(told, measured, config.max_age, seen.now, "result") or Judgement(EvidenceValue.PASS, told)
+    return too_old(told, measured, config.max_age, seen, "result") or Judgement(EvidenceValue.PASS, told)
 
 
 def _results(
@@ -119,7 +119,7 @@ def _judge_review(config: ReviewGate, seen: Seen) -> Judgement:
     stale = [
         each
         for each in reviews
-        if config.max_age is not None and seen.now - (each.measured_at or each.collected_at) > config.max_age
+        if config.max_age is not None and seen.is_older(each.measured_at or each.collected_at, config.max_age)
     ]
     current = [each for each in reviews if each not in stale]
     people = grouped([seen.people.person(each.asserted_by or each.source) for each in current])

@@ -7,9 +7,9 @@ that only warns takes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from backend.core.settings import duration_text
 from backend.core.views import EvidenceValue, GateView
@@ -17,11 +17,9 @@ from backend.curation.compliance import judge_compliance
 from backend.curation.document_gates import judge_document
 from backend.curation.gate_config import ComplianceGate, LicenceGate, SignatureGate, VulnerabilityGate
 from backend.curation.judging import (
-    CLOCK_TOLERANCE,
     Judgement,
     Seen,
     Waived,
-    age_text,
     newest_first,
     why_not_read,
 )
@@ -30,19 +28,29 @@ from backend.evidence.facts import ImageFacts
 from backend.evidence.licences import refused_names
 from backend.evidence.records import EvidenceKind, EvidenceRecord, Origin
 from backend.evidence.signatures import SignatureState
+from backend.evidence.vex import excused
 
 _MOST_NAMED: Final = 5
 _LONGEST_NAME: Final = 120
 
 
-def evaluate(
+class Evaluation(NamedTuple):
+    """What gates say of an image, and until when, if nothing but time goes on; None: as long as nothing else does."""
+
+    gates: tuple[GateView, ...]
+    until: datetime | None
+
+
+def assess(
     policy: Policy,
     facts: ImageFacts,
     evidence: Sequence[EvidenceRecord],
     now: datetime,
     waived: Waived | None = None,
+    *,
+    waived_names: Container[str] = (),
     environment: str = "",
-) -> tuple[GateView, ...]:
+) -> Evaluation:
     """What each gate that applies to the image says.
 
     Args:
@@ -51,19 +59,34 @@ def evaluate(
         evidence: in force on its digest; findings and packages need not be loaded.
         now: ages count from here.
         waived: findings that do not count, by the report's identifier.
+        waived_names: their identifiers, so that what VEX excuses as well is not taken off twice.
         environment: that it is judged for; empty: for any, so that gates of single environments judge it too.
 
     Returns:
         one view a gate, in the order of the policy.
     """
-    seen = Seen(policy, evidence, now, waived or {})
+    seen = Seen(policy, evidence, now, waived or {}, waived_names)
     views = []
     for gate in policy.gates:
         config = gate.config
         if config.applies is None or applies(config.applies, facts, environment):
             value, sentence = _judge(gate, seen)
             views.append(GateView(kind=config.kind, effect=config.effect, value=value, sentence=sentence))
-    return tuple(views)
+    return Evaluation(tuple(views), seen.until)
+
+
+def evaluate(
+    policy: Policy,
+    facts: ImageFacts,
+    evidence: Sequence[EvidenceRecord],
+    now: datetime,
+    waived: Waived | None = None,
+    *,
+    waived_names: Container[str] = (),
+    environment: str = "",
+) -> tuple[GateView, ...]:
+    """What `assess` tells, without until when."""
+    return assess(policy, facts, evidence, now, waived, waived_names=waived_names, environment=environment).gates
 
 
 def _judge(gate: Gate, seen: Seen) -> Judgement:
@@ -83,15 +106,15 @@ def _judge(gate: Gate, seen: Seen) -> Judgement:
 
 
 def _judge_signature(config: SignatureGate, gate: Gate, seen: Seen) -> Judgement:
-    record, now = seen.one(EvidenceKind.SIGNATURE), seen.now
+    record = seen.one(EvidenceKind.SIGNATURE)
     if record is None:
         return Judgement(EvidenceValue.NOT_MEASURED, "signatures have not been looked for yet")
     trusted = gate.key_names
     signers = [each.get("key", "") for each in record.payload.get("signatures", ())]
     name = next((trusted[signer] for signer in signers if signer in trusted), None)
     if name is not None:
-        if config.max_age is not None and now - record.collected_at > config.max_age:
-            age = age_text(now - record.collected_at)
+        if config.max_age is not None and seen.is_older(record.collected_at, config.max_age):
+            age = seen.age(record.collected_at)
             return Judgement(
                 EvidenceValue.STALE,
                 f"signed by key {name}, last checked {age} ago, {duration_text(config.max_age)} allowed",
@@ -114,61 +137,77 @@ def _judge_signature(config: SignatureGate, gate: Gate, seen: Seen) -> Judgement
 # ---------------------------------------------------------------- vulnerabilities
 
 
+class _Aside(NamedTuple):
+    """Findings of a report that do not count, by severity."""
+
+    waived: Mapping[str, int]
+    excused: Mapping[str, int]
+
+    def of(self, severity: str) -> int:
+        """How many of a severity."""
+        return self.waived.get(severity, 0) + self.excused.get(severity, 0)
+
+
 def _judge_vulnerabilities(config: VulnerabilityGate, seen: Seen) -> Judgement:
-    waived = seen.waived
     reports = seen.of(EvidenceKind.VULNERABILITIES)
     read = newest_first(reports)
-    accepted = seen.accepted(read, unsigned=config.effect == "warn" or config.accept_unsigned)
+    unsigned = config.effect == "warn" or config.accept_unsigned
+    accepted = seen.accepted(read, unsigned=unsigned)
+
+    def aside(report: EvidenceRecord) -> _Aside:
+        vex = excused(report.payload, seen.trusted, seen.waived_names, unsigned=unsigned)
+        return _Aside(seen.waived.get(report.id, {}), vex)
+
     if accepted:
         report, newer = accepted[0], read[0]
-        judged = _judge_report(config, report, seen.now, waived.get(report.id, {}))
-        if newer is not report and _exceeds(config, newer, waived.get(newer.id, {})):
+        judged = _judge_report(config, report, seen, aside(report))
+        if newer is not report and _exceeds(config, newer, aside(newer)):
             return Judgement(judged.value, f"{judged.sentence}; a newer unsigned report says {newer.summary}")
         return judged
     for record in read:
-        if _exceeds(config, record, waived.get(record.id, {})):
+        if _exceeds(config, record, aside(record)):
             return Judgement(EvidenceValue.FAIL, f"{record.summary}, by an unsigned report ({record.source})")
     return Judgement(EvidenceValue.NOT_MEASURED, why_not_read(reports, "vulnerability report"))
 
 
-def _judge_report(
-    config: VulnerabilityGate, report: EvidenceRecord, now: datetime, waived: Mapping[str, int]
-) -> Judgement:
-    database = f"database {age_text(now - report.database_at)} old" if report.database_at else "database age unknown"
+def _judge_report(config: VulnerabilityGate, report: EvidenceRecord, seen: Seen, aside: _Aside) -> Judgement:
+    database = f"database {seen.age(report.database_at)} old" if report.database_at else "database age unknown"
     measured = report.measured_at
-    age = f"report {age_text(now - measured)} old" if measured else "report's age unknown"
-    counts = ", ".join(_count_texts(config, report, waived)) or report.summary
+    age = f"report {seen.age(measured)} old" if measured else "report's age unknown"
+    counts = ", ".join(_count_texts(config, report, aside)) or report.summary
     sentence = f"{counts}; {age}, {database}"
-    if _exceeds(config, report, waived):
+    if _exceeds(config, report, aside):
         return Judgement(EvidenceValue.FAIL, sentence)
     if not report.payload.get("targets"):
         return Judgement(EvidenceValue.NOT_MEASURED, f"the scanner found no packages to look at; {age}")
-    if measured is not None and measured - now > CLOCK_TOLERANCE:
+    if measured is not None and seen.is_ahead(measured):
         return Judgement(EvidenceValue.NOT_MEASURED, f"the report is dated in the future; {counts}")
     if config.max_age is not None:
         if measured is None:
             return Judgement(EvidenceValue.NOT_MEASURED, f"{sentence}, {duration_text(config.max_age)} allowed")
-        if now - measured > config.max_age:
+        if seen.is_older(measured, config.max_age):
             return Judgement(EvidenceValue.STALE, f"{sentence}, {duration_text(config.max_age)} allowed")
     return Judgement(EvidenceValue.PASS, sentence)
 
 
-def _count_texts(config: VulnerabilityGate, report: EvidenceRecord, waived: Mapping[str, int]) -> list[str]:
+def _count_texts(config: VulnerabilityGate, report: EvidenceRecord, aside: _Aside) -> list[str]:
     counts = report.payload.get("counts", {})
     texts = []
     for severity, limit in (("critical", config.max_critical), ("high", config.max_high)):
         if limit is None:
             continue
-        without = waived.get(severity, 0)
-        waiver = f" ({without} more waived)" if without else ""
-        texts.append(f"{counts.get(severity, 0) - without} {severity}{waiver}, {limit} allowed")
+        waived, excused_ = aside.waived.get(severity, 0), aside.excused.get(severity, 0)
+        more = [f"{waived} more waived" if waived else "", f"{excused_} more excused by VEX" if excused_ else ""]
+        told = ", ".join(each for each in more if each)
+        without = f" ({told})" if told else ""
+        texts.append(f"{counts.get(severity, 0) - waived - excused_} {severity}{without}, {limit} allowed")
     return texts
 
 
-def _exceeds(config: VulnerabilityGate, report: EvidenceRecord, waived: Mapping[str, int]) -> bool:
+def _exceeds(config: VulnerabilityGate, report: EvidenceRecord, aside: _Aside) -> bool:
     counts = report.payload.get("counts", {})
     for severity, limit in (("critical", config.max_critical), ("high", config.max_high)):
-        if limit is not None and counts.get(severity, 0) - waived.get(severity, 0) > limit:
+        if limit is not None and counts.get(severity, 0) - aside.of(severity) > limit:
             return True
     return False
 
@@ -177,7 +216,7 @@ def _exceeds(config: VulnerabilityGate, report: EvidenceRecord, waived: Mapping[
 
 
 def _judge_licence(config: LicenceGate, seen: Seen) -> Judgement:
-    records, now = seen.of(EvidenceKind.LICENCE), seen.now
+    records = seen.of(EvidenceKind.LICENCE)
     read = newest_first(records)
     offenders = {name[:_LONGEST_NAME] for record in read for name in _offenders(config, record.payload)}
     if offenders:
@@ -200,8 +239,8 @@ def _judge_licence(config: LicenceGate, seen: Seen) -> Judgement:
         measured = documents[0].measured_at
         if measured is None:
             return Judgement(EvidenceValue.NOT_MEASURED, f"{named}; the SBOM's age is unknown")
-        if now - measured > config.max_age:
-            age = age_text(now - measured)
+        if seen.is_older(measured, config.max_age):
+            age = seen.age(measured)
             return Judgement(EvidenceValue.STALE, f"{named}; SBOM {age} old, {duration_text(config.max_age)} allowed")
     return Judgement(EvidenceValue.PASS, named)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -28,14 +28,53 @@ class Judgement(NamedTuple):
 class Seen:
     """What all gates look at, sorted out once: thousands of candidates are judged at a time."""
 
-    def __init__(self, policy: Policy, evidence: Sequence[EvidenceRecord], now: datetime, waived: Waived) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        evidence: Sequence[EvidenceRecord],
+        now: datetime,
+        waived: Waived,
+        waived_names: Container[str],
+    ) -> None:
+        """
+        Args:
+            waived, waived_names: findings that do not count, by report and severity, and their identifiers.
+        """
         self.now = now
+        self.until: datetime | None = None
         self.waived = waived
+        self.waived_names = waived_names
         self.trusted = policy.fingerprints
         self.people = policy.people
         self._by_kind: dict[EvidenceKind, list[EvidenceRecord]] = {}
         for record in evidence:
             self._by_kind.setdefault(record.kind, []).append(record)
+
+    def age(self, since: datetime) -> str:
+        """How long something is ago, such as `3 days`; remembers when that will read differently."""
+        seconds = max((self.now - since).total_seconds(), 0.0)
+        for unit, length in (("day", 86_400), ("hour", 3_600)):
+            count = int(seconds // length)
+            if count:
+                self.changes(since + timedelta(seconds=(count + 1) * length))
+                return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+        self.changes(since + timedelta(hours=1))
+        return "less than an hour"
+
+    def is_older(self, since: datetime, max_age: timedelta) -> bool:
+        """Whether something is longer ago than it may be; remembers when it will be."""
+        self.changes(since + max_age + timedelta(microseconds=1))
+        return self.now - since > max_age
+
+    def is_ahead(self, measured: datetime) -> bool:
+        """Whether something is dated in the future, further than clocks may differ."""
+        self.changes(measured - CLOCK_TOLERANCE)
+        return measured - self.now > CLOCK_TOLERANCE
+
+    def changes(self, at: datetime) -> None:
+        """Remember that what is said now holds until an instant at most."""
+        if at > self.now and (self.until is None or at < self.until):
+            self.until = at
 
     def of(self, kind: EvidenceKind) -> list[EvidenceRecord]:
         """The evidence of a kind."""
@@ -78,18 +117,8 @@ def why_not_read(records: Sequence[EvidenceRecord], thing: str) -> str:
     return f"no {thing}"
 
 
-def age_text(duration: timedelta) -> str:
-    """How long something is ago, such as `3 days`."""
-    seconds = max(duration.total_seconds(), 0.0)
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        count = int(seconds // length)
-        if count:
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    return "less than a minute"
-
-
 def too_old(
-    told: str, measured: datetime | None, max_age: timedelta | None, now: datetime, thing: str
+    told: str, measured: datetime | None, max_age: timedelta | None, seen: Seen, thing: str
 ) -> Judgement | None:
     """What a gate says of evidence that would pass, where it is too old, or of an age that nobody knows.
 
@@ -97,16 +126,13 @@ def too_old(
         told: what it says, a clause.
         thing: what is of that age: "report".
     """
-    if measured is not None and measured - now > CLOCK_TOLERANCE:
+    if measured is not None and seen.is_ahead(measured):
         return Judgement(EvidenceValue.NOT_MEASURED, f"the {thing} is dated in the future; {told}")
     if max_age is None:
         return None
+    allowed = f"{duration_text(max_age)} allowed"
     if measured is None:
-        return Judgement(
-            EvidenceValue.NOT_MEASURED, f"{told}; the {thing}'s age is unknown, {duration_text(max_age)} allowed"
-        )
-    if now - measured > max_age:
-        return Judgement(
-            EvidenceValue.STALE, f"{told}; {thing} {age_text(now - measured)} old, {duration_text(max_age)} allowed"
-        )
+        return Judgement(EvidenceValue.NOT_MEASURED, f"{told}; the {thing}'s age is unknown, {allowed}")
+    if seen.is_older(measured, max_age):
+        return Judgement(EvidenceValue.STALE, f"{told}; {thing} {seen.age(measured)} old, {allowed}")
     return None

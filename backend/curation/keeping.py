@@ -15,18 +15,15 @@ import msgspec
 from backend.core.actors import WORKER
 from backend.core.ports import IdSource, timestamp
 from backend.core.views import ImageState
-from backend.curation import automatic, gates, recording
+from backend.curation import assessments, automatic, queue, recording
+from backend.curation.assessments import Assessment
 from backend.curation.automatic import Act, Case
 from backend.curation.candidates import QueueData, load
 from backend.curation.decisions import Standing, Verdict
 from backend.curation.policy import Policy
-from backend.curation.queue import waived_of
-from backend.curation.risk import risk
-from backend.evidence import store as evidence_store
 from backend.evidence.facts import ImageFacts
-from backend.evidence.store import Reader
 from backend.store import ledger, meta
-from backend.store.connection import Database, Transaction
+from backend.store.connection import Database, SqlValue, Transaction
 
 #: Name of the fact that tells by which policy images were last judged.
 _JUDGED_BY: Final = "policy.judged"
@@ -43,11 +40,15 @@ _ENDED: Final = (
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as it was judged, and what policy makes of it."""
+    """An image as it was judged, and what policy makes of it.
+
+    Attributes:
+        before: whether it passed when it was judged last; None: it was not.
+    """
 
     facts: ImageFacts
     evidence_hash: str
-    passes: bool
+    assessment: Assessment
     before: bool | None
     standing: Standing
     act: Act | None
@@ -84,18 +85,21 @@ async def note_ends(database: Database, now: datetime) -> int:
         return len(rows)
 
 
-async def has_to_judge(database: Database, policy: Policy) -> bool:
-    """Whether evidence, waivers or policy changed since images were last judged."""
+async def to_judge(database: Database, policy: Policy, now: datetime) -> dict[str, bool | None]:
+    """The digests that have to be judged anew, and whether each passed when it last was.
+
+    All after a change of policy; else those whose evidence or waivers changed, or of which time changed something.
+    """
     if await meta.get(database, _JUDGED_BY) != policy.hash:
-        return True
-    return await database.fetch_one("SELECT 1 FROM candidate WHERE judged = 0 LIMIT 1") is not None
-
-
-async def to_judge(reader: Reader, policy: Policy) -> dict[str, bool | None]:
-    """The digests that have to be judged anew, and whether each passed when it last was."""
-    known = await reader.fetch_all("SELECT value FROM meta WHERE name = ?", (_JUDGED_BY,))
-    everything = not known or known[0]["value"] != policy.hash
-    rows = await reader.fetch_all("SELECT digest, passes FROM candidate WHERE judged = 0 OR ?", (int(everything),))
+        condition = "1"
+    else:
+        condition = "made.digest IN (SELECT digest FROM candidate WHERE judged = 0 UNION ALL"
+        condition += " SELECT digest FROM assessment WHERE until <= ?)"
+    rows = await database.fetch_all(
+        "SELECT made.digest, kept.passes FROM candidate AS made"  # noqa: S608 - conditions of this function
+        f" LEFT JOIN assessment AS kept ON kept.digest = made.digest WHERE {condition}",
+        (timestamp(now),) if condition != "1" else (),
+    )
     return {row["digest"]: None if row["passes"] is None else bool(row["passes"]) for row in rows}
 
 
@@ -117,23 +121,25 @@ def judge(
     for record in data.candidates:
         if record.digest not in wanted:
             continue
-        evidence = evidence_store.decode_summaries(data.summaries[record.digest])
-        waived = waived_of(record, evidence, data, now)
         known = facts.get(record.digest) or record.facts()
-        views = gates.evaluate(policy, known, evidence, now, waived)
+        assessment = queue.assessed(record, known, data, policy, now)
         current = recording.where_it_stands(record, policy, now)
-        act = None
-        if policy.config.automatic:
-            case = Case(known, current, record.decisions, evidence, views, waived, risk(evidence, views, waived))
-            act = automatic.decide(policy, case)
+        case = Case(
+            facts=known,
+            standing=current,
+            decisions=record.decisions,
+            gates=assessment.gates,
+            findings=assessment.findings,
+            risk=assessment.risk,
+        )
         judged.append(
             Judged(
                 facts=known,
                 evidence_hash=record.evidence_hash,
-                passes=not any(view.blocks for view in views),
+                assessment=assessment,
                 before=wanted[record.digest],
                 standing=current,
-                act=act,
+                act=automatic.decide(policy, case) if policy.config.automatic else None,
             )
         )
     return judged
@@ -151,8 +157,13 @@ async def keep_judgements(database: Database, judged: Sequence[Judged], *, polic
     async with database.transaction() as transaction:
         known = await transaction.fetch_one("SELECT value FROM meta WHERE name = ?", (_JUDGED_BY,))
         await transaction.execute_many(
-            "UPDATE candidate SET passes = ?, judged = 1 WHERE digest = ? AND evidence_hash = ?",
-            [(int(each.passes), each.facts.digest, each.evidence_hash) for each in judged],
+            "UPDATE candidate SET judged = 1 WHERE digest = ? AND evidence_hash = ?",
+            [(each.facts.digest, each.evidence_hash) for each in judged],
+        )
+        await transaction.execute_many(
+            "INSERT OR REPLACE INTO assessment (digest, evidence_hash, policy_hash, at, until, passes, data)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [_row(each, policy, now) for each in judged],
         )
         if known is not None and known["value"] == policy.hash:
             return False
@@ -166,14 +177,22 @@ async def keep_judgements(database: Database, judged: Sequence[Judged], *, polic
         return True
 
 
+def _row(judged: Judged, policy: Policy, now: datetime) -> tuple[SqlValue, ...]:
+    until = judged.assessment.until
+    return (
+        judged.facts.digest, judged.evidence_hash, policy.hash, timestamp(now), timestamp(until) if until else None,
+        int(judged.assessment.passes), assessments.encode(judged.assessment),
+    )  # fmt: skip
+
+
 def _flips(judged: Iterable[Judged]) -> dict[str, Any]:
     """What another policy changes: how many images it judges otherwise, and which of them are approved."""
     known = [each for each in judged if each.before is not None]
-    failing = [each for each in known if each.before and not each.passes]
+    failing = [each for each in known if each.before and not each.assessment.passes]
     approved = [each.facts.reference for each in failing if each.standing.state is ImageState.APPROVED]
     return {
         "images": len(known),
-        "pass_now": sum(each.passes and not each.before for each in known),
+        "pass_now": sum(each.assessment.passes and not each.before for each in known),
         "fail_now": len(failing),
         "approved_that_fail": len(approved),
         "approved": approved[:_MOST_NAMED],

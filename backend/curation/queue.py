@@ -13,7 +13,8 @@ import msgspec
 from backend.core.actors import Actor
 from backend.core.ports import timestamp
 from backend.core.views import CandidateView, EvidenceView, ImageState, PolicyCheckView, ScopeView
-from backend.curation import emergency, gates, quorum
+from backend.curation import assessments, emergency, quorum
+from backend.curation.assessments import Assessment
 from backend.curation.candidates import (
     Candidate,
     QueueData,
@@ -23,19 +24,18 @@ from backend.curation.candidates import (
     fetch_queue,
     load,
     read_queue,
+    summaries_of,
     waivers_of,
 )
 from backend.curation.comparison import Subject, differences
 from backend.curation.decisions import Standing, Verdict, unreviewed, why_not
 from backend.curation.policy import Policy
 from backend.curation.recording import where_it_stands
-from backend.curation.risk import risk
-from backend.curation.waivers import in_force, waived_counts
+from backend.curation.waivers import Waiver, in_force, waived_counts
 from backend.evidence import store as evidence_store
 from backend.evidence.facts import ImageFacts
-from backend.evidence.records import EvidenceKind, EvidenceRecord
+from backend.evidence.records import EvidenceRecord
 from backend.evidence.store import Reader
-from backend.evidence.weights import FIXED
 
 _UNKNOWN: Final = "unknown"
 
@@ -61,11 +61,31 @@ async def candidates(
     Raises:
         StoreError: of its kind.
     """
-    rows = await fetch_queue(reader)
     # Thousands of candidates take longer than the event loop may be held up.
+    rows = await fetch_queue(reader, assessed_by=policy.hash, now=now)
+    data = await asyncio.to_thread(read_queue, rows)
+    kept, outdated = await asyncio.to_thread(_kept, data, facts)
+    if outdated:
+        data = msgspec.structs.replace(data, summaries={**data.summaries, **await summaries_of(reader, outdated)})
     return await asyncio.to_thread(
-        lambda: build(read_queue(rows), facts, policy=policy, actor=actor, now=now, everything=everything)
+        lambda: build(data, facts, kept, policy=policy, actor=actor, now=now, everything=everything)
     )
+
+
+def _kept(data: QueueData, facts: Mapping[str, ImageFacts]) -> tuple[dict[str, Assessment], list[str]]:
+    """The assessments that hold, and the digests of those that were made of the image as it was known before."""
+    kept: dict[str, Assessment] = {}
+    outdated = []
+    for record in data.candidates:
+        text = data.assessed[record.digest]
+        if not text:
+            continue
+        found = assessments.decode(text, facts.get(record.digest) or record.facts())
+        if found is None:
+            outdated.append(record.digest)
+        else:
+            kept[record.digest] = found
+    return kept, outdated
 
 
 async def candidate(
@@ -82,11 +102,12 @@ async def candidate(
     """
     record = await load(reader, digest)
     evidence = await evidence_store.of_digest(reader, digest)
-    waived = waived_counts(evidence, in_force(record.waivers, now))
+    granted = in_force(record.waivers, now)
     known = facts.get(digest) or record.facts()
     previous = await approved_before(reader, record)
+    judged = assessments.assess(policy, known, evidence, now, waived=waived_counts(evidence, granted), waivers=granted)
     view = _view(
-        record, known, evidence, waived, current=where_it_stands(record, policy, now), previous=previous, policy=policy,
+        record, known, judged, current=where_it_stands(record, policy, now), previous=previous, policy=policy,
         actor=actor, now=now,
     )  # fmt: skip
     view = msgspec.structs.replace(
@@ -107,27 +128,29 @@ async def candidate(
 def build(
     data: QueueData,
     facts: Mapping[str, ImageFacts],
+    kept: Mapping[str, Assessment],
     *,
     policy: Policy,
     actor: Actor,
     now: datetime,
     everything: bool = False,
 ) -> list[CandidateView]:
-    """The queue out of what was loaded; see `candidates`."""
+    """The queue out of what was loaded; see `candidates`.
+
+    Args:
+        kept: assessments that still hold; all others are made.
+    """
     views: list[tuple[bool, bool, int, datetime, int, CandidateView]] = []
     approved = by_approval(data.candidates)
     for record in data.candidates:
         current = where_it_stands(record, policy, now)
         if not (everything or current.is_open):
             continue
-        evidence = evidence_store.decode_summaries(data.summaries[record.digest])
-        waived = waived_of(record, evidence, data, now)
         known = facts.get(record.digest) or record.facts()
+        judged = kept.get(record.digest) or assessed(record, known, data, policy, now)
         others = approved.get((record.registry, record.repository), ())
         previous = next((each for each in others if each is not record), None)
-        view = _view(
-            record, known, evidence, waived, current=current, previous=previous, policy=policy, actor=actor, now=now
-        )
+        view = _view(record, known, judged, current=current, previous=previous, policy=policy, actor=actor, now=now)
         # The position keeps views themselves from being compared, and equals in the order of their submission.
         views.append((not view.waits_for_me, not current.is_open, -view.risk, view.submitted_at, len(views), view))
     return [ordered[-1] for ordered in sorted(views)]
@@ -177,29 +200,34 @@ def _checked(
     against: Policy | None,
     now: datetime,
 ) -> PolicyCheckView:
-    # Evidence is kept of what was submitted.
-    evidence = evidence_store.decode_summaries(data.summaries[record.digest]) if record is not None else ()
-    waived = waived_of(record, evidence, data, now) if record is not None else {}
-    judged = gates.evaluate(against or policy, facts, evidence, now, waived)
-    before = None
-    if against is not None:
-        before = not any(gate.blocks for gate in gates.evaluate(policy, facts, evidence, now, waived))
+    if record is None:
+        # Evidence is kept of what was submitted.
+        record = Candidate(
+            digest=facts.digest, registry=facts.registry, host=facts.host, repository=facts.repository,
+            evidence_hash="", submissions=(),
+        )  # fmt: skip
+    judged = assessed(record, facts, data, against or policy, now)
     return PolicyCheckView(
         reference=facts.reference,
-        passes=not any(gate.blocks for gate in judged),
-        gates=judged,
-        before=before,
-        approved=record is not None and where_it_stands(record, policy, now).state is ImageState.APPROVED,
+        passes=judged.passes,
+        gates=judged.gates,
+        before=None if against is None else assessed(record, facts, data, policy, now).passes,
+        approved=where_it_stands(record, policy, now).state is ImageState.APPROVED,
     )
 
 
-def waived_of(
-    record: Candidate, evidence: Sequence[EvidenceRecord], data: QueueData, now: datetime
+def assessed(record: Candidate, facts: ImageFacts, data: QueueData, policy: Policy, now: datetime) -> Assessment:
+    """What policy says of a candidate whose evidence was loaded without findings."""
+    evidence = evidence_store.decode_summaries(data.summaries.get(record.digest, "[]"))
+    granted = in_force(record.waivers, now) if record.waivers else {}
+    waived = _waived(granted, evidence, data) if granted else {}
+    return assessments.assess(policy, facts, evidence, now, waived=waived, waivers=granted)
+
+
+def _waived(
+    granted: Mapping[str, Waiver], evidence: Sequence[EvidenceRecord], data: QueueData
 ) -> dict[str, dict[str, int]]:
-    """What `waived_counts` tells, of a candidate whose evidence was loaded without findings."""
-    if not record.waivers:
-        return {}
-    granted = in_force(record.waivers, now)
+    """What `waived_counts` tells, of evidence whose findings are not loaded."""
     counts: dict[str, Counter[str]] = {}
     for each in evidence:
         for finding, severities in data.waivable.get(each.id, {}).items():
@@ -211,8 +239,7 @@ def waived_of(
 def _view(
     record: Candidate,
     facts: ImageFacts,
-    evidence: Sequence[EvidenceRecord],
-    waived: Mapping[str, Mapping[str, int]],
+    judged: Assessment,
     *,
     current: Standing,
     previous: Candidate | None,
@@ -220,9 +247,7 @@ def _view(
     actor: Actor,
     now: datetime,
 ) -> CandidateView:
-    judged = gates.evaluate(policy, facts, evidence, now, waived)
-    asserted_by = [each.asserted_by for each in evidence if each.asserted_by]
-    not_me = why_not(actor, Verdict.APPROVE, current, record.submissions, asserted_by, people=policy.people)
+    not_me = why_not(actor, Verdict.APPROVE, current, record.submissions, judged.asserted_by, people=policy.people)
     needed, missing = _asked_for(current, policy, facts)
     return CandidateView(
         reference=facts.reference,
@@ -238,7 +263,7 @@ def _view(
         state=current.state,
         submitted_by=record.submitted.by,
         submitted_at=record.submitted.at,
-        gates=judged,
+        gates=judged.gates,
         evidence_hash=record.evidence_hash,
         policy_hash=policy.hash,
         approvals_needed=needed,
@@ -246,10 +271,10 @@ def _view(
         decisions=tuple(decision.view() for decision in record.decisions),
         waits_for_me=current.is_open and not not_me,
         not_me=not_me,
-        risk=risk(evidence, judged, waived),
+        risk=judged.risk,
         previous_reference=f"{previous.host}/{previous.repository}@{previous.digest}" if previous else "",
         missing=missing,
-        scope=_scope(current, evidence, facts),
+        scope=_scope(current, judged, facts),
         break_glass=_break_glass(record, now),
     )
 
@@ -264,12 +289,11 @@ def _asked_for(current: Standing, policy: Policy, facts: ImageFacts) -> tuple[in
     return needed, quorum.missing([each.approver for each in current.approvals], policy.approvals, requirements)
 
 
-def _scope(current: Standing, evidence: Sequence[EvidenceRecord], facts: ImageFacts) -> ScopeView:
+def _scope(current: Standing, judged: Assessment, facts: ImageFacts) -> ScopeView:
     """What is approved beside the digest, or is being approved; else what is known of the image and could be named."""
     if current.approvals:
         return current.approvals[-1].scope
-    fixed = next((each for each in evidence if each.kind is EvidenceKind.WEIGHTS and each.state == FIXED), None)
-    return ScopeView(weights=str(fixed.payload.get("name", "")) if fixed else "", runtime=facts.framework)
+    return ScopeView(weights=judged.weights, runtime=facts.framework)
 
 
 def _break_glass(record: Candidate, now: datetime) -> str:

@@ -366,8 +366,16 @@ def _check_gates(
     scope: ScopeView,
     at: datetime,
 ) -> None:
-    waived = waivers.waived_counts(evidence, waivers.in_force(candidate.waivers, at))
-    judged = gates.evaluate(policy, facts, evidence, at, waived, scope.environment)
+    granted = waivers.in_force(candidate.waivers, at)
+    judged = gates.evaluate(
+        policy,
+        facts,
+        evidence,
+        at,
+        waivers.waived_counts(evidence, granted),
+        waived_names=granted.keys(),
+        environment=scope.environment,
+    )
     blocking = [view for view in judged if view.blocks]
     if blocking:
         told = "; ".join(f"{view.kind} ({view.value.value}): {view.sentence}" for view in blocking)

@@ -181,11 +181,7 @@ async def _findings_named(reader: Reader, digest: str, names: Iterable[str]) -> 
 
 def encode_summaries(records: Iterable[EvidenceRecord]) -> str:
     """What gates look at of some evidence, as JSON, to be kept beside its image and read at once."""
-    bare = [
-        msgspec.structs.replace(record, findings=(), packages=(), statements=())
-        for record in records
-        if record.kind is not EvidenceKind.SBOM
-    ]
+    bare = [msgspec.structs.replace(record, findings=(), packages=(), statements=()) for record in records]
     return msgspec.json.encode(bare).decode()
 
 

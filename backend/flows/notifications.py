@@ -125,7 +125,7 @@ class Notifications:
     async def _look(self) -> None:
         foundation = self._foundation
         now = foundation.clock.now()
-        rows = await fetch_queue(foundation.database)
+        rows = await fetch_queue(foundation.database, evidence=False)
         settings = foundation.configuration.settings
         policy_hash = foundation.policy.hash
 

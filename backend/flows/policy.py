@@ -71,8 +71,8 @@ class PolicyFlow:
         database, policy, now = foundation.database, foundation.policy, foundation.clock.now()
         done = await keeping.note_ends(database, now)
         changed = False
-        if await keeping.has_to_judge(database, policy):
-            wanted = await keeping.to_judge(database, policy)
+        wanted = await keeping.to_judge(database, policy, now)
+        if wanted:
             rows = await fetch_queue(database)
             facts = await all_facts(database)
             judged = await asyncio.to_thread(

@@ -95,8 +95,21 @@ BEGIN
     SELECT RAISE(ABORT, 'comments are not rewritten');
 END;
 
--- Whether an image passed policy when it was last judged, and whether that was with the evidence and waivers of now.
-ALTER TABLE candidate ADD COLUMN passes INTEGER CHECK (passes IN (0, 1));
+-- What policy said of a candidate when the worker last judged it, so that thousands need not be judged to be listed. It
+-- holds for this evidence and policy, from `at` until time alone changes it.
+CREATE TABLE assessment (
+    digest        TEXT    NOT NULL PRIMARY KEY REFERENCES candidate (digest),
+    evidence_hash TEXT    NOT NULL,
+    policy_hash   TEXT    NOT NULL,
+    at            TEXT    NOT NULL,
+    until         TEXT,
+    passes        INTEGER NOT NULL CHECK (passes IN (0, 1)),
+    data          TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX assessment_by_end ON assessment (until);
+
+-- Whether that was with the evidence and waivers of now.
 ALTER TABLE candidate ADD COLUMN judged INTEGER NOT NULL DEFAULT 0 CHECK (judged IN (0, 1));
 
 CREATE INDEX candidate_to_judge ON candidate (digest) WHERE judged = 0;
