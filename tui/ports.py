@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from backend.core.views import (
     ImpactView,
     LedgerEntryView,
     PlanView,
+    PruneView,
     RepositoryView,
     RulePreviewView,
     RuleTextView,
@@ -59,6 +60,11 @@ class LibraryPort(Protocol):
     async def image(self, reference: str) -> ImageDetailView: ...
     async def history(self, reference: str) -> list[TagEventView]: ...
     def completions(self, text: str, cursor: int) -> tuple[CompletionView, ...]: ...
+    async def correct(self, reference: str, *, name: str, value: str, reason: str) -> ImageDetailView: ...
+    async def name_parent(
+        self, reference: str, *, parent: str, relation: str, note: str = "", remove: bool = False
+    ) -> ImageDetailView: ...
+    async def prune(self, older_than: timedelta, dry_run: bool = False) -> PruneView: ...
 
 
 class RulesPort(Protocol):

@@ -23,6 +23,8 @@ from backend.core.views import (
     LineageView,
     ParentView,
     PlatformView,
+    PrunedView,
+    PruneView,
     RepositoryView,
     RulePreviewView,
     RuleTextView,
@@ -173,6 +175,21 @@ class FakeLibrary:
     ) -> ImageDetailView:
         self._yard.note("name_parent", reference, parent, relation, note, remove)
         return await self.image(reference)
+
+    async def prune(self, older_than: timedelta, dry_run: bool = False) -> PruneView:
+        self._yard.note("prune", older_than.days, dry_run)
+        old = PrunedView(
+            registry="ngc",
+            host="nvcr.io",
+            repository="nim/old/falcon",
+            tag="0.8",
+            digest=data.digest_of("falcon"),
+            unnamed_since=data.ago(days=400),
+            bytes=9_000,
+            reason="no tag names it",
+        )
+        kept = msgspec.structs.replace(old, tag="0.7", reason="it is approved")
+        return PruneView(dry_run=dry_run, before=data.NOW - older_than, removed=(old,), kept=(kept,), bytes=9_000)
 
     def _found(self, query: str, sort: str, descending: bool) -> Sequence[ImageView]:
         images = self._yard.image_views

@@ -14,7 +14,7 @@ from tui.model import PartName, Problem
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.messages import problem_lines
 from tui.panes.library.actions import ImageActions
-from tui.panes.library.bulk import BulkActions
+from tui.panes.library.corrections import CorrectionActions
 from tui.panes.library.detail_model import TABS, sections_of, tab_line
 from tui.panes.library.marks import Marked
 from tui.panes.library.view_model import news_cell, state_cell
@@ -23,7 +23,7 @@ from tui.widgets.line_view import LineView
 from tui.widgets.one_line import OneLine
 
 
-class ImagePage(DetailPage, BulkActions, ImageActions):
+class ImagePage(DetailPage, CorrectionActions, ImageActions):
     """All that the library knows of one digest. `Tab` goes from tab to tab."""
 
     CSS_PATH = "../common/common.tcss"

@@ -233,7 +233,7 @@ def _parents(lineage: LineageView, now: datetime) -> tuple[Line, ...]:
     lines: list[Line] = []
     for parent in lineage.parents:
         lines.append(join(text(parent.relation, "accent"), text(parent.reference, "name"), gap="  "))
-        who = f"named by {parent.named_by} {fmt.age(parent.at, now)} ago"
+        who = f"named by {parent.named_by} {fmt.ago(parent.at, now)}"
         lines.append((Span("  "), *join(text(who, "muted"), text(parent.note), gap="  ")))
     return tuple(lines)
 

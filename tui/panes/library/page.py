@@ -18,7 +18,7 @@ from tui.panes.common.listing import ListPage
 from tui.panes.common.messages import first_run
 from tui.panes.library import view_model
 from tui.panes.library.actions import ImageActions
-from tui.panes.library.bulk import BulkActions
+from tui.panes.library.corrections import CorrectionActions
 from tui.panes.library.detail_model import preview_sections
 from tui.panes.library.marks import MOST, Marked, Marks
 from tui.panes.library.reader import Reader, Sight
@@ -32,7 +32,7 @@ from tui.widgets.one_line import OneLine, heading
 from tui.widgets.prompt import Prompt
 
 
-class LibraryPage(ListPage[Row], BulkActions, ImageActions, SyncAction):
+class LibraryPage(ListPage[Row], CorrectionActions, ImageActions, SyncAction):
     """Everything that was synchronised: flat or as a tree, read as far as it is looked at."""
 
     CSS_PATH = "../common/common.tcss"
@@ -214,6 +214,14 @@ class LibraryPage(ListPage[Row], BulkActions, ImageActions, SyncAction):
             return ()
         whole = (line[: found.start] + found.text + line[found.end :] for found in library.completions(line, len(line)))
         return [completed for completed in whole if completed != line]
+
+    def on_prompt_opened(self) -> None:
+        self._reader.is_typed = bool(self.query("#prompt"))
+
+    def on_prompt_done(self, event: Prompt.Done) -> None:
+        self._reader.is_typed = False
+        if self._reader.told:
+            self._reader.outdate()
 
     def _tell_query(self) -> None:
         """Tell in the line where the query is typed how many it finds, or why it is not understood."""

@@ -81,20 +81,24 @@ class Reader:
         # What was wrong with the query, as the library told it.
         self.told = ""
         self.part: Part[ImageWindow] = Part(self.rows.images)
+        # While a query is typed, most of its beginnings are no query: what was found before stays until it is done.
+        self.is_typed = False
         self._repositories: list[RepositoryView] = []
-        self._shown: Question | None = None
+        # What was answered last, and what the rows answer: another one where the last was not understood.
+        self._answered_last: Question | None = None
+        self._of = Question()
         self._outdated = True
         self._working = False
 
     @property
     def shown(self) -> Question:
         """The question that the rows answer."""
-        return self._shown or self.question
+        return self._of
 
     @property
     def busy(self) -> bool:
         """Whether the answer to what was asked last is not there yet."""
-        return self._shown != self.question
+        return self._answered_last != self.question
 
     def ask(self, **changes: Any) -> None:
         """Ask something else."""
@@ -108,7 +112,7 @@ class Reader:
 
     def refold(self) -> None:
         """Make the rows of the tree again, as it is folded now."""
-        if self.shown.tree and self._shown is not None:
+        if self.shown.tree:
             self.rows = self._tree(self.shown, self._repositories, self.rows.images)
             self._answered(False)
             self.work()
@@ -158,7 +162,7 @@ class Reader:
                 # Rows of another question would be taken for the answer.
                 self.rows, self.told = FlatRows(ImageWindow(0)), ""
                 self.part = Part(self.rows.images)
-            self._shown = self.question
+            self._answered_last = self._of = self.question
             self.part.problem = Problem.of(error, "reading the library")
             self._answered(is_new)
             if not isinstance(error, ModelyardError):
@@ -173,11 +177,11 @@ class Reader:
         return self.rows.images.missing(self.rows.image_indices(sight.first, sight.last))
 
     async def _fill(self, library: LibraryPort, offset: int) -> None:
-        asked, images = self.question, self.rows.images
-        page = await _search(library, asked, offset, CHUNK)
-        if images is not self.rows.images or asked != self.question:
+        images = self.rows.images
+        page = await _search(library, self._of, offset, CHUNK)
+        if images is not self.rows.images:
             return
-        if page.total != len(images) or not page.images:
+        if page.total != len(images) and not self._of.tree:
             # The library changed before it told so; the rest is read with the change.
             self._outdated = True
             await asyncio.sleep(_LATER_SECONDS)
@@ -186,7 +190,7 @@ class Reader:
         self._filled()
 
     async def _answer(self, library: LibraryPort, asked: Question) -> None:
-        is_new = asked != self._shown
+        is_new = asked != self._of or not self.part.known
         sight = self._sight()
         offset = 0 if is_new or asked.tree else sight.first // CHUNK * CHUNK
         page = await _search(library, asked, offset, CHUNK)
@@ -197,6 +201,11 @@ class Reader:
             repositories = await library.repositories(_query(asked), sort="name")
         if asked != self.question:
             return
+        self.told = page.problem
+        if page.problem and self.is_typed:
+            self._answered_last = asked
+            self._answered(False)
+            return
         images = ImageWindow(sum(item.tags for item in repositories) if asked.tree else page.total)
         images.put(page)
         rows = self._tree(asked, repositories, images) if asked.tree else FlatRows(images)
@@ -204,8 +213,8 @@ class Reader:
             await self._find_again(library, asked, rows, sight)
             if asked != self.question:
                 return
-        self.rows, self._repositories, self._shown = rows, repositories, asked
-        self.told = page.problem
+        self.rows, self._repositories = rows, repositories
+        self._of = self._answered_last = asked
         self.part = Part(images, self._clock.now())
         self._answered(is_new)
 

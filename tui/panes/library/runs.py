@@ -105,7 +105,7 @@ class RunPage(ListPage[JournalEntryView], SyncAction):
     pane = "run"
     parts = frozenset({PartName.LIBRARY, PartName.SYNC})
     number = "1"
-    heading_title = "RUN"
+    heading_title = "JOURNAL"
     order = "what failed first"
     preview_from = 130
 

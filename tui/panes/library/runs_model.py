@@ -119,7 +119,7 @@ def run_section(run: RunView, now: datetime) -> Section:
     rows = [
         ("outcome", outcome_cell(run)),
         ("why", text(run.reason, "bad")),
-        ("started", join(text(fmt.moment(run.started_at)), text(f"{fmt.age(run.started_at, now)} ago", "muted"))),
+        ("started", join(text(fmt.moment(run.started_at)), text(fmt.ago(run.started_at, now), "muted"))),
         ("took", text(fmt.duration(took(run)))),
         ("by", text(run.actor)),
         ("rules", text(" ".join(run.rules) or "every rule", "name")),

@@ -147,7 +147,7 @@ def ended_line(run: RunView | None, error: SyncProgressView | None, now: datetim
     left = join(
         (Span(" SYNC", "label"),),
         text(run.outcome, role),
-        text(f"{fmt.age(when, now)} ago", "muted"),
+        text(fmt.ago(when, now), "muted"),
         text(" ".join(run.rules) or "every rule", "name"),
         *(
             text(f"{count} {word}", role if count else "muted")

@@ -232,7 +232,7 @@ def inside_section(row: Row, now: datetime) -> Section:
             ("running", text(view.running, "accent") if view.running else EMPTY),
             ("types", text(" ".join(view.types))),
             ("servers", text(" ".join(view.frameworks), "muted")),
-            ("changed", text(f"{fmt.age(view.changed_at, now)} ago")),
+            ("changed", text(fmt.ago(view.changed_at, now))),
         ]
         return Section(view.name, facts(rows))
     return _registry_section(row.registry, now) if row.registry is not None else Section("", ())
@@ -245,6 +245,6 @@ def _registry_section(view: RegistryRow, now: datetime) -> Section:
         ("tags", text(fmt.count(view.tags, "tag"))),
         ("approved", text(view.approved, "ok" if view.approved else "muted")),
         ("candidates", text(view.waiting, "info" if view.waiting else "muted")),
-        ("changed", text(f"{fmt.age(view.changed_at, now)} ago")),
+        ("changed", text(fmt.ago(view.changed_at, now))),
     ]
     return Section(view.name, facts(rows))
