@@ -72,7 +72,11 @@ def read_handed_in(
             return _sbom(data, about, given, ids)
         case Format.CYCLONEDX:
             # A list without components says nothing of packages; one without vulnerabilities nothing of them.
-            records = [each for each in _sbom(data, about, given, ids) if each.packages or each.payload.get("declared")]
+            records = [
+                each
+                for each in _sbom(data, about, given, ids)
+                if each.payload.get("packages") or each.payload.get("declared")
+            ]
             records += attested.of_cyclonedx(data, about, given, ids)
             if not records:
                 raise malformed(what, "it lists neither components nor vulnerabilities")

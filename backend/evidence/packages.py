@@ -18,7 +18,9 @@ from backend.evidence.records import EvidenceKind
 from backend.evidence.store import Reader
 from backend.store.connection import SqlValue
 
-_QUERY: Final = re.compile(r"\s*(?P<name>[^<>=!\s]+?)\s*(?:(?P<operator><=|>=|==|!=|<|>|=)\s*(?P<version>\S+))?\s*\Z")
+_QUERY: Final = re.compile(
+    r"\s*(?P<name>[^<>=!\s]+?)\s*(?:(?P<operator><=|>=|==|!=|<|>|=)\s*(?P<version>[^<>=!\s]+))?\s*\Z"
+)
 _MOST_ROWS: Final = 100_000
 _COLUMNS: Final = "evidence.digest, evidence.source, package.name, package.version, package.purl, package.licence"
 
