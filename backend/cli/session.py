@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 #: The rooms that commands, by their first word, work in. Importing them takes a moment that an event loop has not.
 _ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("sync", "rules", "runs"), ("flows.synchronising", "flows.evidence", "registry.client")),
-    "images": ("flows.library",),
+    "images": ("flows.library", "flows.services"),
     **dict.fromkeys(("queue", "approve", "reject", "waive", "comment", "break-glass"), ("flows.queue",)),
     "revoke": ("flows.queue", "flows.services"),
     "evidence": ("flows.evidence", "registry.client"),

@@ -211,12 +211,13 @@ class LibraryFlow:
             raise UsageError("prune", "it takes a time above zero", "write --older-than 90d")
         foundation = self._foundation
         before = foundation.clock.now() - older_than
-        users = await self._standings.users_or_no_cluster()
         if dry_run:
+            users = await self._standings.users_or_no_cluster()
             needed = await self._needed(foundation.database, users)
             return await retention.plan(foundation.database, before, needed, dry_run=True)
 
         async def action(permit: Permit) -> PruneView:
+            users = await self._standings.users_or_no_cluster()
             async with foundation.database.transaction() as transaction:
                 needed = await self._needed(transaction, users)
                 planned = await retention.plan(transaction, before, needed, dry_run=False)

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,15 @@ LOOKING = {
 Call = Callable[[Yard, dict[str, Any]], Awaitable[Any]]
 #: What each coroutine that changes something is called with, and the mutation that it is.
 CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
+    ("library", "correct"): (
+        "library.correct",
+        lambda yard, given: yard.library.correct(given["ref"], name="type", value="chat", reason="x"),
+    ),
+    ("library", "name_parent"): (
+        "library.parent",
+        lambda yard, given: yard.library.name_parent(given["ref"], parent="hf.co/org/model"),
+    ),
+    ("library", "prune"): ("library.prune", lambda yard, _: yard.library.prune(timedelta(days=90))),
     ("runs", "synchronise"): ("library.synchronise", lambda yard, _: yard.runs.synchronise()),
     ("runs", "synchronise_as_worker"): (
         "library.synchronise",
