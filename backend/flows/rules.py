@@ -127,7 +127,8 @@ class RulesFlow:
             self._drafted(text)
         except ConfigurationError as error:
             line = f"line {error.line}: " if error.line is not None else ""
-            return f"{line}{error.why}; {error.action}"
+            # A draft has one rule: which of them is meant says nothing.
+            return f"{line}{error.why.replace('rule.0.', '')}; {error.action}"
         return ""
 
     # ------------------------------------------------------------ writing

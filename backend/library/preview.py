@@ -35,6 +35,7 @@ from backend.store.connection import Database
 #: Images that are asked for in one preview because the library does not know them: two requests each.
 MOST_LOOKED_AT: Final = 200
 _CHOSEN_ASIDE: Final = 500
+_MOST_NAMED: Final = 3
 _NOT_LOOKED_AT: Final = "taken if its type, platforms and age are those of the rule: it was not looked at"
 
 
@@ -235,7 +236,11 @@ class HistoryPreview:
             "by the history of tags: what no rule had taken in by then is not known, nor what the registry held of it",
             *await self._seen_later(registry, selection),
         ]
-        return Preview(tuple(clauses), (*notes, *_why_nothing(rule, clauses, names)))
+        if not clauses and not names:
+            notes.append("it takes nothing: the library knew no repository that it matches")
+        else:
+            notes += _why_nothing(rule, clauses, names)
+        return Preview(tuple(clauses), tuple(notes))
 
     async def _seen(self, registry: str) -> dict[str, dict[str, str]]:
         """The digest of each tag that was there, by repository. A clock that went back does not change the order."""
@@ -273,10 +278,12 @@ class HistoryPreview:
             "SELECT name, first_seen_at FROM repository WHERE registry = ? AND first_seen_at > ? ORDER BY name",
             (registry, timestamp(self._at)),
         )
+        later = [row for row in rows if not selection.leaves_out(row["name"])]
+        if len(later) > _MOST_NAMED:
+            return [f"{len(later)} repositories were first seen after that: what they held before is not known"]
         return [
             f"{row['name']} was first seen on {row['first_seen_at'][:10]}: what it held before is not known"
-            for row in rows
-            if not selection.leaves_out(row["name"])
+            for row in later
         ]
 
 
@@ -304,6 +311,8 @@ def _why_nothing(rule: RuleConfig, clauses: Sequence[RuleClauseView], names: Seq
         return [f"it takes nothing: no repository matches {' '.join(rule.repositories)}{also}"]
     tags = [clause for clause in clauses if clause.tag and not is_evidence_tag(clause.tag)]
     if not tags:
-        return [f"it takes nothing: there are no tags in {', '.join(names[:3])}{' and others' if names[3:] else ''}"]
+        return [
+            f"it takes nothing: there are no tags in {', '.join(names[:_MOST_NAMED])}{' and others' if names[_MOST_NAMED:] else ''}"
+        ]
     (most, number), *_ = Counter(clause.clause for clause in tags).most_common(1)
     return [f"it takes nothing: {number} of {len(tags)} tags are left out by {most}"]

@@ -151,7 +151,7 @@ async def test_what_is_no_rule_is_not_written(house: House, text: str, replaces:
 
 
 async def test_a_problem_is_told_with_its_line(house: House) -> None:
-    assert (await house.rules.check(RULE + "\nnewest = 0\n")).startswith("line 7: ")
+    assert (await house.rules.check(RULE + "\nnewest = 0\n")).startswith("line 7: 'newest'")
     assert await house.rules.check(RULE) == ""
 
 

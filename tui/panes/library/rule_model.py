@@ -102,7 +102,7 @@ def preview_sections(preview: RulePreviewView) -> list[Section]:
     would = "Would have taken in" if preview.at is not None else "Takes in"
     sections.append(Section(would, _clauses(taken), note=fmt.count(len(taken), "tag")))
     if left:
-        why = Counter(clause.clause for clause in left)
+        why = Counter(_kind(clause) for clause in left)
         lines = [
             join(text(f"{number:>6}", "muted"), text(clause), gap="  ") for clause, number in why.most_common(20)
         ]  # fmt: skip
@@ -169,6 +169,11 @@ def _clauses(clauses: Sequence[RuleClauseView]) -> tuple[Line, ...]:
     if len(clauses) > _MOST_LINES:
         lines.append(text(f"and {len(clauses) - _MOST_LINES} more; Enter lists all of them", "muted"))
     return tuple(lines) or (text("nothing", "muted"),)
+
+
+def _kind(clause: RuleClauseView) -> str:
+    """The clause, without what differs from image to image."""
+    return "max_age: created too long ago" if clause.clause.startswith("max_age") else clause.clause
 
 
 def _names(title: str, names: Sequence[str], mark: Line, role: str) -> Section:
