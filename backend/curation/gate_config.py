@@ -96,12 +96,15 @@ class VulnerabilityGate(_Gate):
         max_age: of the report.
         accept_unsigned: a report will do that somebody handed in, or that is attached without a signature that one of
             policy's keys verifies. Otherwise such a report can fail the gate and never pass it.
+        accept_scans: a scan will do that somebody ran with the yard's own scanner (`evidence scan`). Whoever ran it
+            does not approve the image; name the scanner in the policy file, or anybody's PATH decides which it is.
     """
 
     kind: Literal["vulnerabilities"]
     max_critical: int | None = Field(default=None, ge=0)
     max_high: int | None = Field(default=None, ge=0)
     accept_unsigned: bool = False
+    accept_scans: bool = False
 
 
 class LicenceGate(_Gate):

@@ -25,6 +25,7 @@ from backend.curation.judging import (
 )
 from backend.curation.policy import Gate, Policy, applies
 from backend.evidence.facts import ImageFacts
+from backend.evidence.keyless import KEYLESS
 from backend.evidence.licences import refused_names
 from backend.evidence.records import EvidenceKind, EvidenceRecord, Origin
 from backend.evidence.signatures import SignatureState
@@ -111,27 +112,32 @@ def _judge_signature(config: SignatureGate, gate: Gate, seen: Seen) -> Judgement
         return Judgement(EvidenceValue.NOT_MEASURED, "signatures have not been looked for yet")
     trusted = gate.key_names
     signers = [each.get("key", "") for each in record.payload.get("signatures", ())]
-    name = next((trusted[signer] for signer in signers if signer in trusted), None)
-    if name is not None:
+    by = next((_signer(signer, trusted) for signer in signers if signer in trusted), None)
+    if by is not None:
         if config.max_age is not None and seen.is_older(record.collected_at, config.max_age):
             age = seen.age(record.collected_at)
             return Judgement(
                 EvidenceValue.STALE,
-                f"signed by key {name}, last checked {age} ago, {duration_text(config.max_age)} allowed",
+                f"signed by {by}, last checked {age} ago, {duration_text(config.max_age)} allowed",
             )
-        return Judgement(EvidenceValue.PASS, f"signed by key {name}")
+        return Judgement(EvidenceValue.PASS, f"signed by {by}")
     if record.state == SignatureState.UNCHECKED:
         return Judgement(EvidenceValue.NOT_MEASURED, record.summary)
     if record.state == SignatureState.NONE:
         return Judgement(EvidenceValue.FAIL, record.summary)
-    untried = sorted(name for key, name in trusted.items() if key not in record.payload.get("tried", ()))
+    untried = sorted(_signer(key, trusted) for key in trusted if key not in record.payload.get("tried", ()))
     if untried:
-        return Judgement(EvidenceValue.NOT_MEASURED, f"not checked with key {untried[0]} yet: synchronise again")
+        return Judgement(EvidenceValue.NOT_MEASURED, f"not checked with {untried[0]} yet: synchronise again")
     if record.state == SignatureState.VERIFIED:
         return Judgement(EvidenceValue.FAIL, f"{record.summary}: none of the keys that this gate names")
     if record.state == SignatureState.PRESENT:
         return Judgement(EvidenceValue.NOT_MEASURED, f"present, not verified: {record.summary}")
     return Judgement(EvidenceValue.FAIL, f"invalid: {record.summary}")
+
+
+def _signer(fingerprint: str, names: Mapping[str, str]) -> str:
+    kind = "identity" if fingerprint.startswith(KEYLESS) else "key"
+    return f"{kind} {names[fingerprint]}"
 
 
 # ---------------------------------------------------------------- vulnerabilities
@@ -152,7 +158,7 @@ def _judge_vulnerabilities(config: VulnerabilityGate, seen: Seen) -> Judgement:
     reports = seen.of(EvidenceKind.VULNERABILITIES)
     read = newest_first(reports)
     unsigned = config.effect == "warn" or config.accept_unsigned
-    accepted = seen.accepted(read, unsigned=unsigned)
+    accepted = seen.accepted(read, unsigned=unsigned, scans=config.accept_scans)
 
     def aside(report: EvidenceRecord) -> _Aside:
         vex = excused(report.payload, seen.trusted, seen.waived_names, unsigned=unsigned)

@@ -85,11 +85,14 @@ class Seen:
         found = self._by_kind.get(kind)
         return found[-1] if found else None
 
-    def accepted(self, records: Iterable[EvidenceRecord], *, unsigned: bool) -> list[EvidenceRecord]:
-        """Those that may pass a gate."""
+    def accepted(
+        self, records: Iterable[EvidenceRecord], *, unsigned: bool, scans: bool = False
+    ) -> list[EvidenceRecord]:
+        """Those that may pass a gate; `scans`: what the yard's own scanner found is among them."""
         return [
             record for record in records
             if unsigned or record.origin is Origin.IMAGE or record.key in self.trusted
+            or (scans and record.origin is Origin.SCANNED)
         ]  # fmt: skip
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 #: What to do where the extra is missing.
 NOT_INSTALLED: Final = "install modelyard[keyless]"
+#: What the fingerprint of an identity starts with, to be told from those of keys.
+KEYLESS: Final = "keyless:"
 _LARGEST_ROOT: Final = 4 * 1024 * 1024
 
 
@@ -54,7 +56,7 @@ class KeylessIdentity:
     def __post_init__(self) -> None:
         root = hashlib.sha256(self.trusted_root).hexdigest()
         told = "\0".join((self.identity, self.issuer, root)).encode("utf-8", "surrogatepass")
-        object.__setattr__(self, "fingerprint", f"keyless:{hashlib.sha256(told).hexdigest()}")
+        object.__setattr__(self, "fingerprint", f"{KEYLESS}{hashlib.sha256(told).hexdigest()}")
 
     @property
     def name(self) -> str:

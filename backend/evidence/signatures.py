@@ -16,7 +16,7 @@ import msgspec
 from backend.core.errors import MalformedDataError
 from backend.evidence.decoding import clean, decode
 from backend.evidence.envelopes import SignedStatement, decode_base64, open_bundle
-from backend.evidence.keyless import KeylessIdentity
+from backend.evidence.keyless import KEYLESS, KeylessIdentity
 from backend.evidence.keys import PublicKey
 
 SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -223,7 +223,7 @@ def _with_rest(
     matching: Sequence[SignatureOutcome], outcomes: Sequence[SignatureOutcome], failures: Sequence[str]
 ) -> str:
     names = sorted({outcome.key_name for outcome in matching if outcome.key_name})
-    keyed = all(not outcome.key.startswith("keyless:") for outcome in matching)
+    keyed = all(not outcome.key.startswith(KEYLESS) for outcome in matching)
     text = f"signed by key {' and '.join(names)}; {_PROVES}" if names and keyed else matching[0].reason
     others = len(outcomes) - len(matching)
     if others:

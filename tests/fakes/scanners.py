@@ -20,7 +20,8 @@ TRIVY_VERSION = {
 }
 GRYPE_VERSION = {
     "application": "grype", "buildDate": "2026-10-30T12:00:00Z", "compiler": "gc", "gitCommit": "ab",
-    "goVersion": "go1.25", "platform": "linux/amd64", "supportedDbSchema": 6, "syftVersion": "v1.37.0", "version": "0.104.0",
+    "goVersion": "go1.25", "platform": "linux/amd64", "supportedDbSchema": 6, "syftVersion": "v1.37.0",
+    "version": "0.104.0",
 }  # fmt: skip
 GRYPE_DATABASE = {
     "schemaVersion": "v6.1.3", "from": "https://grype.anchore.io/x", "built": "2026-11-18T06:26:54Z", "path": "/x",

@@ -180,6 +180,15 @@ def test_a_report_nobody_vouches_for_can_fail_a_gate_and_passes_only_where_polic
     assert value({**SCAN, "effect": "warn"}, clean) is EvidenceValue.PASS
 
 
+def test_a_scan_of_the_yard_passes_only_where_policy_takes_scans(tmp_path: Path) -> None:
+    scan = report_record(origin=Origin.SCANNED, asserted_by="mira")
+    assert one(evaluate(policy(tmp_path, SCAN), image(), [scan], NOW)).value is EvidenceValue.NOT_MEASURED
+    taking = policy(tmp_path, {**SCAN, "accept_scans": True})
+    assert one(evaluate(taking, image(), [scan], NOW)).value is EvidenceValue.PASS
+    handed_in = msgspec.structs.replace(scan, origin=Origin.HANDED_IN)
+    assert one(evaluate(taking, image(), [handed_in], NOW)).value is EvidenceValue.NOT_MEASURED
+
+
 def test_the_newest_report_that_counts_is_judged_and_a_worse_unsigned_one_is_told(signed_policy: Policy) -> None:
     reports = [
         report_record(finding(), id="old", key=KEY, measured_at=NOW - timedelta(days=5)),
