@@ -62,6 +62,11 @@ class Authenticator:
         self._asking_credential = asyncio.Lock()
         #: Refresh tokens by realm and service, so that a password travels once.
         self._refresh: dict[tuple[str, str], str] = {}
+        #: The last challenge by which a token was got, without its scope, and the scopes that were asked for so far.
+        self._known: dict[str, str] | None = None
+        self._asked: set[str] = set()
+        #: The last refusal of a token that was asked for before the registry wanted one: by scope, with the realm.
+        self._refusals: dict[str, tuple[str, AuthenticationError]] = {}
         #: What the registry calls itself towards its token server; empty: it has not asked for a token.
         self.service = ""
         #: How the registry asked to be authenticated to, in a few words; empty: it has not asked.
@@ -78,6 +83,29 @@ class Authenticator:
             return self._basic
         held = self._held.get(scope)
         return held.authorization if held is not None and held.until > self._clock.monotonic() else None
+
+    async def anticipated(self, scope: str, where: str) -> str | None:
+        """An authorization for a scope that was never asked for, by what the registry said of others; else None.
+
+        It spares each repository a request that would only be told the same again. Where it does not work out, and
+        once a token ran out, the registry is asked as if nothing were known of it.
+
+        Raises:
+            ConfigurationError, AuthenticationError: the source of the credential cannot be used.
+        """
+        if self._known is None or not scope or scope in self._asked:
+            return None
+        async with self._lock(scope):
+            if scope in self._asked:
+                return self.held(scope)
+            self._note_asked(scope)
+            try:
+                return await self._bearer(dict(self._known), scope, where)
+            except AuthenticationError as error:
+                self._refusals = {scope: (self._known["realm"], error)}
+            except (MalformedDataError, NotFoundError, UnreachableError):
+                pass
+            return None
 
     def forget(self, scope: str, authorization: str) -> None:
         """Let go of an authorization that the registry refused, and of the credential that it came from."""
@@ -104,14 +132,17 @@ class Authenticator:
             MalformedDataError: the registry's challenge or the token server's answer cannot be used.
             UnreachableError: the token server does not answer.
         """
-        if len(self._locks) > _FORGOTTEN_ABOVE:
-            self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
-        async with self._locks.setdefault(scope, asyncio.Lock()):
+        async with self._lock(scope):
+            self._note_asked(scope)
             held = self.held(scope)
             if held is not None and held != refused:
                 return held
             offered = {challenge.scheme: challenge for challenge in reversed(challenges)}
             if "bearer" in offered:
+                realm, refusal = self._refusals.pop(scope, ("", None))
+                if refusal is not None and realm == offered["bearer"].parameters.get("realm"):
+                    # A password that is refused is not sent again at once: servers lock accounts for that.
+                    raise refusal
                 return await self._bearer(offered["bearer"].parameters, scope, where)
             if "basic" in offered:
                 return await self._answer_basic(where)
@@ -121,6 +152,17 @@ class Authenticator:
             f"the registry wants to be authenticated to by {schemes}; Basic and Bearer are known",
             "ask the registry's operator for one of these",
         )
+
+    def _lock(self, scope: str) -> asyncio.Lock:
+        """What lets one of many requests for a scope ask for it."""
+        if len(self._locks) > _FORGOTTEN_ABOVE:
+            self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
+        return self._locks.setdefault(scope, asyncio.Lock())
+
+    def _note_asked(self, scope: str) -> None:
+        if len(self._asked) > _FORGOTTEN_ABOVE:
+            self._asked.clear()
+        self._asked.add(scope)
 
     def redact(self, text: str) -> str:
         """The text without the secrets in use: a server may repeat what was sent to it."""
@@ -189,6 +231,7 @@ class Authenticator:
             self._held = {key: held for key, held in self._held.items() if held.until > now}
         held = _Held(f"Bearer {token}", now + seconds * (1 - _EARLY))
         self._held[scope] = held
+        self._known = {name: value for name, value in parameters.items() if name in {"realm", "service"}}
         return held.authorization
 
     def _check_realm(self, realm: str, where: str) -> str:

@@ -87,7 +87,7 @@ class Session:
             where: what is asked for, for errors; names registry and repository.
         """
         url = self._config.api + path
-        held = self._authenticator.held(scope)
+        held = self._authenticator.held(scope) or await self._authenticator.anticipated(scope, where)
         answer = await self._transport.get(method, url, headers, authorization=held, limit=limit, where=where)
         if answer.status == 401 and held is not None and not answer.foreign:
             # The challenge to a token that has run out can name another realm than the one to no token at all.

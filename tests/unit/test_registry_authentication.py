@@ -474,3 +474,35 @@ async def test_token_servers_that_registries_are_known_for_need_no_mention(url: 
     other = client_of(TokenRegistry("https://auth.example/token"), credential=CREDENTIAL, config=config)
     with pytest.raises(AuthenticationError, match="credential_realms"):
         await other.resolve("a/b", "1")
+
+
+async def test_what_is_known_of_a_registry_spares_each_further_repository_a_request() -> None:
+    script = Script(TokenRegistry())
+    client = client_of(script, credential=CREDENTIAL)
+    await client.resolve("a", "1")
+    script.requests.clear()
+    await asyncio.gather(*(client.resolve(name, str(tag)) for name in ("b", "c") for tag in range(4)))
+    asked = [request for request in script.requests if "/token" in request.url.path]
+    assert sorted(request.url.params["scope"] for request in asked) == ["repository:b:pull", "repository:c:pull"]
+    assert len(script.requests) == 2 + 8
+    assert all("authorization" in request.headers for request in script.requests)
+
+
+@pytest.mark.parametrize("answer", [401, 404, 500, 200])
+async def test_what_was_known_too_soon_gives_way_to_what_the_registry_says_now(answer: int) -> None:
+    """Each repository of this registry has a token server of its own, and the other's is no use."""
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        path, query = request.url.path, request.url.params
+        if path in {"/token/a", "/token/b"}:
+            own = query["scope"] == f"repository:{path[-1]}:pull"
+            return httpx.Response(200, json={"token": path[-1]}) if own else httpx.Response(answer, json={"token": "x"})
+        repository = path.split("/")[2]
+        if request.headers.get("authorization") == f"Bearer {repository}":
+            return answer_manifest(MANIFEST)
+        challenge = f'Bearer realm="https://registry.example/token/{repository}",scope="repository:{repository}:pull"'
+        return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+
+    client = client_of(serve, credential=CREDENTIAL)
+    for repository in ("a", "b", "a", "b"):
+        await client.resolve(repository, "1")
