@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from backend.core.ports import Clock, timestamp
 from backend.core.references import short_digest
@@ -78,11 +77,3 @@ class Approvals:
             said = "is not approved yet" if standing.state is ImageState.CANDIDATE else f"is {standing.state.value}"
             return Approval(False, f"{what} {said}")
         return Approval(True, "; ".join(notes))
-
-
-async def approved_at(database: Database, policy: Policy, at: datetime | None, now: datetime) -> frozenset[str]:
-    """The digests that are approved now, or were at an instant."""
-    if at is not None:
-        return await curated.approved_digests(database, at)
-    states = await curated.states(database, policy.hash, now)
-    return frozenset(digest for digest, state in states.items() if state is ImageState.APPROVED)

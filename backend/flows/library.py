@@ -28,7 +28,6 @@ from backend.flows.lookup import Lookup
 from backend.flows.standings import Standings
 from backend.library import catalogue, corrections, lineage, retention, search
 from backend.library.query import Query, completions, names_one_of, parse, words_of
-from backend.serving import snapshots
 from backend.store.connection import Database, Transaction
 
 
@@ -233,6 +232,9 @@ class LibraryFlow:
 
     async def _needed(self, reader: Database | Transaction, users: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
         """By digest why retention leaves it alone."""
+        # Imported here: a list of images needs nothing of the cluster's rooms, and starts sooner without them.
+        from backend.serving import snapshots
+
         policy, now = self._foundation.policy, self._foundation.clock.now()
         needed = dict.fromkeys(await snapshots.digests_held(reader), "a snapshot names it: a rollback may need it")
         for digest, state in (await curated.states(reader, policy.hash, now)).items():

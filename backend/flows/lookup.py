@@ -27,7 +27,7 @@ class Lookup:
             UsageError: it is no reference, or means several images. NotFoundError: the library has none such.
         """
         foundation = self._foundation
-        states = await curated.states(foundation.database, foundation.policy.hash, foundation.clock.now())
+        states = await curated.decided_states(foundation.database, foundation.policy.hash, foundation.clock.now())
         return await catalogue.find(foundation.database, parse_reference(reference), states=states)
 
     async def facts(self, reference: str) -> ImageFacts:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from backend.core.errors import ConfigurationError, ModelyardError
 from backend.core.views import ImageState
 from backend.curation import curated
-from backend.flows.approvals import approved_at
 from backend.flows.foundation import Foundation
 from backend.library.search import Standing
 
@@ -72,13 +71,15 @@ class Standings:
         Raises:
             ModelyardError: it cannot be told.
         """
-        foundation = self._foundation
+        states = await self.states()
         only = None
-        if approved:
-            only = await approved_at(foundation.database, foundation.policy, at, foundation.clock.now())
+        if approved and at is not None:
+            only = await curated.approved_digests(self._foundation.database, at)
+        elif approved:
+            only = frozenset(digest for digest, state in states.items() if state is ImageState.APPROVED)
         users = await self.users() if ask else self.users_watched()
         running = None if users is None else {digest: len(names) for digest, names in users.items()}
-        return Standing(states=await self.states(), running=running, only=only)
+        return Standing(states=states, running=running, only=only)
 
     def users_watched(self) -> Mapping[str, tuple[str, ...]] | None:
         """By digest, the services that name or run it, as watched; None: that is not known."""
