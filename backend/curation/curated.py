@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -41,6 +42,19 @@ async def decided_states(reader: Reader, policy_hash: str, now: datetime) -> dic
         StoreError: of its kind.
     """
     return states_of(await decided(reader), policy_hash, now)
+
+
+async def counts(reader: Reader, policy_hash: str, now: datetime) -> Counter[ImageState]:
+    """How many of the submitted digests stand where.
+
+    Raises:
+        StoreError: of its kind.
+    """
+    decided_on = await decided_states(reader, policy_hash, now)
+    rows = await reader.fetch_all("SELECT count(*) FROM candidate")
+    found = Counter(decided_on.values())
+    found[ImageState.CANDIDATE] += int(rows[0][0]) - len(decided_on)
+    return found
 
 
 def states_of(candidates: Iterable[Candidate], policy_hash: str, now: datetime) -> dict[str, ImageState]:

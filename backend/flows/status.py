@@ -85,10 +85,10 @@ class StatusBoard:
         foundation = self._foundation
         if foundation.configuration.settings.yard.identity == "os" and foundation.identity.known is None:
             await foundation.identity.actor()
-        states = await curated.states(foundation.database, foundation.policy.hash, foundation.clock.now())
+        standing = await curated.counts(foundation.database, foundation.policy.hash, foundation.clock.now())
         total, _ = await catalogue.count(foundation.database)
-        approved = sum(state is ImageState.APPROVED for state in states.values())
-        self._counts = (total, approved, sum(state in _WAITING for state in states.values()))
+        waiting = sum(standing[state] for state in _WAITING)
+        self._counts = (total, standing[ImageState.APPROVED], waiting)
         self._untold = await self._targets_lost()
         self._alarms = await alarms(foundation.database, foundation.clock.now())
         by_rule = await last_runs(foundation.database)
