@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -30,6 +31,7 @@ from backend.curation.candidates import (
 from backend.curation.comparison import Subject, differences
 from backend.curation.decisions import Standing, Verdict, unreviewed, why_not
 from backend.curation.policy import Policy
+from backend.curation.quorum import Requirement
 from backend.curation.recording import where_it_stands
 from backend.curation.waivers import Waiver, in_force, waived_counts
 from backend.evidence import store as evidence_store
@@ -281,12 +283,19 @@ def _view(
 
 def _asked_for(current: Standing, policy: Policy, facts: ImageFacts) -> tuple[int, tuple[str, ...]]:
     """How many people have to approve, and which of them are still missing."""
+    if not current.approvals and current.is_open:
+        return _nobody_yet(policy.approvals, policy.requirements(facts))
     environment = current.approvals[-1].scope.environment if current.approvals else ""
     requirements = policy.requirements(facts, environment)
     needed = quorum.needed_people(policy.approvals, requirements)
     if not current.is_open:
         return needed, ()
     return needed, quorum.missing([each.approver for each in current.approvals], policy.approvals, requirements)
+
+
+@lru_cache(maxsize=256)
+def _nobody_yet(approvals: int, requirements: tuple[Requirement, ...]) -> tuple[int, tuple[str, ...]]:
+    return quorum.needed_people(approvals, requirements), quorum.missing((), approvals, requirements)
 
 
 def _scope(current: Standing, judged: Assessment, facts: ImageFacts) -> ScopeView:
@@ -297,6 +306,8 @@ def _scope(current: Standing, judged: Assessment, facts: ImageFacts) -> ScopeVie
 
 
 def _break_glass(record: Candidate, now: datetime) -> str:
+    if not record.decisions:
+        return ""
     broken = [each for each in record.decisions if each.verdict is Verdict.BREAK_GLASS]
     if not broken:
         return ""
