@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from tests.benchmarks import audit, screen, services
+from tests.benchmarks import audit, evidence, screen, services, sync
 from tests.benchmarks.harness import Benchmark, SkippedError
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -16,6 +16,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "memory": screen.memory,
     "idle": screen.idle,
     "audit-verify": audit.audit_verify,
+    "sync-unchanged": sync.sync_unchanged,
+    "sync-first": sync.sync_first,
+    "sync-skopeo": sync.sync_skopeo,
+    "sync-skopeo-again": sync.sync_skopeo_unchanged,
+    "evidence-import": evidence.evidence_import,
 }
 
 
