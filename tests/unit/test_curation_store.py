@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,13 @@ from backend.core.errors import (
     StoreError,
     UsageError,
 )
-from backend.core.views import DecisionView, ImageState
+from backend.core.views import ImageState
 from backend.curation import queue, store
 from backend.curation.candidates import load
-from backend.curation.curated import approved_digests, states
+from backend.curation.curated import approved_digests
 from backend.curation.decisions import Verdict
-from backend.curation.policy import Policy
 from backend.evidence import store as evidence_store
-from backend.evidence.records import EvidenceKind, EvidenceRecord, Origin
+from backend.evidence.records import EvidenceKind, Origin
 from backend.store.connection import Database
 from tests.fakes.curation import (
     DIGEST,
@@ -42,69 +41,8 @@ from tests.fakes.curation import (
     policy,
     report_record,
 )
-from tests.fakes.ports import FixedClock, NumberedIds
-
-SCAN = {"kind": "vulnerabilities", "max_critical": 0, "accept_unsigned": True}
-MIRA, ROBIN, KIM = person("mira"), person("robin"), person("kim")
-
-
-class Curation:
-    """A database and what a yard would do with it."""
-
-    def __init__(self, database: Database, policy: Policy) -> None:
-        self.database = database
-        self.policy = policy
-        self.ids = NumberedIds()
-        self.now = NOW
-
-    async def submit(self, digest: str = DIGEST, actor: Actor = WORKER, **rest: Any) -> bool:
-        async with self.database.transaction() as transaction:
-            return await store.submit(transaction, image(digest), actor=actor, at=self.now, rule="nim", **rest)
-
-    async def collect(self, *records: EvidenceRecord, digest: str = DIGEST) -> bool:
-        fresh = [
-            msgspec.structs.replace(each, id=self.ids.new_id(), digest=digest, collected_at=self.now)
-            for each in records
-        ]
-        async with self.database.transaction() as transaction:
-            return await store.record_evidence(transaction, image(digest), fresh, actor=WORKER, at=self.now)
-
-    async def hand_in(self, actor: Actor, *findings: Any) -> None:
-        record = report_record(
-            *findings, id=self.ids.new_id(), origin=Origin.HANDED_IN, asserted_by=actor.name, measured_at=self.now
-        )
-        async with self.database.transaction() as transaction:
-            leave = permit("evidence.import", actor)
-            await store.import_evidence(transaction, leave, image(), [record], at=self.now)
-
-    async def hash(self, digest: str = DIGEST) -> str:
-        return (await load(self.database, digest)).evidence_hash
-
-    async def decide(
-        self, actor: Actor, verdict: Verdict = Verdict.APPROVE, *, shown: str | None = None, digest: str = DIGEST,
-        reason: str = "looked at it", policy: Policy | None = None,
-    ) -> DecisionView:  # fmt: skip
-        evidence = await self.hash(digest) if shown is None else shown
-        async with self.database.transaction() as transaction:
-            return await store.record_decision(
-                transaction, permit(f"queue.{verdict.value}", actor, digest), verdict=verdict, facts=image(digest),
-                reason=reason, ticket="CHG0012345", shown_evidence=evidence, policy=policy or self.policy,
-                ids=self.ids, at=self.now,
-            )  # fmt: skip
-
-    async def waive(self, actor: Actor, found: str, until: datetime) -> None:
-        async with self.database.transaction() as transaction:
-            await store.waive(
-                transaction, permit("queue.waive", actor), facts=image(), finding=found, until=until,
-                reason="not reachable", policy=self.policy, ids=self.ids, at=self.now,
-            )  # fmt: skip
-
-    async def state(self, digest: str = DIGEST) -> ImageState:
-        return (await states(self.database, self.policy.hash, self.now))[digest]
-
-    async def ledger(self) -> list[tuple[str, str]]:
-        rows = await self.database.fetch_all("SELECT actor, action FROM ledger ORDER BY seq")
-        return [(row["actor"], row["action"]) for row in rows]
+from tests.fakes.curation_yard import KIM, MIRA, ROBIN, SCAN, Curation
+from tests.fakes.ports import FixedClock
 
 
 @pytest.fixture
