@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from tui.commands import Filter
 from tui.document import EMPTY, Line, Section, join, text
-from tui.format import age
+from tui.format import ago
 from tui.model import Part, Problem
 from tui.page import Page
 from tui.panes.common.messages import problem_lines
@@ -142,7 +142,7 @@ class ListPage(Page, Generic[Item]):
         order = f"by {self._sort.title.lower()}" if self._sort is not None else self.order
         right = text(order, "muted")
         if part.problem is not None and part.read_at is not None:
-            right = text(f"as of {age(part.read_at, self.room.clock.now())} ago", "warn")
+            right = text(f"as of {ago(part.read_at, self.room.clock.now())}", "warn")
         self.query_one("#heading", OneLine).show(partial(heading, self.number, self.heading_title, left, right, True))
 
     def _show_problem(self) -> None:

@@ -58,7 +58,7 @@ def facts_section(service: ServiceView, now: datetime) -> Section:
         *(("", text(image, "muted")) for image in service.images),
         ("owner", text(f"{service.owner} writes this object too", "warn") if service.owner else EMPTY),
         ("url", text(service.url, "accent")),
-        ("created", text(f"{fmt.age(service.created_at, now)} ago") if service.created_at else EMPTY),
+        ("created", text(fmt.ago(service.created_at, now)) if service.created_at else EMPTY),
     ]
     return Section("Service", facts(rows), side=True)
 

@@ -152,7 +152,7 @@ class LibraryPage(ListPage[Row], CorrectionActions, ImageActions, SyncAction):
         words = ("tree, " if asked.tree else "") + (f"{order}, turned around" if self._turned() else order)
         right = text(words, "muted")
         if part.problem is not None and part.read_at is not None:
-            right = text(f"as of {fmt.age(part.read_at, self.room.clock.now())} ago", "warn")
+            right = text(f"as of {fmt.ago(part.read_at, self.room.clock.now())}", "warn")
         self.query_one("#heading", OneLine).show(partial(heading, self.number, self.heading_title, left, right, True))
 
     def tally(self) -> Line:

@@ -69,7 +69,7 @@ def takes_line(rule: RuleView) -> Line:
 
 def rule_section(rule: RuleView, now: datetime) -> Section:
     """A rule as facts."""
-    ran = join(text(f"{fmt.age(rule.last_run_at, now)} ago"), _result(rule), gap="  ")
+    ran = join(text(fmt.ago(rule.last_run_at, now)), _result(rule), gap="  ")
     rows = [
         ("registry", text(rule.registry)),
         ("repositories", text(" ".join(rule.repositories) or "every one", "name")),
