@@ -16,7 +16,7 @@ from backend.core.errors import MalformedDataError, ModelyardError, NotFoundErro
 from backend.core.ports import Clock, IdSource
 from backend.evidence import compliance, documents, sbom, signatures
 from backend.evidence.attested import Setting, kind_of, newest, provenance_of, read_statement
-from backend.evidence.decoding import clean
+from backend.evidence.decoding import REPORT_LIMIT, clean
 from backend.evidence.documents import Provenance
 from backend.evidence.envelopes import (
     BUNDLE_MEDIA_TYPE,
@@ -31,6 +31,8 @@ from backend.evidence.facts import ImageFacts
 from backend.evidence.keyless import KeylessIdentity
 from backend.evidence.keys import PublicKey
 from backend.evidence.records import NONE, READ, EvidenceKind, EvidenceRecord, Origin
+from backend.evidence.reports.common import About
+from backend.evidence.reports.reading import read_report
 from backend.evidence.signatures import SIGN_PREDICATE, SignatureOutcome, SignatureState
 from backend.evidence.weights import judge_weights
 from backend.registry.manifests import Descriptor, Manifest
@@ -67,6 +69,9 @@ class ArtifactSource(Protocol):
     async def referrers(self, repository: str, digest: str) -> list[Descriptor]:
         """What refers to a digest."""
 
+    async def scan_report(self, repository: str, digest: str, limit: int) -> bytes | None:
+        """What the registry's own scanner found; None: nothing is known of that."""
+
 
 class _Findings:
     """What one collection has found so far."""
@@ -79,6 +84,8 @@ class _Findings:
         self.outcomes: list[SignatureOutcome] = []
         self.statements: list[SignedStatement] = []
         self.bare: list[tuple[str, bytes]] = []
+        self.scan: bytes | None = None
+        self.scan_failure = ""
         self.signature_failures: list[str] = []
         self.attestation_failures: list[str] = []
 
@@ -112,6 +119,7 @@ async def collect(
     await _collect_tagged(source, facts, found)
     await _collect_referrers(source, facts, found)
     await _collect_embedded(source, facts, manifest, found)
+    await _collect_scan(source, facts, found)
     children = frozenset(child.digest for child in manifest.images)
     at = clock.now()
     own = Provenance(digest=facts.digest, origin=Origin.IMAGE, how="part of the image", at=at)
@@ -130,6 +138,8 @@ async def collect(
     attested = await asyncio.to_thread(_read_attested, found, setting)
     records.extend(newest(attested))
     records.extend(_missing_provenance(records, found, own, attached, ids))
+    if found.scan_failure:
+        records.extend(documents.unchecked([EvidenceKind.VULNERABILITIES], found.scan_failure, attached, ids))
     if found.attestation_failures:
         records.extend(documents.unchecked(_ATTESTED, found.attestation_failures[0], attached, ids))
     return records
@@ -182,6 +192,13 @@ async def _take_envelope(source: ArtifactSource, facts: ImageFacts, layer: Descr
         found.statements.append(await asyncio.to_thread(open_envelope, data, found.keys, "attestation"))
     except ModelyardError as error:
         found.attestation_failures.append(_reason(error))
+
+
+async def _collect_scan(source: ArtifactSource, facts: ImageFacts, found: _Findings) -> None:
+    try:
+        found.scan = await source.scan_report(facts.repository, facts.digest, REPORT_LIMIT)
+    except ModelyardError as error:
+        found.scan_failure = _reason(error)
 
 
 async def _collect_embedded(source: ArtifactSource, facts: ImageFacts, manifest: Manifest, found: _Findings) -> None:
@@ -295,6 +312,14 @@ def _read_attested(found: _Findings, setting: Setting) -> list[EvidenceRecord]:
             records.extend(record for record in read_statement(statement, setting, given) if _tells(record))
         except ModelyardError as error:
             found.embedded_failures.append(_reason(error))
+    if found.scan is not None:
+        # It was asked for by digest, so the answer is about it although it does not say so.
+        about = About(digest=setting.digest, also=setting.children, attested=True, what="the registry's own scan")
+        how = Provenance(digest=setting.digest, origin=Origin.REGISTRY, how="by the registry's scanner", at=setting.at)
+        try:
+            records.append(documents.of_report(read_report(found.scan, about), how, setting.ids))
+        except ModelyardError as error:
+            found.scan_failure = _reason(error)
     for kind_name, data in found.bare:
         try:
             how = Provenance(digest=setting.digest, origin=Origin.REGISTRY, how="attached, not signed", at=setting.at)

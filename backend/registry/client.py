@@ -28,6 +28,7 @@ from backend.registry.manifests import (
     require_digest,
 )
 from backend.registry.pages import of_type, read_names, read_referrers
+from backend.registry.scans import scan_report
 from backend.registry.session import Session, in_proportion
 from backend.registry.transport import Sleep, Transport
 
@@ -260,6 +261,14 @@ class RegistryClient:
             found = await self._referrers_by_tag(repository, digest)
             found = found if artifact_type is None else of_type(found, artifact_type)
         return list({descriptor.digest: descriptor for descriptor in found}.values())
+
+    async def scan_report(self, repository: str, digest: str, limit: int) -> bytes | None:
+        """What the registry's own scanner found in a manifest, as JSON; None: it has no report, or no scanner.
+
+        Args:
+            limit: bytes that are taken at most.
+        """
+        return await scan_report(self._session, self.config, self._checked(repository), digest, limit)
 
     async def _referrers_by_tag(self, repository: str, digest: str) -> list[Descriptor]:
         try:

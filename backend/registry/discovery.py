@@ -37,7 +37,7 @@ from backend.registry.transport import Answer
 _HUB: Final = "https://hub.docker.com"
 _NGC: Final = "https://api.ngc.nvidia.com"
 #: The realm's service by which a Harbor tells itself apart.
-_HARBOR_SERVICE: Final = "harbor-registry"
+HARBOR_SERVICE: Final = "harbor-registry"
 _PAGE: Final = 100
 _WITHOUT: Final = 'name repositories without wildcards, as in repositories = ["team/image"]'
 
@@ -123,7 +123,7 @@ class Discovery:
     def way(self) -> str:
         """How repositories are found, for people."""
         kind = kind_of(self._config)
-        if kind == "auto" and self._session.service == _HARBOR_SERVICE:
+        if kind == "auto" and self._session.service == HARBOR_SERVICE:
             return f"its catalogue, else {_WAYS['harbor']}"
         return _WAYS[kind]
 
@@ -147,7 +147,7 @@ class Discovery:
             except LimitExceededError:
                 raise
             except (AuthenticationError, NotFoundError, MalformedDataError) as error:
-                if kind == "generic" or self._session.service != _HARBOR_SERVICE:
+                if kind == "generic" or self._session.service != HARBOR_SERVICE:
                     raise self._untold(error) from error
         namespaces = namespaces_of(globs) if globs else None
         try:

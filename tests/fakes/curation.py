@@ -293,6 +293,7 @@ class Attachments:
         self.tags: dict[str, str] = {}
         self.referring: list[Descriptor] = []
         self.failing: dict[str, ModelyardError] = {}
+        self.scan: bytes | None = None
 
     def layer(self, data: bytes, media_type: str, **annotations: str) -> Descriptor:
         """Store a blob."""
@@ -365,6 +366,10 @@ class Attachments:
     async def referrers(self, repository: str, digest: str) -> list[Descriptor]:
         self._fail("referrers")
         return list(self.referring)
+
+    async def scan_report(self, repository: str, digest: str, limit: int) -> bytes | None:
+        self._fail("scan")
+        return self.scan
 
     def _fail(self, name: str) -> None:
         if name in self.failing:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from backend.core.errors import AuthenticationError, LimitExceededError, UnreachableError
 from backend.evidence.collect import collect
 from backend.evidence.keys import PublicKey
 from backend.evidence.records import EvidenceKind, EvidenceRecord, Origin, content_hash
+from backend.registry.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from tests.fakes.curation import (
     DIGEST,
     NOW,
@@ -33,8 +35,19 @@ from tests.fakes.curation import (
     vulnerability_predicate,
 )
 from tests.fakes.ports import FixedClock, NumberedIds
+from tests.fakes.reports import (
+    benchmark,
+    cyclonedx_report,
+    cyclonedx_vulnerability,
+    harbor_answer,
+    harbor_vulnerability,
+    openvex,
+    slsa_v02,
+    slsa_v1,
+)
 
 CYCLONEDX = "https://cyclonedx.org/bom"
+CHILD = f"sha256:{'ee' * 32}"
 AWAY = UnreachableError("registry ngc", "it did not answer within 30s", "try again")
 
 
@@ -197,9 +210,103 @@ async def test_a_bare_sbom_is_attached_and_not_signed() -> None:
     assert record.source.endswith("attached, not signed") and not record.vouched
 
 
+async def test_a_harbors_own_scan_is_taken_and_nobody_vouches_for_it() -> None:
+    registry = Attachments()
+    registry.scan = json.dumps(harbor_answer(harbor_vulnerability(None))).encode()
+    (record,) = (await collected(registry))[EvidenceKind.VULNERABILITIES]
+    assert record.source == "Trivy in Harbor v0.61.0, by the registry's scanner" and not record.vouched
+    assert record.payload["counts"]["critical"] == 1
+    registry.scan = json.dumps(harbor_answer(harbor_vulnerability(OTHER_DIGEST))).encode()
+    (record,) = (await collected(registry))[EvidenceKind.VULNERABILITIES]
+    assert record.state == "unchecked" and "not about" in record.summary
+    registry.failing["scan"] = AWAY
+    found = await collected(registry)
+    assert found[EvidenceKind.VULNERABILITIES][0].state == "unchecked" and EvidenceKind.SBOM not in found
+
+
+async def test_attested_vex_benchmarks_and_provenance_say_whose_key_verified_them() -> None:
+    registry, key = Attachments(), key_pair()
+    for kind, predicate in (
+        ("https://openvex.dev/ns/v0.2.0", openvex()),
+        ("https://modelyard.dev/attestation/benchmark/v1", benchmark()),
+        ("https://slsa.dev/provenance/v1", slsa_v1()),
+    ):
+        registry.attach_bundle(bundle(statement(DIGEST, kind, predicate), key), predicate=kind)
+    found = await collected(registry, [key.public])
+    for kind_ in (EvidenceKind.VEX, EvidenceKind.BENCHMARK, EvidenceKind.PROVENANCE):
+        (record,) = found[kind_]
+        assert record.state == "read" and record.key == key.public.fingerprint, kind_
+        assert record.source.endswith("verified by key platform")
+    assert found[EvidenceKind.VEX][0].statements[0].status == "not_affected"
+    (entry,) = found[EvidenceKind.PROVENANCE][0].payload["attestations"]
+    assert entry["fixed"] is False and entry["key"] == key.public.fingerprint
+
+
+async def test_a_cyclonedx_attestation_gives_findings_and_what_is_said_of_them() -> None:
+    registry, key = Attachments(), key_pair()
+    entry = cyclonedx_vulnerability(analysis={"state": "not_affected", "justification": "code_not_reachable"})
+    registry.attest(envelope(statement(DIGEST, CYCLONEDX, cyclonedx_report(entry)), key))
+    found = await collected(registry, [key.public])
+    assert found[EvidenceKind.VULNERABILITIES][0].payload["counts"]["high"] == 1
+    assert found[EvidenceKind.VEX][0].statements[0].justification == "code_not_reachable"
+    assert found[EvidenceKind.SBOM][0].payload["ecosystems"] == {"deb": 1}
+
+
+@pytest.mark.parametrize("about", [CHILD, OTHER_DIGEST])
+async def test_what_buildkit_wrote_into_the_index_is_part_of_the_image(about: str) -> None:
+    registry = Attachments()
+    layers = [
+        registry.layer(statement(about, kind, predicate), "application/vnd.in-toto+json")
+        for kind, predicate in (("https://slsa.dev/provenance/v0.2", slsa_v02()), ("https://spdx.dev/Document", spdx()))
+    ]
+    layers = [
+        msgspec.structs.replace(layer, annotations={"in-toto.io/predicate-type": kind})
+        for layer, kind in zip(layers, ("https://slsa.dev/provenance/v0.2", "https://spdx.dev/Document"), strict=True)
+    ]
+    registry.attach(*layers, tag="attestation")
+    attestation = Descriptor(
+        media_type=OCI_MANIFEST, digest=registry.tags["attestation"], size=1,
+        annotations={"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": CHILD},
+    )  # fmt: skip
+    child = Descriptor(media_type=OCI_MANIFEST, digest=CHILD, size=1)
+    index = Manifest(raw=b"{}", digest=DIGEST, media_type=OCI_INDEX, manifests=(child, attestation))
+    records = await collect(registry, image(), index, keys=(), clock=FixedClock(NOW), ids=NumberedIds())
+    provenance = [each for each in records if each.kind is EvidenceKind.PROVENANCE]
+    if about == OTHER_DIGEST:
+        assert [each.state for each in provenance] == ["invalid"]
+        return
+    assert [(each.state, each.origin) for each in provenance] == [("read", Origin.IMAGE)]
+    assert provenance[0].payload["attestations"][0]["fixed"] is True
+    (contents,) = [each for each in records if each.kind is EvidenceKind.SBOM]
+    assert contents.origin is Origin.IMAGE and contents.source.endswith("part of the image")
+
+
+async def test_a_model_card_is_a_layer_or_a_link_or_there_is_none() -> None:
+    assert (await collected(Attachments()))[EvidenceKind.MODEL_CARD][0].state == "none"
+    link = {"org.opencontainers.image.documentation": "https://example.org/card"}
+    (record,) = (await collected(Attachments(), annotations=link))[EvidenceKind.MODEL_CARD]
+    assert record.payload["link"] == "https://example.org/card" and record.vouched
+    layer = Descriptor(media_type="application/vnd.cncf.model.doc.v1.tar", digest=OTHER_DIGEST, size=9)
+    manifest = Manifest(raw=b"{}", digest=DIGEST, media_type=OCI_MANIFEST, layers=(layer,))
+    records = await collect(Attachments(), image(), manifest, keys=(), clock=FixedClock(NOW), ids=NumberedIds())
+    card = next(each for each in records if each.kind is EvidenceKind.MODEL_CARD)
+    assert card.payload["digest"] == OTHER_DIGEST
+
+
+async def test_what_the_configurations_say_is_evidence_of_the_image() -> None:
+    blob = json.dumps({"os": "linux", "architecture": "amd64", "config": {"User": "1000"}, "rootfs": {}}).encode()
+    records = await collect(
+        Attachments(), image(), image_manifest(), keys=(), configurations=[blob], clock=FixedClock(NOW),
+        ids=NumberedIds(),
+    )  # fmt: skip
+    (record,) = [each for each in records if each.kind is EvidenceKind.COMPLIANCE]
+    assert record.vouched and record.payload["users"] == ["1000"]
+    assert [each.state for each in records if each.kind is EvidenceKind.PROVENANCE] == ["none"]
+
+
 async def test_other_attestations_are_left_alone() -> None:
     registry, key = Attachments(), key_pair()
-    registry.attest(envelope(statement(DIGEST, "https://slsa.dev/provenance/v1", {"buildDefinition": {}}), key))
+    registry.attest(envelope(statement(DIGEST, "https://in-toto.io/attestation/test-result/v0.1", {}), key))
     found = await collected(registry, [key.public])
     assert EvidenceKind.VULNERABILITIES not in found and EvidenceKind.SBOM not in found
 
