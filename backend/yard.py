@@ -346,7 +346,7 @@ class Yard:
 
     def _configuration_watch(self) -> ConfigurationWatch:
         return ConfigurationWatch(
-            self._foundation.rules, self._foundation.record, self._foundation.hub, self._tell_status
+            self._foundation.rules, self._foundation.record, self._foundation.hub, self._configuration_changed
         )
 
     def _schedule(self, kind: str) -> Schedule:
@@ -394,6 +394,10 @@ class Yard:
         self._looked_at = self._foundation.clock.monotonic()
         await self._services.store_changed()
         await self._tell_status()
+
+    async def _configuration_changed(self) -> None:
+        await self._status.refresh()
+        self._foundation.hub.publish(Topic.STATUS, StatusChanged(key="yard", status=self._status.view()))
 
     async def _tell_status(self) -> None:
         before = self._status.view()

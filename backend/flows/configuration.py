@@ -50,6 +50,7 @@ class RulesInForce:
         self._waiting: tuple[str, ...] = ()
         self._since: datetime | None = None
         self._rules = configuration.settings.rule
+        self._looking = asyncio.Lock()
 
     @property
     def rules(self) -> tuple[RuleConfig, ...]:
@@ -78,6 +79,11 @@ class RulesInForce:
 
     async def refresh(self) -> bool:
         """Look at the file, and read it if it changed; gives whether there is anything new to tell."""
+        # One look at a time: an older text must not come into force after a newer one.
+        async with self._looking:
+            return await self._refresh()
+
+    async def _refresh(self) -> bool:
         stamp = await asyncio.to_thread(_stamp_of, self._configuration.path)
         if stamp == self._stamp or (stamp is None and not self._configuration.exists):
             return False

@@ -344,6 +344,8 @@ def chosen_rules(rules: Sequence[RuleConfig], name: str | None) -> list[RuleConf
             raise NotFoundError(f"rule {name}", "it is not configured", f"use one of: {known}")
         return chosen
     enabled = [rule for rule in rules if rule.enabled]
+    if rules and not enabled:
+        raise UsageError("rules", "every rule is switched off", "switch one on: modelyard rules enable R")
     if not enabled:
         raise UsageError("sync", "no rule is configured", "add a [[registry]] and a [[rule]], see modelyard init")
     return enabled

@@ -108,6 +108,13 @@ class RuleConfig(Settings):
     enabled: bool = True
     max_new: int | None = Field(default=None, ge=0)
 
+    @field_validator("name")
+    @classmethod
+    def _name_can_be_printed(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("a name holds nothing that cannot be printed")
+        return name
+
     @field_validator("repositories", "exclude_repositories")
     @classmethod
     def _globs_could_match(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:

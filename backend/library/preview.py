@@ -311,8 +311,7 @@ def _why_nothing(rule: RuleConfig, clauses: Sequence[RuleClauseView], names: Seq
         return [f"it takes nothing: no repository matches {' '.join(rule.repositories)}{also}"]
     tags = [clause for clause in clauses if clause.tag and not is_evidence_tag(clause.tag)]
     if not tags:
-        return [
-            f"it takes nothing: there are no tags in {', '.join(names[:_MOST_NAMED])}{' and others' if names[_MOST_NAMED:] else ''}"
-        ]
+        others = " and others" if len(names) > _MOST_NAMED else ""
+        return [f"it takes nothing: there are no tags in {', '.join(names[:_MOST_NAMED])}{others}"]
     (most, number), *_ = Counter(clause.clause for clause in tags).most_common(1)
     return [f"it takes nothing: {number} of {len(tags)} tags are left out by {most}"]

@@ -23,7 +23,7 @@ from backend.core.errors import (
     StoreUnwritableError,
     UsageError,
 )
-from backend.core.events import Topic
+from backend.core.events import StatusChanged, Topic
 from backend.core.views import LedgerEntryView, SourceState
 from backend.flows import audit, queue, synchronising
 from backend.flows.rules import author_of
@@ -139,6 +139,7 @@ async def test_rules_are_added_renamed_switched_and_removed(house: House) -> Non
         (RULE + REST, "chat", "unknown key 'policy'"),
         ("", "chat", "0 \\[\\[rule\\]\\] tables"),
         (RULE + "x =", "chat", "config|draft"),
+        (RULE.replace('"chat"', '"a\\u0007"'), "chat", "cannot be printed"),
         (RULE + "tags = { regex = '(a)\\1' }\n", "chat", "bounded time"),
     ],
 )
@@ -334,6 +335,29 @@ async def test_a_mutation_is_preceded_by_the_configuration_that_it_was_done_unde
     await house.save(RULE + "newest = 1\n", "chat")
     actions = [entry.action for entry in reversed(await house.yard.audit.entries())]
     assert actions == ["configuration.load", "rules.write", "rules.write", "configuration.load"]
+
+
+async def test_a_program_that_runs_notices_what_changes_in_the_file(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.flows.configuration._LOOK_EVERY", 0.005)
+    told, looked = house.yard.subscribe(Topic.LIBRARY, Topic.STATUS), house.yard._configuration_watch()
+    watching = asyncio.ensure_future(looked.run())
+    try:
+        house.file.write_text("broken =")
+        assert type(await anext(told)).__name__ == "RulesChanged"
+        status = await anext(told)
+        assert isinstance(status, StatusChanged) and status.status.sources[-1].state is SourceState.REFUSED
+        assert [rule.name for rule in house.foundation.rules.rules] == ["chat"]
+        house.file.write_text(HEAD + RULE.replace("chat", "talk") + REST)
+        assert type(await anext(told)).__name__ == "RulesChanged"
+        assert [rule.name for rule in house.foundation.rules.rules] == ["talk"]
+        await house.foundation.record.keep()
+        (_, last) = await house.entries("configuration.load")
+        assert last.detail["changed"] == ["rule", "rule chat", "rule talk"]
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 # ---------------------------------------------------------------- trying
