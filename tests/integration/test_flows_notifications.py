@@ -159,6 +159,20 @@ async def test_what_waits_is_posted_once_and_signed(
             assert [(check.state, check.name) for check in await telling.checks()] == [("ok", "notify hook")]
 
 
+async def test_two_processes_that_both_believe_in_their_lease_send_it_once(
+    tmp_path: Path, clock: FixedClock, ids: NumberedIds
+) -> None:
+    async with receiving() as receiver:
+        notify = _webhook(receiver.url)
+        async with place(tmp_path, clock, ids, notify) as one, place(tmp_path, clock, ids, notify) as other:
+            telling = [await one.open(), await other.open()]
+            await one.submit(*range(30))
+            await asyncio.gather(*(each.round() for each in telling))
+            await asyncio.gather(*(each.round() for each in telling))
+            assert [body["count"] for body in receiver.bodies] == [30]
+            assert len(receiver.bodies[0]["items"]) == 20
+
+
 async def test_what_fails_is_told_tried_again_and_never_lost(
     tmp_path: Path, clock: FixedClock, ids: NumberedIds
 ) -> None:

@@ -40,6 +40,12 @@ approvals = 1
 #max_critical = 0
 #max_age = "7d"
 
+# Who is told outside of the screen: a candidate waits, somebody broke the glass, an approval ends soon.
+#[[notify.target]]
+#kind = "webhook"
+#url = "https://chat.example.org/hooks/modelyard"
+#secret = { env = "MODELYARD_HOOK_SECRET" }
+
 # The cluster: a context of your kubeconfig. Without this table, the current context.
 #[[cluster]]
 #context = "prod"

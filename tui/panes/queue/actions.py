@@ -12,6 +12,7 @@ from tui.model import PartName
 from tui.page import Page
 from tui.panes.deployments.form import open_form
 from tui.panes.queue import dialogs
+from tui.panes.queue.view_model import to_review
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values
 
@@ -214,12 +215,10 @@ class CandidateActions(Page):
         candidate = self._candidate()
         if candidate is None:
             return
-        reviewed = {decision.about for decision in candidate.decisions if decision.verdict == "review"}
-        broken = [one for one in candidate.decisions if one.verdict == "break-glass" and one.id not in reviewed]
-        if not broken:
+        decision = to_review(candidate)
+        if decision is None:
             self.room.flash("no glass was broken for it that is still to be looked at", bad=True)
             return
-        decision = broken[-1]
         self._ask_about(
             candidate,
             _Question(

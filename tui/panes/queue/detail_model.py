@@ -96,15 +96,15 @@ def changes_section(candidate: CandidateView, *, compact: bool = False) -> Secti
 
 def _difference_line(difference: DifferenceView, *, short: bool) -> Line:
     role = {True: "bad", False: "ok", None: ""}[difference.worse]
-    mark = {True: "-", False: "+", None: "~"}[difference.worse]
-    line = join((Span(mark, role or "warn"),), text(difference.text, role))
-    named = [f"+{name}" for name in difference.added[:_NAMED]] + [f"-{name}" for name in difference.removed[:_NAMED]]
-    more = len(difference.added) + len(difference.removed) - len(named)
-    told = " ".join(named) + (f" and {more} more" if more > 0 else "")
-    left = _LINE - sum(len(span.text) for span in line) - 2
-    if short and left < len(told):
-        told = cut(told, left) if left > 12 else ""
-    return join(line, text(told, "muted"), gap="  ")
+    mark = {True: "!", False: "✓", None: "~"}[difference.worse]
+    told = difference.text
+    names = (*difference.added, *difference.removed)
+    if names and not any(name in told for name in names[:_NAMED]):
+        named = [f"+{name}" for name in difference.added[:_NAMED]]
+        named += [f"-{name}" for name in difference.removed[:_NAMED]]
+        more = len(names) - len(named)
+        told += ": " + " ".join(named) + (f" and {more} more" if more > 0 else "")
+    return ((Span(f"{mark} ", role or "warn")), *text(cut(told, _LINE) if short else told, role))
 
 
 def _change_line(change: str) -> Line:

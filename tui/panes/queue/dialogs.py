@@ -38,7 +38,7 @@ def standing_lines(candidate: CandidateView) -> tuple[Line, ...]:
     """Gates, what blocks, and what is missing beside this decision."""
     left = candidate.approvals_needed - len(candidate.approvals)
     told = "this approval is the last that is missing" if left == 1 else f"{left} approvals are missing"
-    missing = "; ".join(candidate.missing) or told
+    missing = f"missing: {'; '.join(candidate.missing)}" if candidate.missing else told
     blocking = [gate for gate in candidate.gates if gate.blocks]
     return (
         (Span("gates   ", "label"), *gates_cell(candidate)),
@@ -104,8 +104,8 @@ def ticket_field(draft: Values) -> Field:
 def scope_fields(scope: ScopeView, draft: Values) -> tuple[Field, ...]:
     """What is approved beside the digest, filled in from what is known; what is left empty is not fixed."""
     known = (
-        ("weights", "Weights", scope.weights, "not fixed: any weights may be served with it"),
-        ("runtime", "Runtime", scope.runtime, "not fixed: any runtime, such as nim or vllm"),
+        ("weights", "Weights", scope.weights, "not fixed: any weights"),
+        ("runtime", "Runtime", scope.runtime, "not fixed: any, such as nim or vllm"),
         ("environment", "Environment", scope.environment, "not fixed: any environment"),
     )
     return tuple(

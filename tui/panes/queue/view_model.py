@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Final
 
-from backend.core.views import CandidateView, EvidenceValue, GateView, ImageState
+from backend.core.views import CandidateView, DecisionView, EvidenceValue, GateView, ImageState
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, join, text
 from tui.widgets.columns import Column
@@ -33,11 +33,19 @@ STATE_ROLE: Final = {
 }
 
 
+def to_review(candidate: CandidateView) -> DecisionView | None:
+    """The last breaking of the glass that nobody has looked at yet."""
+    reviewed = {decision.about for decision in candidate.decisions if decision.verdict == "review"}
+    broken = [one for one in candidate.decisions if one.verdict == "break-glass" and one.id not in reviewed]
+    return broken[-1] if broken else None
+
+
 def mine_first(candidates: Iterable[CandidateView]) -> list[CandidateView]:
-    """The open ones that wait for me, then by risk, then the oldest; decided ones last."""
+    """Broken glass that nobody looked at, then what waits for me, by risk, then the oldest; decided ones last."""
     return sorted(
         candidates,
         key=lambda candidate: (
+            not candidate.decisions or to_review(candidate) is None,
             candidate.state is not ImageState.CANDIDATE,
             not candidate.waits_for_me,
             -candidate.risk,
@@ -53,8 +61,8 @@ def waiting(candidates: Iterable[CandidateView]) -> list[CandidateView]:
 
 
 def mark_cell(candidate: CandidateView) -> Line:
-    """`G` where one person broke the glass, `!` where a gate fails, `*` where it waits for me."""
-    if candidate.break_glass:
+    """`G` where the glass is broken or is still to be reviewed, `!` where a gate fails, `*` where it waits for me."""
+    if candidate.break_glass or (candidate.decisions and to_review(candidate) is not None):
         return (Span("G", "alarm"),)
     if candidate.state is not ImageState.CANDIDATE:
         return EMPTY
