@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from backend.core.errors import ModelyardError, StoreUnwritableError
-from backend.core.ports import timestamp
 from backend.flows.anchoring import Anchoring
 from backend.flows.foundation import Foundation
 from backend.flows.notifications import Notifications
@@ -29,9 +28,11 @@ LEASE: Final = "yard"
 _LEASE_LASTS: Final = timedelta(seconds=30)
 _RENEW_EVERY: Final = 8.0
 _LOOK_EVERY: Final = 1.0
-_LOOK_FOR_MORE_EVERY: Final = timedelta(seconds=30)
-_COLLECT_AGAIN_EVERY: Final = timedelta(minutes=10)
+_LOOK_FOR_MORE_EVERY: Final = 30.0
+_COLLECT_AGAIN_EVERY: Final = 600.0
 _RETRY_AFTER: Final = timedelta(minutes=1)
+#: A run that goes on for longer than this hangs, and is not waited for.
+_LONGEST_RUN: Final = timedelta(hours=6)
 #: A screen leaves a worker that is just being started the time to come first.
 SCREEN_PATIENCE: Final = 12.0
 
@@ -56,9 +57,10 @@ class Schedule:
         self._evidence = evidence
         self._policy = policy
         self._lease = Lease(foundation.database, foundation.clock, holder_name(kind))
-        self._retry_at: dict[str, datetime] = {}
-        self._collected_at: datetime | None = None
-        self._looked_at: datetime | None = None
+        # By the monotonic clock: one that is set back must not hold up what is due.
+        self._retry_at: dict[str, float] = {}
+        self._collected_at: float | None = None
+        self._looked_at = float("-inf")
         self._renewed = float("-inf")
         self._notifications = Notifications(foundation)
         self._anchoring = Anchoring(foundation)
@@ -126,8 +128,12 @@ class Schedule:
         """A long run must not lose the lease halfway."""
         while True:
             await asyncio.sleep(_RENEW_EVERY)
-            await self._lease.renew(LEASE, _LEASE_LASTS)
-            self._renewed = self._foundation.clock.monotonic()
+            try:
+                held = await self._lease.acquire(LEASE, _LEASE_LASTS)
+            except ModelyardError as error:
+                _LOG.warning("lease: %s", error)
+                continue
+            self._renewed = self._foundation.clock.monotonic() if held else float("-inf")
 
     async def _run_due_rules(self) -> bool:
         """Run what is due; gives whether anything was."""
@@ -144,10 +150,13 @@ class Schedule:
     def _is_due(self, rule: RuleConfig, last: LastRun | None, now: datetime) -> bool:
         if not rule.enabled or rule.every is None:
             return False
-        if now < self._retry_at.get(rule.name, now):
+        if self._foundation.clock.monotonic() < self._retry_at.get(rule.name, float("-inf")):
             return False
         if last is None:
             return True
+        if last.running and timedelta() <= now - last.at < _LONGEST_RUN:
+            # Somebody's own, in whatever process.
+            return False
         # A run that did not come to its end, in whatever process, left something to be taken in.
         wait = rule.every if last.complete else min(rule.every, _RETRY_AFTER)
         # A last run in the future was noted by a clock that went wrong.
@@ -158,7 +167,7 @@ class Schedule:
             await self._runs.synchronise_as_worker(rule)
         except ModelyardError as error:
             _LOG.warning("rule %s: %s", rule.name, error)
-            self._retry_at[rule.name] = self._foundation.clock.now() + _RETRY_AFTER
+            self._retry_at[rule.name] = self._foundation.clock.monotonic() + _RETRY_AFTER.total_seconds()
 
     async def _keep_policy(self) -> None:
         """Note what ended, judge what changed, and let policy act where it does so by itself."""
@@ -176,15 +185,15 @@ class Schedule:
 
     async def _collect(self, ran: bool) -> None:
         """Collect evidence after a run, and now and then what runs of other processes left to be done."""
-        now = self._foundation.clock.now()
-        if not ran and self._looked_at is not None and now - self._looked_at < _LOOK_FOR_MORE_EVERY:
+        now = self._foundation.clock.monotonic()
+        if not ran and now - self._looked_at < _LOOK_FOR_MORE_EVERY:
             return
         self._looked_at = now
         again = self._collected_at is not None and now - self._collected_at >= _COLLECT_AGAIN_EVERY
         try:
             await self._evidence.evaluate(again=again)
         except ModelyardError as error:
-            _LOG.warning("evaluation at %s: %s", timestamp(now), error)
+            _LOG.warning("evaluation: %s", error)
             return
         if again or self._collected_at is None:
             self._collected_at = now

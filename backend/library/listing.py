@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -107,13 +110,23 @@ class Lister:
             tags = []
         self._account.answered(repository)
         self._journal.listed(repository)
-        aside = len(tags) > _CHOSEN_ASIDE
-        choices = await asyncio.to_thread(self._selection.choose, tags) if aside else self._selection.choose(tags)
         rows = await self._setting.database.fetch_all(
             "SELECT tag, digest, changed_at, gone_at, rule FROM tag JOIN repository ON repository.id = tag.repository"
             " WHERE registry = ? AND name = ?",
             (self._setting.registry, repository),
         )
+        chosen = partial(self._choose, repository, tags, rows, at)
+        aside = len(tags) + len(rows) > _CHOSEN_ASIDE
+        listing, clauses = await asyncio.to_thread(chosen) if aside else chosen()
+        line.seen, line.left = len(listing.present), len(listing.chosen) + len(listing.gone)
+        line.left_out(clauses)
+        return listing
+
+    def _choose(
+        self, repository: str, tags: Sequence[str], rows: Sequence[sqlite3.Row], at: datetime
+    ) -> tuple[Listing, list[str]]:
+        """What of a list is to be asked for, and by which clauses the rest is left out."""
+        choices = self._selection.choose(tags)
         listing = Listing(
             repository=repository,
             present=frozenset(tag for tag in tags if not is_evidence_tag(tag)),
@@ -121,6 +134,4 @@ class Lister:
             known={row["tag"]: known_of(row) for row in rows},
             at=at,
         )
-        line.seen, line.left = len(listing.present), len(listing.chosen) + len(listing.gone)
-        line.left_out(choice.clause for choice in choices if not choice.taken)
-        return listing
+        return listing, [choice.clause for choice in choices if not choice.taken]

@@ -92,11 +92,13 @@ class LastRun(msgspec.Struct, frozen=True):
 
     Attributes:
         complete: it came to its end, or a person ended it; a run that was interrupted or killed did not.
+        running: it still runs, in whatever process.
     """
 
     at: datetime
     result: str
     complete: bool = True
+    running: bool = False
 
 
 async def record_start(database: Database, name: RunName, at: datetime, *, allowed: bool = False) -> Resumed:
@@ -214,16 +216,21 @@ async def stopped_by(reader: Database | Transaction, run: str, rule: str = "") -
 async def last_runs(database: Database) -> dict[str, LastRun]:
     """The last run of each rule that ever ran, by the rule's name."""
     rows = await database.fetch_all(
-        "SELECT rule, max(number), started_at, finished_at, outcome, reason, stopped_by, new, moved, gone, failed,"
-        " unchanged FROM sync_run GROUP BY rule"
+        "SELECT rule, max(number), started_at, finished_at, outcome, reason, stopped_by, process, new, moved, gone,"
+        " failed, unchanged FROM sync_run GROUP BY rule"
     )
-    return {
-        row["rule"]: LastRun(
-            instant(row["started_at"]), _result(row),
-            complete=row["finished_at"] is not None and (row["outcome"] != "interrupted" or bool(row["stopped_by"])),
-        )
-        for row in rows
-    }  # fmt: skip
+    return {row["rule"]: await _last_run(row) for row in rows}
+
+
+async def _last_run(row: Any) -> LastRun:
+    over = row["finished_at"] is not None
+    running = not over and await asyncio.to_thread(is_alive, row["process"])
+    return LastRun(
+        instant(row["started_at"]),
+        "running" if running else _result(row),
+        complete=over and (row["outcome"] != "interrupted" or bool(row["stopped_by"])),
+        running=running,
+    )
 
 
 async def _settle(transaction: Transaction, name: RunName, at: datetime) -> None:
@@ -304,7 +311,7 @@ async def _append(
 
 def _result(row: Any) -> str:
     if row["finished_at"] is None:
-        return "running, or killed"
+        return INTERRUPTED
     if row["outcome"] != "done" and not row["failed"]:
         return f"{row['outcome']}: {row['reason']}" if row["reason"] != INTERRUPTED else INTERRUPTED
     counts = ", ".join(f"{row[name]} {name}" for name in ("new", "moved", "gone", "failed") if row[name])

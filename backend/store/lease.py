@@ -27,6 +27,8 @@ class Lease:
     async def acquire(self, name: str, duration: timedelta) -> bool:
         """Take the lease when it is free, ran out, or is ours already; it then ends `duration` from now.
 
+        All who compete for it take it for the same duration.
+
         Returns:
             whether we hold it.
         """
@@ -36,8 +38,9 @@ class Lease:
                 "INSERT INTO lease (name, holder, acquired_at, expires_at) VALUES (?1, ?2, ?3, ?4)"
                 " ON CONFLICT (name) DO UPDATE SET holder = ?2, expires_at = ?4,"
                 " acquired_at = CASE WHEN holder = ?2 AND expires_at > ?3 THEN acquired_at ELSE ?3 END"
-                " WHERE holder = ?2 OR expires_at <= ?3",
-                (name, self.me, timestamp(now), timestamp(now + duration)),
+                # One that ends later than it may was taken by a clock that has been set back since.
+                " WHERE holder = ?2 OR expires_at <= ?3 OR expires_at > ?5",
+                (name, self.me, timestamp(now), timestamp(now + duration), timestamp(now + 2 * duration)),
             )
         return changed == 1
 

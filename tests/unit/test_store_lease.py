@@ -46,3 +46,15 @@ async def test_leases_of_other_names_are_apart(tmp_path: Path) -> None:
     async with open_database(tmp_path / "modelyard.db") as database:
         mine, other = Lease(database, clock, "a:1"), Lease(database, clock, "b:2")
         assert await mine.acquire("worker", MINUTE) and await other.acquire("sync", MINUTE)
+
+
+async def test_a_clock_that_is_set_back_leaves_no_lease_that_lasts_for_days(tmp_path: Path) -> None:
+    clock = FixedClock()
+    async with open_database(tmp_path / "modelyard.db") as database:
+        mine, other = Lease(database, clock, "a:1"), Lease(database, clock, "b:2")
+        assert await mine.acquire("worker", MINUTE)
+        clock.advance(seconds=-30)
+        assert not await other.acquire("worker", MINUTE)
+        clock.advance(days=-1)
+        assert await other.acquire("worker", MINUTE) and await other.holder("worker") == "b:2"
+        assert not await mine.renew("worker", MINUTE)
