@@ -237,7 +237,7 @@ def _is_name_and_tag(key: str, value: str) -> bool:
 def _texts(key: str, value: str, negated: bool) -> Term:
     values = tuple(dict.fromkeys(_CHOICES.get(one, one) for part in value.split(",") if (one := part.strip())))
     if not values:
-        raise _not_understood(key, value)
+        raise _not_understood(key, "")
     if key in _CLOSED:
         for one in values:
             if one not in VALUES[key]:
