@@ -41,6 +41,18 @@ async def test_rules_are_listed_with_what_they_take_and_their_last_run() -> None
         await table.sees("1 RULES 1")
 
 
+async def test_a_rule_tells_what_its_registry_still_lets_us_pull() -> None:
+    said = SourceView(
+        name="ngc", kind="registry", state=SourceState.LIVE, as_of=data.ago(minutes=4),
+        detail='76 of 100 pulls in 6h left; 299 - "moves \x1b[31mhouse"',
+    )  # fmt: skip
+    async with desk(FakeYard(status={"sources": (said,)}), size=(160, 45)) as table:
+        await table.press("1", "u")
+        await table.sees("1 RULES 2", "76 of 100 pulls in 6h left")
+        await table.press("enter")
+        await table.sees("RULE nim-llama", "76 of 100 pulls in 6h left")
+
+
 async def test_at_80_columns_the_list_still_tells_what_ran() -> None:
     async with desk(size=(80, 24)) as table:
         await table.press("1", "u")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from backend.core.views import RuleClauseView, RulePreviewView, RuleView
+from backend.core.views import RuleClauseView, RulePreviewView, RuleView, SourceState, SourceView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, text
 from tui.widgets.columns import Column
@@ -67,11 +67,11 @@ def takes_line(rule: RuleView) -> Line:
     return join(*parts, gap="  ")
 
 
-def rule_section(rule: RuleView, now: datetime) -> Section:
-    """A rule as facts."""
+def rule_section(rule: RuleView, sources: Iterable[SourceView], now: datetime) -> Section:
+    """A rule as facts, with what its registry last said: what it still lets us pull, or why it does not answer."""
     ran = join(text(fmt.ago(rule.last_run_at, now)), _result(rule), gap="  ")
     rows = [
-        ("registry", text(rule.registry)),
+        ("registry", join(text(rule.registry), _said(rule.registry, sources), gap="  ")),
         ("repositories", text(" ".join(rule.repositories) or "every one", "name")),
         ("not", text(" ".join(rule.exclude_repositories), "warn")),
         ("tags", text(rule.tags or "all", "accent")),
@@ -84,6 +84,13 @@ def rule_section(rule: RuleView, now: datetime) -> Section:
         ("written by", text(rule.author or "not known: by hand", "" if rule.author else "muted")),
     ]
     return Section(rule.name, facts(rows), note="" if rule.enabled else "switched off", side=True)
+
+
+def _said(registry: str, sources: Iterable[SourceView]) -> Line:
+    for source in sources:
+        if source.kind == "registry" and source.name == registry and source.as_of is not None:
+            return text(source.detail, "muted" if source.state is SourceState.LIVE else "bad")
+    return EMPTY
 
 
 def preview_sections(preview: RulePreviewView) -> list[Section]:

@@ -49,7 +49,10 @@ class RulePage(DetailPage, RuleActions, SyncAction):
         return "1", f"RULE {self._rule.name}", left, text("Enter lists every tag", "muted")
 
     def sections(self) -> Sequence[Section]:
-        sections = [rule_model.rule_section(self._rule, self.room.clock.now())]
+        status = self.model.status
+        sections = [
+            rule_model.rule_section(self._rule, status.sources if status is not None else (), self.room.clock.now())
+        ]
         if self._text is not None:
             sections.append(rule_model.text_section(self._text.text)._replace(side=True))
             if self._text.writable:

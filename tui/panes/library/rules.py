@@ -69,7 +69,9 @@ class RulesPage(ListPage[RuleView], RuleActions, SyncAction):
         )
 
     def preview(self, item: RuleView) -> Sequence[Section]:
-        return (rule_model.rule_section(item, self.room.clock.now()),)
+        status = self.model.status
+        sources = status.sources if status is not None else ()
+        return (rule_model.rule_section(item, sources, self.room.clock.now()),)
 
     def parts_changed(self, changed: frozenset[PartName]) -> None:
         self._behind = self._behind or bool(changed & {PartName.LIBRARY, PartName.RULES})
