@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backend.core.errors import AuthenticationError, ModelyardError, NotFoundError
@@ -76,7 +78,9 @@ class Registries:
             # It brings httpx, which costs a command that asks no registry a fifth of a second.
             from backend.registry.client import RegistryClient
 
-            self._clients[config.name] = RegistryClient(config, credentials=self._credentials, clock=self._clock)
+            self._clients[config.name] = RegistryClient(
+                config, credentials=self._credentials, clock=self._clock, waiting=partial(self._waits, config.name)
+            )
         return self._clients[config.name]
 
     async def credential(self, name: str) -> Credential | None:
@@ -105,6 +109,10 @@ class Registries:
         )
         self._sources[name] = source
         self._hub.publish(Topic.SOURCES, SourceChanged(key=f"registry/{name}", source=source))
+
+    def _waits(self, name: str, seconds: float) -> None:
+        until = self._clock.now() + timedelta(seconds=seconds)
+        self.heard(name, None, f"asks to wait until {until:%H:%M:%S} UTC")
 
     async def close(self) -> None:
         """Close every connection."""

@@ -91,7 +91,7 @@ class Authenticator:
         once a token ran out, the registry is asked as if nothing were known of it.
 
         Raises:
-            ConfigurationError, AuthenticationError: the source of the credential cannot be used.
+            ConfigurationError: the source of the credential cannot be used.
         """
         if self._known is None or not scope or scope in self._asked:
             return None

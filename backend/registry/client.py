@@ -30,7 +30,7 @@ from backend.registry.manifests import (
 from backend.registry.pages import of_type, read_names, read_referrers
 from backend.registry.scans import scan_report
 from backend.registry.session import Session, in_proportion
-from backend.registry.transport import Sleep, Transport
+from backend.registry.transport import Sleep, Transport, Waiting
 
 _LARGEST_PING: Final = 1 << 20
 _ACCEPT_MANIFESTS: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
@@ -58,6 +58,7 @@ class RegistryClient:
         base: folder that relative paths of the configuration start at; None: that of `credentials`.
         transport: instead of the network, for tests.
         sleep: waits the seconds that a registry asks for.
+        waiting: told the seconds when requests begin to wait because a registry asks for it.
     """
 
     def __init__(
@@ -69,10 +70,11 @@ class RegistryClient:
         base: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Sleep = asyncio.sleep,
+        waiting: Waiting | None = None,
     ) -> None:
         self.config = config
         self._transport = Transport(
-            config, clock=clock, base=base or credentials.base, sleep=sleep, transport=transport
+            config, clock=clock, base=base or credentials.base, sleep=sleep, waiting=waiting, transport=transport
         )
         self._authenticator = Authenticator(config, credentials=credentials, transport=self._transport, clock=clock)
         self._session = Session(config, self._transport, self._authenticator, clock)

@@ -65,6 +65,7 @@ class Session:
         self._config = config
         self._transport = transport
         self._authenticator = authenticator
+        self._refused_basic: str | None = None
         self._own_host = origin_of(config.api)[1]
         self.warnings: list[str] = []
         self.quota = Quota(clock)
@@ -97,7 +98,7 @@ class Session:
             challenges = parse_challenges(answer.headers.get_list("www-authenticate"))
             fresh = await self._authenticator.answer(challenges, scope, held, where)
             answer = await self._transport.get(method, url, headers, authorization=fresh, limit=limit, where=where)
-        if "warning" in answer.headers:
+        if "warning" in answer.headers and not answer.foreign:
             self._keep_warnings(answer.headers.get_list("warning"))
         if "ratelimit-remaining" in answer.headers and not answer.foreign:
             self.quota.note(answer.headers)
@@ -110,7 +111,7 @@ class Session:
             UnreachableError: what is left of the quota is kept for others.
         """
         if seconds := self.quota.take(where):
-            await self._transport.sleep(seconds)
+            await self._transport.wait(seconds)
         return await self.send("GET", path, headers, scope=scope, limit=limit, where=where)
 
     async def send_basic(self, path: str, *, limit: int, where: str) -> Answer:
@@ -118,8 +119,12 @@ class Session:
         anonymous visitors less; anonymous where there is no password, or it is refused."""
         url = self._config.api + path
         basic = await self._authenticator.basic()
+        if basic == self._refused_basic:
+            # It is not sent again for every page: servers lock accounts for that.
+            basic = None
         answer = await self._transport.get("GET", url, ACCEPT_JSON, authorization=basic, limit=limit, where=where)
         if answer.status == 401 and basic is not None and not answer.foreign:
+            self._refused_basic = basic
             answer = await self._transport.get("GET", url, ACCEPT_JSON, authorization=None, limit=limit, where=where)
         return answer
 

@@ -46,6 +46,7 @@ _USER_AGENT: Final = "modelyard"
 _LOOK_AT_REGISTRY: Final = "see whether the registry is up, and whether its address and the proxy settings are right"
 
 Sleep = Callable[[float], Awaitable[None]]
+Waiting = Callable[[float], None]
 
 # What stamina would look for at the first retry, an import of prometheus_client among it, has no place on the loop.
 set_on_retry_hooks([LoggingOnRetryHook])
@@ -90,6 +91,7 @@ class Transport:
     Args:
         base: folder that paths of certificates start at.
         sleep: waits the seconds that a registry asks for.
+        waiting: told the seconds when requests begin to wait because a registry asks for it.
         transport: instead of the network; proxies are not used then.
 
     Attributes:
@@ -104,10 +106,13 @@ class Transport:
         clock: Clock,
         base: Path,
         sleep: Sleep = asyncio.sleep,
+        waiting: Waiting | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._clock = clock
-        self.sleep = sleep
+        self._sleep = sleep
+        self._waiting = waiting
+        self._waits_until = float("-inf")
         self._connections = Connections(config, base, transport)
         self._own = (origin_of(config.api), f"{config.api}/")
         self._throttles: dict[tuple[str, tuple[str, str]], Throttle] = {}
@@ -164,6 +169,14 @@ class Transport:
             return await self._once(_Call("POST", url, headers, limit, where, form), throttle)
         except _PassingError as passing:
             raise passing.error from passing.__cause__
+
+    async def wait(self, seconds: float) -> None:
+        """Wait because the registry asks for it, and tell so: once for all requests that wait for the same."""
+        until = self._clock.monotonic() + seconds
+        if self._waiting is not None and until > self._waits_until + 1:
+            self._waits_until = until
+            self._waiting(seconds)
+        await self._sleep(seconds)
 
     def _origin(self, url: str) -> tuple[str, str]:
         origin, prefix = self._own
@@ -222,7 +235,7 @@ class Transport:
     async def _exchange(self, call: _Call, throttle: Throttle) -> Answer:
         async with self._slots:
             if delay := throttle.delay(call.where):
-                await self.sleep(delay)
+                await self.wait(delay)
             if self._limiter is not None:
                 await self._limiter.acquire()
             connection = self._connections.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,18 @@ def test_a_registry_is_known_by_its_name_and_its_hosts(name: str) -> None:
     assert known.config(name).name == "hub"
     with pytest.raises(NotFoundError, match="ngc, hub"):
         known.config("quay.io")
+
+
+async def test_a_registry_that_makes_a_run_wait_is_seen_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = registries(RegistryConfig(name="slow", url="https://slow.example"))
+    client = known.client("slow")
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(client._transport, "_sleep", sleep)
+    await asyncio.gather(*(client._transport.wait(40.0) for _ in range(8)))
+    assert waited == [40.0] * 8
+    assert [source.detail for source in known.sources] == ["asks to wait until 12:00:40 UTC"]
+    await known.close()

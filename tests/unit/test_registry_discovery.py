@@ -131,6 +131,14 @@ async def test_a_harbor_shows_what_is_public_to_who_has_no_password_or_a_wrong_o
         assert await client.catalog(["team/*", "open/*"]) == Harbor().projects["open"]
 
 
+async def test_a_password_that_a_harbor_refuses_is_not_sent_with_every_page() -> None:
+    script = Script(Harbor())
+    client = client_of(script, credential=Credential(USER, "wrong"), config=configured(kind="harbor"))
+    await client.catalog(["open/*"])
+    assert sum("authorization" in request.headers for request in script.requests) == 1
+    assert len(script.requests) == 4
+
+
 async def test_a_harbor_whose_pages_do_not_end_is_given_up() -> None:
     endless = client_of(lambda r: httpx.Response(200, json=[{"name": "a/b"}] * 100), config=configured(kind="harbor"))
     with pytest.raises(LimitExceededError, match=r"catalogue of reg.*do not end"):

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from backend.core.errors import LimitExceededError, UnreachableError
 from backend.registry.check import check
+from backend.registry.client import RegistryClient
 from backend.registry.headers import read_allowance
 from backend.registry.manifests import OCI_INDEX, OCI_MANIFEST, digest_of
 from backend.registry.throttle import Quota, Throttle
 from tests.fakes.registry import (
+    FixedCredentials,
     PausableClock,
     Script,
     answer_manifest,
@@ -166,6 +168,28 @@ async def test_a_run_that_is_refused_again_and_again_ends_in_minutes() -> None:
             await client.resolve("a/b", f"t{number}")
     assert clock.monotonic() - began <= 120
     assert len(script.requests) <= 4
+
+
+async def test_a_wait_is_told_once_for_all_that_wait() -> None:
+    clock = PausableClock()
+    told: list[float] = []
+    first = True
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        nonlocal first
+        refused, first = first, False
+        return httpx.Response(429, headers={"Retry-After": "30"}) if refused else answer_manifest(RAW)
+
+    client = RegistryClient(
+        configured(max_concurrency=1),
+        credentials=FixedCredentials(None),
+        clock=clock,
+        sleep=clock.sleep,
+        waiting=told.append,
+        transport=httpx.MockTransport(serve),
+    )
+    await asyncio.gather(*(client.resolve("a/b", f"t{number}") for number in range(5)))
+    assert told == [30]
 
 
 async def test_one_good_answer_brings_patience_back() -> None:
