@@ -108,10 +108,11 @@ def test_a_run_killed_on_the_way_is_gone_on_with(tmp_path: Path) -> None:
         ready = threading.Event()
 
         def kill(count: int) -> None:
-            if count == TAGS * 6 // 10:
+            if count == TAGS * 7 // 10:
                 ready.wait(20)
-                # What was fetched by now gets the time to be written.
-                time.sleep(0.5)
+                deadline = time.monotonic() + 20
+                while len(events(place)) <= TAGS // 3 and time.monotonic() < deadline:
+                    time.sleep(0.01)
                 started[0].kill()
 
         images.at_head = kill
