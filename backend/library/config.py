@@ -88,7 +88,7 @@ class RuleConfig(Settings):
             are asked for directly; globs need the registry's catalogue, which many registries do not tell.
         types: only images of these types; others are looked at and passed over.
         platforms: `os/architecture[/variant]`; of an index, only these images are taken.
-        newest: of the tags that match, only so many, by version.
+        newest: of the tags that match, only so many, by version; types, platforms and age are asked of those alone.
         max_age: how long ago an image may have been created, as its configuration or annotations tell. One that does
             not tell is taken: builds that can be repeated leave the time out, and no image is to be missed for it.
         every: how often; None: only when asked for.

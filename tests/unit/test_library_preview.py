@@ -183,7 +183,7 @@ _RULES = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_HELD, _RULES)
 def test_a_synchronisation_takes_in_what_the_preview_says(held: dict[str, Any], given: dict[str, Any]) -> None:
     async def agree(folder: str) -> None:

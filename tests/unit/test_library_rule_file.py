@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.core.errors import ConflictError, NotFoundError
@@ -149,6 +149,7 @@ def _files(draw: st.DrawFn) -> tuple[str, list[str]]:
     return "".join(parts) + draw(_GAPS), names
 
 
+@settings(max_examples=50)
 @given(_files(), st.data())
 def test_other_tables_and_comments_stay_byte_for_byte(made: tuple[str, list[str]], data: st.DataObject) -> None:
     text, names = made
@@ -168,6 +169,7 @@ def test_other_tables_and_comments_stay_byte_for_byte(made: tuple[str, list[str]
     assert rule_text(after, name) in (new, after[after.index(new) :][: len(rule_text(after, name))])
 
 
+@settings(max_examples=50)
 @given(_files())
 def test_a_rule_taken_out_takes_nothing_else_along(made: tuple[str, list[str]]) -> None:
     text, names = made
