@@ -21,6 +21,7 @@ from backend.core.events import (
     LibraryChanged,
     QueueChanged,
     RulesChanged,
+    ScanProgressed,
     ServiceChanged,
     ServiceRemoved,
     ServicesReset,
@@ -254,6 +255,12 @@ class Feed:
             model.sync[name] = event.progress
             while len(model.sync) > _RUNS_KEPT:
                 del model.sync[next(iter(model.sync))]
+            self.mark(PartName.SYNC)
+        elif isinstance(event, ScanProgressed):
+            model.scans.pop(event.key, None)
+            model.scans[event.key] = event.scan
+            while len(model.scans) > _RUNS_KEPT:
+                del model.scans[next(iter(model.scans))]
             self.mark(PartName.SYNC)
         elif isinstance(event, RulesChanged):
             self.mark(PartName.RULES)

@@ -15,6 +15,7 @@ from backend.core.views import (
     GpuSnapshotView,
     ImagePageView,
     LedgerEntryView,
+    ScanView,
     ServiceView,
     SyncProgressView,
     YardStatusView,
@@ -123,6 +124,7 @@ class Model:
     changes: Part[list[ChangeView]] = field(default_factory=_no_changes)
     rules: tuple[str, ...] = ()
     sync: dict[str, SyncProgressView] = field(default_factory=dict)
+    scans: dict[str, ScanView] = field(default_factory=dict)
     commands: list[LoggedCommand] = field(default_factory=list)
     opening: bool = True
     problem: Problem | None = None

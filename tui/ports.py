@@ -21,6 +21,7 @@ from backend.core.views import (
     ImagePageView,
     ImpactView,
     LedgerEntryView,
+    PackageHitView,
     PlanView,
     PruneView,
     RepositoryView,
@@ -29,6 +30,7 @@ from backend.core.views import (
     RuleView,
     RuntimeView,
     RunView,
+    ScanView,
     ScopeView,
     ServiceDetailView,
     ServiceView,
@@ -118,6 +120,10 @@ class EvidencePort(Protocol):
 
     async def of(self, reference: str) -> list[EvidenceView]: ...
     async def evaluate(self, again: bool = False, reference: str | None = None) -> object: ...
+    async def scan(self, reference: str) -> ScanView: ...
+    def cancel_scan(self, reference: str) -> bool: ...
+    async def review(self, reference: str, *, link: str = "", note: str) -> EvidenceView: ...
+    async def packages(self, query: str) -> list[PackageHitView]: ...
 
 
 class DeploymentsPort(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from backend.core.errors import NotFoundError
-from backend.core.events import QueueChanged, Topic
+from backend.core.events import QueueChanged, ScanProgressed, Topic
 from backend.core.views import (
     CandidateView,
     CommentView,
@@ -17,6 +18,8 @@ from backend.core.views import (
     EvidenceView,
     ImageState,
     ImpactView,
+    PackageHitView,
+    ScanView,
     ScopeView,
 )
 from tests.fakes import screen_data as data
@@ -143,15 +146,47 @@ class FakeEvidence:
 
     Attributes:
         views: instead of the usual, by reference.
+        scan_ends: set it to let scans end.
     """
 
     def __init__(self, yard: FakeYard) -> None:
         self._yard = yard
         self.views: dict[str, list[EvidenceView]] = {}
+        self.scan_ends = asyncio.Event()
 
     async def of(self, reference: str) -> list[EvidenceView]:
         self._yard.note("of", reference)
         return self.views[reference] if reference in self.views else data.evidence(reference)
+
+    async def scan(self, reference: str) -> ScanView:
+        self._yard.note("scan", reference)
+        view = ScanView(
+            reference=reference, scanner="trivy", version="0.66.0", database_at=None, state="running", detail="started",
+            started_at=data.NOW, seconds=1.0,
+        )  # fmt: skip
+        self._yard.publish(Topic.SCANS, ScanProgressed(key=reference, scan=view))
+        await self.scan_ends.wait()
+        ended = msgspec.structs.replace(view, state="done", detail="2 critical", seconds=12.0)
+        self._yard.publish(Topic.SCANS, ScanProgressed(key=reference, scan=ended))
+        return ended
+
+    def cancel_scan(self, reference: str) -> bool:
+        self._yard.note("cancel_scan", reference)
+        return True
+
+    async def review(self, reference: str, *, link: str = "", note: str) -> EvidenceView:
+        self._yard.note("assert", reference, link, note)
+        return data.evidence(reference)[0]
+
+    async def packages(self, query: str) -> list[PackageHitView]:
+        self._yard.note("packages", query)
+        return [
+            PackageHitView(
+                reference=view.reference, name=view.name, state=view.state, package=query, version="3.0.14",
+                purl=f"pkg:deb/{query}@3.0.14", licence="", source=f"SBOM {data.HOSTILE}",
+            )
+            for view in self._yard.candidate_views[:2]
+        ]  # fmt: skip
 
     async def evaluate(self, again: bool = False, reference: str | None = None) -> int:
         self._yard.note("evaluate", again, reference)

@@ -13,6 +13,22 @@ from tui.actions import ACTIONS, BY_ID, PANES, mutating, unavailable
 from tui.hints import help_sections
 from tui.keymap import KeyMap
 from tui.page import Page
+from tui.panes.audit.page import AuditPage, EntryPage
+from tui.panes.common.text import TextPage
+from tui.panes.deployments.page import DeploymentsPage
+from tui.panes.deployments.plan import PlanPage
+from tui.panes.deployments.service import ServicePage
+from tui.panes.gpus.detail import GpuPage
+from tui.panes.gpus.page import GpusPage
+from tui.panes.library.detail import ImagePage
+from tui.panes.library.page import LibraryPage
+from tui.panes.library.rule_page import RuleDraftPage, RulePage
+from tui.panes.library.rules import RulesPage
+from tui.panes.library.runs import RunPage, RunsPage
+from tui.panes.overview.page import OverviewPage
+from tui.panes.queue.card import CardPage
+from tui.panes.queue.evidence import EvidencePage
+from tui.panes.queue.page import QueuePage
 
 _DESIGN_KEYS = {
     "go.overview": "0",
@@ -104,23 +120,6 @@ def test_the_same_key_may_mean_different_things_in_different_panes() -> None:
 
 async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
     async with desk(ready=False) as table:
-        from tui.panes.audit.page import AuditPage, EntryPage
-        from tui.panes.common.text import TextPage
-        from tui.panes.deployments.page import DeploymentsPage
-        from tui.panes.deployments.plan import PlanPage
-        from tui.panes.deployments.service import ServicePage
-        from tui.panes.gpus.detail import GpuPage
-        from tui.panes.gpus.page import GpusPage
-        from tui.panes.library.detail import ImagePage
-        from tui.panes.library.page import LibraryPage
-        from tui.panes.library.rule_page import RuleDraftPage, RulePage
-        from tui.panes.library.rules import RulesPage
-        from tui.panes.library.runs import RunPage, RunsPage
-        from tui.panes.overview.page import OverviewPage
-        from tui.panes.queue.card import CardPage
-        from tui.panes.queue.evidence import EvidencePage
-        from tui.panes.queue.page import QueuePage
-
         pages: list[type[Page]] = [
             AuditPage,
             EntryPage,

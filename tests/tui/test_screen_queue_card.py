@@ -273,6 +273,35 @@ async def test_evidence_lists_findings_and_packages_to_filter_and_to_waive() -> 
         await table.sees("signatures and the rest", "keys/platform.pub")
 
 
+async def test_a_scan_tells_how_far_it_is_and_is_ended_by_the_same_key() -> None:
+    async with desk(size=(120, 24)) as table:
+        await table.press("2", "enter")
+        await table.sees("llama-3.3-70b:1.8.2")
+        await table.press("x")
+        await table.sees("trivy running 1.0s started")
+        await table.press("x")
+        await table.sees("the scan is ended")
+        assert table.yard.called("cancel_scan") == [(LLAMA.reference,)]
+        table.yard.evidence.scan_ends.set()
+        await table.sees("trivy done 12s 2 critical", "trivy: 2 critical")
+
+
+async def test_a_review_is_recorded_and_a_package_is_looked_for_in_every_image() -> None:
+    yard = FakeYard(status={"roles": ("approver", "curator")})
+    async with desk(yard, size=(140, 30)) as table:
+        await table.press("2", "e")
+        await table.sees("EVIDENCE 5  findings")
+        await table.press("w")
+        await table.sees("keeps you from approving this image")
+        await table.type("ran it on a test set")
+        await table.press("enter")
+        await table.until(lambda: yard.called("assert"))
+        assert yard.called("assert") == [(LLAMA.reference, "", "ran it on a test set")]
+        await table.command("packages openssl")
+        await table.sees("IMAGES WITH openssl", "2 images", "openssl 3.0.14", "llama-3.3-70b:1.8.2")
+        assert "\x1b" not in table.text()
+
+
 async def test_no_report_is_not_no_findings() -> None:
     yard = FakeYard()
     yard.evidence.views[LLAMA.reference] = []

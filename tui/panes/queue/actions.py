@@ -9,9 +9,9 @@ from typing import Final
 from backend.core.views import CandidateView, ImageState
 from tui.document import Line, text
 from tui.model import PartName
-from tui.page import Page
 from tui.panes.deployments.form import open_form
 from tui.panes.queue import dialogs
+from tui.panes.queue.evidence_actions import EvidenceActions
 from tui.panes.queue.view_model import to_review
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values
@@ -48,7 +48,7 @@ class _Question:
         return self.verb.lower().replace(" ", "-")
 
 
-class CandidateActions(Page):
+class CandidateActions(EvidenceActions):
     """Actions on the candidate that a page points at."""
 
     def __init__(self) -> None:

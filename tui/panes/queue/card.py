@@ -13,6 +13,7 @@ from tui.panes.common.detail import DetailPage
 from tui.panes.common.messages import problem_lines
 from tui.panes.queue.actions import CandidateActions
 from tui.panes.queue.detail_model import card_sections, changed_section, worst_findings
+from tui.panes.queue.evidence_actions import scan_line
 from tui.panes.queue.view_model import STATE_ROLE, mine_first, waiting
 from tui.panes.queue.waive import WaiveAction
 from tui.widgets.line_view import LineView
@@ -29,7 +30,7 @@ class CardPage(DetailPage, CandidateActions, WaiveAction):
 
     CSS_PATH = "../common/common.tcss"
     pane = "card"
-    parts = frozenset({PartName.QUEUE})
+    parts = frozenset({PartName.QUEUE, PartName.SYNC})
 
     def __init__(self, candidate: CandidateView) -> None:
         super().__init__()
@@ -62,7 +63,8 @@ class CardPage(DetailPage, CandidateActions, WaiveAction):
                 text(candidate.state.value, STATE_ROLE[candidate.state]),
                 text("broken glass" if candidate.break_glass else "", "chip-bad"),
             ),
-            text(f"{len(open_ones)} wait" if open_ones else "", "muted"),
+            scan_line(self.model.scans.get(candidate.reference))
+            or text(f"{len(open_ones)} wait" if open_ones else "", "muted"),
         )
 
     def sections(self) -> Sequence[Section]:

@@ -18,6 +18,7 @@ from tui.panes.common.messages import problem_lines
 from tui.panes.common.text import TextPage
 from tui.panes.queue.actions import CandidateActions
 from tui.panes.queue.detail_model import worst_findings
+from tui.panes.queue.evidence_actions import scan_line
 from tui.panes.queue.evidence_model import (
     finding_columns,
     finding_haystack,
@@ -42,7 +43,7 @@ class EvidencePage(CandidateActions, WaiveAction):
     CSS_PATH: ClassVar[str] = "../common/common.tcss"
     AUTO_FOCUS = "#findings"
     pane = "evidence"
-    parts = frozenset({PartName.QUEUE})
+    parts = frozenset({PartName.QUEUE, PartName.SYNC})
 
     def __init__(self, candidate: CandidateView) -> None:
         super().__init__()
@@ -74,6 +75,10 @@ class EvidencePage(CandidateActions, WaiveAction):
 
     def waived(self) -> None:
         self._listed = None
+
+    def package_meant(self) -> str:
+        package = self._table("packages").current if self._tab == "packages" else None
+        return str(package.name) if package is not None else ""
 
     def reference(self) -> str:
         if self._tab == "findings" and (finding := self._table("findings").current) is not None:
@@ -131,7 +136,7 @@ class EvidencePage(CandidateActions, WaiveAction):
             text(counted, "strong"), text(_TITLES[self._tab]), text(self._candidate_view.name, "muted"), gap="  "
         )
         following = _TITLES[_TABS[(_TABS.index(self._tab) + 1) % len(_TABS)]]
-        right = text(f"Tab {following}", "muted")
+        right = scan_line(self.model.scans.get(self._candidate_view.reference)) or text(f"Tab {following}", "muted")
         self.query_one("#heading", OneLine).show(partial(heading, "2", "EVIDENCE", left, right, True))
 
     def _show_rows(self, name: str) -> tuple[int, int]:
@@ -177,6 +182,9 @@ class EvidencePage(CandidateActions, WaiveAction):
         self.query_one(f"#{self._tab}", LineScroll).focus()
 
     def act_look_open(self) -> None:
+        if self._tab == "packages":
+            self.act_evidence_packages()
+            return
         finding = self._table("findings").current if self._tab == "findings" else None
         if finding is None:
             return
