@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,15 @@ from pydantic import ValidationError
 
 from backend.library.config import RuleConfig
 from backend.library.globs import matches
-from backend.library.rules import Selection, rule_view, takes_platform
+from backend.library.rules import (
+    ImageTraits,
+    Selection,
+    choosing_hash,
+    leaves_out_image,
+    rule_hash,
+    rule_view,
+    takes_platform,
+)
 
 
 def rule(**given: Any) -> RuleConfig:
@@ -112,6 +121,10 @@ def test_platforms(wanted: list[str] | None, platform: tuple[str, ...], expected
         {"newest": 0},
         {"every": "15"},
         {"every": "1ms"},
+        {"every": "99999999999999999w"},
+        {"max_age": "0s"},
+        {"tags": {"regex": r"(a)\1"}},
+        {"name": "a\x1b[31m"},
         {"max_new": -1},
         {"name": ""},
     ],
@@ -119,6 +132,29 @@ def test_platforms(wanted: list[str] | None, platform: tuple[str, ...], expected
 def test_a_rule_that_cannot_be_so_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         rule(**given)
+
+
+def test_what_only_an_image_tells_is_asked_of_it() -> None:
+    image = ImageTraits(type="chat", platforms=("linux/arm64/v8",), created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    for given, why in (
+        ({}, ""),
+        ({"types": ["chat"], "platforms": ["linux/arm64"], "max_age": "90d"}, ""),
+        ({"types": ["embedding"]}, "types: it is chat"),
+        ({"platforms": ["linux/amd64"]}, "platforms: it is for linux/arm64/v8"),
+        ({"max_age": "30d"}, "max_age: created 2026-01-01, longer ago than 30d"),
+    ):
+        assert leaves_out_image(rule(**given), image, now) == why
+    nothing = ImageTraits(type="chat")
+    assert not leaves_out_image(rule(max_age="1d", platforms=["linux/amd64"]), nothing, now)
+    assert leaves_out_image(rule(platforms=["linux/amd64"]), ImageTraits(type="chat", is_index=True), now)
+
+
+def test_a_hash_tells_what_a_rule_takes_apart_from_when_it_does() -> None:
+    one = rule(newest=3)
+    assert choosing_hash(one) == choosing_hash(rule(newest=3, every="1h", enabled=False, max_new=1, name="other"))
+    assert choosing_hash(one) != choosing_hash(rule(newest=4)) != choosing_hash(rule(newest=4, max_age="1d"))
+    assert rule_hash(one) != rule_hash(rule(newest=3, every="1h"))
 
 
 def test_a_rule_is_shown_as_it_is_written() -> None:
