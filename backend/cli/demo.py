@@ -75,7 +75,7 @@ every = "1m"
 approvals = 2
 [[policy.gate]]
 kind = "signature"
-keys = ["demo.pub"]
+keys = ["demo.pub", "vendor.pub", "release.pub"]
 [[policy.gate]]
 kind = "vulnerabilities"
 max_critical = 0
@@ -200,7 +200,8 @@ def _furnish(home: Path, servers: Servers) -> None:
         encoding="utf-8",
     )
     _write_private(home / "registry-password", registry.password)
-    (home / "demo.pub").write_text(registry.public_key, encoding="ascii")
+    for name, key in {"demo": registry.public_key, **registry.further_keys}.items():
+        (home / f"{name}.pub").write_text(key, encoding="ascii")
     _write_private(home / "kubeconfig", json.dumps(_kubeconfig(servers.cluster.url, servers.cluster.tokens)))
 
 

@@ -163,8 +163,8 @@ CHAT: Final = (
     Product(
         "nim/meta/llama-3.1-8b-instruct", NIM_LLM_BOTH, "Llama 3.1 8B Instruct", _LLAMA_31,
         f"{_EARLY} {_MIDDLE} 1.8.3 1.8.4 2.0.0-rc1", date(2025, 10, 2), "llm", _latest("1.8.4", "1", "1.8"),
-        {"1.8.4": evidence.CLEAN, "1.8.3": evidence.CLEAN_TAGS, "1.8.2": evidence.CRITICAL, "1.3.3": evidence.STALE,
-         "2.0.0-rc1": evidence.SIGNED_ONLY},
+        {"1.8.4": evidence.MEASURED, "1.8.3": evidence.MEASURED_BEFORE, "1.8.2": evidence.CRITICAL,
+         "1.3.3": evidence.STALE, "2.0.0-rc1": evidence.SIGNED_ONLY},
     ),
     Product(
         "nim/meta/llama-3.3-70b-instruct", NIM_LLM_BOTH, "Llama 3.3 70B Instruct", "LicenseRef-Llama-3.3",
@@ -272,7 +272,7 @@ VISION_AND_GUARD: Final = (
     ),
     Product(
         "nim/baidu/paddleocr", NIM_VISION, "PaddleOCR", "Apache-2.0", "1.0.0 1.2.0 1.3.0 1.4.0", date(2025, 9, 4),
-        "ocr", _latest("1.4.0"), {"1.4.0": evidence.MANY_HIGH},
+        "ocr", _latest("1.4.0"), {"1.4.0": evidence.EXCUSED},
     ),
     Product(
         "nim/nvidia/llama-3.1-nemoguard-8b-content-safety", NIM_LLM, "NemoGuard Content Safety 8B", _LLAMA_31,
@@ -290,14 +290,14 @@ ENGINES: Final = (
         "v0.6.6.post1 v0.7.3 v0.8.5 v0.9.0 v0.9.1 v0.9.2 v0.10.0 v0.10.1 v0.10.1.1 v0.10.2 v0.11.0 v0.11.0-x86_64 "
         "v0.11.1rc6 v0.11.1 v0.11.2 v0.27.0 v0.27.1-ubuntu2404 v0.27.1 nightly", date(2025, 11, 12), "",
         _latest("v0.27.1"),
-        {"v0.27.1": evidence.CLEAN, "v0.27.0": evidence.FEW_HIGH, "v0.11.2": evidence.CRITICAL,
+        {"v0.27.1": evidence.CLEAN, "v0.27.0": evidence.IN_COMPONENTS, "v0.11.2": evidence.CRITICAL,
          "nightly": evidence.BARE},
     ),
     Product(
         "lmsysorg/sglang", SGLANG, "SGLang server", "Apache-2.0",
         "v0.4.5-cu124 v0.4.6.post5-cu124 v0.4.7-cu124 v0.4.8-cu126 v0.4.9-cu126 v0.5.0rc2-cu126 v0.5.1-cu128 "
         "v0.5.2-cu128 v0.5.3-cu128 v0.5.4 v0.5.5 v0.5.6 dev", date(2025, 11, 3), "", _latest("v0.5.6"),
-        {"v0.5.6": evidence.CLEAN_TAGS, "dev": evidence.BARE},
+        {"v0.5.6": evidence.BY_VENDOR, "dev": evidence.BARE},
     ),
     Product(
         "huggingface/text-generation-inference", TGI, "Text Generation Inference", "Apache-2.0",
@@ -307,7 +307,7 @@ ENGINES: Final = (
     Product(
         "huggingface/text-embeddings-inference", TEI, "Text Embeddings Inference", "Apache-2.0",
         "1.5 1.6 1.7 1.7.1 1.7.2 1.7.4 1.8.0 1.8.1 1.8.2 86-1.8 89-1.8 hopper-1.8", date(2025, 9, 16), "",
-        _latest("1.8.2", "1.8"), {"1.8.2": evidence.CLEAN},
+        _latest("1.8.2", "1.8"), {"1.8.2": evidence.BY_RELEASE},
     ),
     Product(
         "nvidia/tritonserver", TRITON, "Triton Inference Server", "BSD-3-Clause",
@@ -315,17 +315,17 @@ ENGINES: Final = (
         "25.01-py3 25.02-py3 25.03-py3 25.03-vllm-python-py3 "
         "25.04-py3 25.04-py3-min 25.04-trtllm-python-py3 25.04-vllm-python-py3 25.06-py3 25.06-trtllm-python-py3 "
         "25.06-vllm-python-py3", date(2025, 7, 25), "", _NOTHING,
-        {"25.06-trtllm-python-py3": evidence.FEW_HIGH},
+        {"25.06-trtllm-python-py3": evidence.EXCUSED_BY_NOBODY},
     ),
     Product(
         "nvidia/tensorrt-llm/release", TENSORRT_LLM, "TensorRT-LLM", "Apache-2.0",
         "0.20.0rc3 0.20.0 0.21.0rc1 0.21.0 1.0.0rc4 1.0.0rc6 1.0.0 1.1.0rc2 1.1.0 1.2.0rc1", date(2025, 10, 31), "",
-        _NOTHING, {"1.1.0": evidence.CLEAN_TAGS},
+        _NOTHING, {"1.1.0": evidence.NOTATION},
     ),
     Product(
         "kserve/huggingfaceserver", HUGGINGFACE_SERVER, "KServe Hugging Face server", "Apache-2.0",
         "v0.14.1 v0.15.0 v0.15.0-gpu v0.15.2 v0.15.2-gpu v0.16.0 v0.16.0-gpu", date(2025, 10, 18), "",
-        _latest("v0.16.0"), {"v0.16.0-gpu": evidence.CLEAN},
+        _latest("v0.16.0"), {"v0.16.0-gpu": evidence.KEYLESS},
     ),
 )
 

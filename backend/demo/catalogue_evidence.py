@@ -12,16 +12,22 @@ class Evidence(NamedTuple):
     """The evidence that one image is given.
 
     Attributes:
-        signature: `good` by the demo's key, `wrong-key`, `replayed` (a true signature over another digest), `none`.
+        signature: `good` by the key that `key` names, `wrong-key`, `replayed` (a true signature over another digest),
+            `notation` (of the Notary Project), `keyless` (by a certificate that nothing dates), `none`.
         form: `tags` for cosign's older `.sig` and `.att` tags, `referrers` for bundles that refer to the image.
         critical, high, medium: findings of the vulnerability report.
         age_days: age of that report; None: there is no report.
         sbom: format of the list of components; `none`: there is none.
         bare_sbom: the list is attached as it is, without an envelope and a signature.
         forged: the attestations are signed by another key than the image.
+        key: whose: the demo's own (ECDSA), a vendor's (RSA) or the release team's (Ed25519).
+        scanner: who wrote the report; `cyclonedx` puts the findings into the list of components.
+        excused: findings, the worst first, of which somebody attests that they do not affect the image (OpenVEX).
+        excused_by: `good` for the same key as the rest, `wrong-key` for one that nobody trusts.
+        benchmark: milliseconds until the first token on the newest of two H100, as attested; None: nobody measured.
     """
 
-    signature: Literal["good", "wrong-key", "replayed", "none"] = "good"
+    signature: Literal["good", "wrong-key", "replayed", "notation", "keyless", "none"] = "good"
     form: Literal["tags", "referrers"] = "referrers"
     critical: int = 0
     high: int = 0
@@ -30,6 +36,11 @@ class Evidence(NamedTuple):
     sbom: Literal["cyclonedx", "spdx", "none"] = "cyclonedx"
     bare_sbom: bool = False
     forged: bool = False
+    key: Literal["demo", "vendor", "release"] = "demo"
+    scanner: Literal["trivy", "grype", "cyclonedx"] = "trivy"
+    excused: int = 0
+    excused_by: Literal["good", "wrong-key"] = "good"
+    benchmark: int | None = None
 
 
 CLEAN: Final = Evidence()
@@ -45,6 +56,15 @@ UNSCANNED: Final = Evidence(age_days=None, sbom="spdx")
 FORGED: Final = Evidence(forged=True)
 BARE_SBOM: Final = Evidence(bare_sbom=True, sbom="spdx")
 SIGNED_ONLY: Final = Evidence(form="tags", age_days=None, sbom="none")
+BY_VENDOR: Final = Evidence(key="vendor", form="tags", sbom="spdx", scanner="grype", high=1)
+BY_RELEASE: Final = Evidence(key="release", benchmark=38)
+NOTATION: Final = Evidence(signature="notation", scanner="grype")
+KEYLESS: Final = Evidence(signature="keyless")
+EXCUSED: Final = Evidence(high=11, medium=20, excused=8)
+EXCUSED_BY_NOBODY: Final = Evidence(high=8, excused=8, excused_by="wrong-key")
+IN_COMPONENTS: Final = Evidence(high=3, medium=7, scanner="cyclonedx")
+MEASURED: Final = Evidence(benchmark=184)
+MEASURED_BEFORE: Final = Evidence(form="tags", sbom="spdx", high=1, benchmark=207)
 BARE: Final = Evidence(signature="none", age_days=None, sbom="none")
 
 #: What images get that the catalogue gives nothing in particular: mostly little, as in a real registry.
@@ -57,12 +77,20 @@ class Package(NamedTuple):
     Attributes:
         purl_type: the type of its package URL, such as `pypi` or `deb/ubuntu`.
         licence: SPDX expression.
+        source: the source package that it is built from, where that has another name.
+        older: the version that all but the newest two tags of a repository hold; empty: the same.
     """
 
     name: str
     version: str
     purl_type: str
     licence: str
+    source: str = ""
+    older: str = ""
+
+    def aged(self, *, old: bool) -> Package:
+        """The package as an older or a newer tag holds it."""
+        return self._replace(version=self.older) if old and self.older else self
 
     @property
     def purl(self) -> str:
@@ -78,7 +106,8 @@ _SERVING: Final = (
     Package("pydantic", "2.11.7", "pypi", "MIT"),
     Package("safetensors", "0.5.3", "pypi", "Apache-2.0"),
     Package("tokenizers", "0.21.1", "pypi", "Apache-2.0"),
-    Package("transformers", "4.52.4", "pypi", "Apache-2.0"),
+    Package("transformers", "4.52.4", "pypi", "Apache-2.0", older="4.48.3"),
+    Package("libssl3t64", "3.0.16-0ubuntu1", "deb/ubuntu", "Apache-2.0", "openssl", older="3.0.13-0ubuntu3.4"),
 )
 _NVIDIA: Final = (
     Package("cuda-cudart-12-8", "12.8.90-1", "deb/ubuntu", "LicenseRef-NVIDIA-CUDA"),
@@ -101,7 +130,7 @@ PACKAGES: Final = {
         *_SERVING,
         *_NVIDIA,
         Package("numpy", "2.2.6", "pypi", "BSD-3-Clause"),
-        Package("torch", "2.7.1", "pypi", "BSD-3-Clause"),
+        Package("torch", "2.7.1", "pypi", "BSD-3-Clause", older="2.5.1"),
     ),
     "gpl": (
         *_SERVING,
@@ -110,7 +139,7 @@ PACKAGES: Final = {
     ),
     "system": (
         Package("nginx", "1.29.0-1", "deb/debian", "BSD-2-Clause"),
-        Package("openssl", "3.0.16-1", "deb/debian", "Apache-2.0"),
+        Package("openssl", "3.0.16-1", "deb/debian", "Apache-2.0", older="3.0.11-1~deb12u2"),
     ),
 }
 

@@ -17,7 +17,7 @@ from backend.demo.catalogue_evidence import PACKAGES, USUAL, Evidence
 from backend.demo.images_build import build_image, chance, created_at
 from backend.demo.images_evidence import Signers, Subject, attach
 from backend.demo.images_oci import Repository, digest_of, image_index
-from backend.demo.images_signing import SigningKey
+from backend.demo.images_signing import EdwardsKey, RsaKey, SigningKey
 
 #: What the services run that the demo's cluster starts with. The last one is in no rule and was never approved.
 SERVED: Final = (
@@ -75,12 +75,14 @@ class DemoImages:
         changes: tags that move or appear later; what they point at is stored already.
         public_key_pem: the key that true signatures verify with (ECDSA P-256, SubjectPublicKeyInfo).
         foreign_key_pem: the key of the signatures that a policy should refuse.
+        further_keys: by name, PEM: a vendor's (RSA) and the release team's (Ed25519).
     """
 
     repositories: Mapping[str, Repository]
     changes: tuple[TagChange, ...]
     public_key_pem: str
     foreign_key_pem: str
+    further_keys: Mapping[str, str]
 
     def digest(self, repository: str, tag: str) -> str:
         """Give the digest that a tag points at when the registry starts.
@@ -127,7 +129,8 @@ def build_images(
         TagChange(arrive_after, *_ARRIVING, maker.add_later(*_ARRIVING, catalogue_evidence.CLEAN)),
     )
     signers = maker.signers
-    return DemoImages(maker.repositories, changes, signers.trusted.public_pem, signers.foreign.public_pem)
+    further = {"vendor": signers.vendor.public_pem, "release": signers.release.public_pem}
+    return DemoImages(maker.repositories, changes, signers.trusted.public_pem, signers.foreign.public_pem, further)
 
 
 class _Maker:
@@ -137,7 +140,12 @@ class _Maker:
         self.seed = seed
         self.today = today
         self.repositories: dict[str, Repository] = {}
-        self.signers = Signers(SigningKey(f"modelyard demo {seed}"), SigningKey(f"modelyard demo {seed}, foreign"))
+        self.signers = Signers(
+            SigningKey(f"modelyard demo {seed}"),
+            SigningKey(f"modelyard demo {seed}, foreign"),
+            RsaKey(),
+            EdwardsKey(f"modelyard demo {seed}, release"),
+        )
 
     def _repository(self, name: str) -> Repository:
         return self.repositories.setdefault(name, Repository(name))
@@ -149,7 +157,8 @@ class _Maker:
             created = created_at(product, position, len(tags), self.seed)
             image = build_image(repository, product, tag, created, self.seed)
             repository.tags[tag] = image.digest
-            subject = Subject(repository, image, product.licence, PACKAGES[product.build.packages], hostile)
+            packages = [each.aged(old=position < len(tags) - 2) for each in PACKAGES[product.build.packages]]
+            subject = Subject(repository, image, product.licence, packages, hostile)
             attach(subject, self._evidence_of(product, tag), self.signers, self.today)
         for alias, tag in product.aliases.items():
             repository.tags[alias] = repository.tags[tag]

@@ -22,14 +22,12 @@ def instant(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def vulnerability_predicate(
-    name: str, digest: str, evidence: Evidence, packages: Sequence[Package], scanned: datetime, *, hostile: bool
-) -> Json:
+def vulnerability_predicate(name: str, digest: str, seen: Sequence[Json], scanned: datetime) -> Json:
     """Build the predicate that `trivy image --format cosign-vuln` writes.
 
     Args:
+        seen: the findings.
         scanned: when the scan finished; the database is six hours older.
-        hostile: use titles that try to forge what a terminal shows.
     """
     return {
         "invocation": {"parameters": None, "uri": "", "event_id": "", "builder.id": ""},
@@ -37,7 +35,7 @@ def vulnerability_predicate(
             "uri": f"pkg:github/aquasecurity/trivy@{_TRIVY_VERSION}",
             "version": _TRIVY_VERSION,
             "db": {"uri": "", "version": "2", "lastUpdate": instant(scanned - timedelta(hours=6))},
-            "result": _trivy_report(name, digest, _findings(digest, evidence, packages, hostile), scanned),
+            "result": _trivy_report(name, digest, seen, scanned),
         },
         "metadata": {
             "scanStartedOn": instant(scanned - timedelta(seconds=42)),
@@ -68,18 +66,23 @@ def _trivy_report(name: str, digest: str, findings: Sequence[Json], scanned: dat
     }
 
 
-def _findings(digest: str, evidence: Evidence, packages: Sequence[Package], hostile: bool) -> list[Json]:
+def findings(digest: str, evidence: Evidence, packages: Sequence[Package], *, hostile: bool) -> list[Json]:
+    """What a scanner finds, as Trivy writes it, the worst first.
+
+    Args:
+        hostile: use titles that try to forge what a terminal shows.
+    """
     counts = (("CRITICAL", evidence.critical), ("HIGH", evidence.high), ("MEDIUM", evidence.medium))
     offset = int(digest[7:11], 16)
-    findings: list[Json] = []
+    found: list[Json] = []
     for severity, count in counts:
         titles = HOSTILE_TITLES if hostile else TITLES[severity]
         for _ in range(count):
-            position = offset + len(findings)
+            position = offset + len(found)
             package = packages[position % len(packages)]
             number = _FIRST_NUMBER + position % 9_000
             title = titles[position % len(titles)]
-            findings.append(
+            found.append(
                 {
                     "VulnerabilityID": f"CVE-2025-{number}",
                     "PkgName": package.name,
@@ -92,7 +95,7 @@ def _findings(digest: str, evidence: Evidence, packages: Sequence[Package], host
                     "PrimaryURL": f"https://example.invalid/CVE-2025-{number}",
                 }
             )
-    return findings
+    return found
 
 
 def cyclonedx(name: str, digest: str, licence: str, packages: Sequence[Package], made: datetime) -> Json:
@@ -119,6 +122,11 @@ def cyclonedx(name: str, digest: str, licence: str, packages: Sequence[Package],
                 "name": package.name,
                 "version": package.version,
                 "purl": package.purl,
+                **(
+                    {"properties": [{"name": "aquasecurity:trivy:SrcName", "value": package.source}]}
+                    if package.source
+                    else {}
+                ),
                 "licenses": [
                     {"expression": package.licence}
                     if package.licence.startswith("LicenseRef-")
@@ -191,6 +199,7 @@ def _spdx_package(package: Package) -> Json:
         "downloadLocation": "NOASSERTION",
         "licenseConcluded": "NOASSERTION",
         "licenseDeclared": package.licence,
+        **({"sourceInfo": f"built package from: {package.source} {package.version}"} if package.source else {}),
         "externalRefs": [
             {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": package.purl}
         ],

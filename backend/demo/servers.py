@@ -49,7 +49,7 @@ class Servers:
         """Close every port, the one opened last first."""
         await self._open.aclose()
 
-    async def _start_registry(self, images: DemoImages, seed: int) -> dict[str, str]:
+    async def _start_registry(self, images: DemoImages, seed: int) -> dict[str, Any]:
         # Blobs come from another host name, so that a client that leaks its credentials across hosts is refused.
         listener = _listen()
         blob_host = f"{_second_name()}:{listener.getsockname()[1]}"
@@ -65,6 +65,7 @@ class Servers:
             "password": password,
             "blob_host": blob_host,
             "public_key": images.public_key_pem,
+            "further_keys": dict(images.further_keys),
         }
 
     async def _start_cluster(self, images: DemoImages, seed: int, registry_host: str) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class RegistryAddress:
     Attributes:
         host: `host:port`, as it stands in references.
         blob_host: `host:port` of the second host, which blobs are redirected to.
-        public_key: PEM of the key that signed the images (ECDSA P-256).
+        public_key: PEM of the key that signed most images (ECDSA P-256).
+        further_keys: by name, PEM: of a vendor (RSA) and of the release team (Ed25519).
     """
 
     url: str
@@ -53,6 +54,7 @@ class RegistryAddress:
     password: str = field(repr=False)
     blob_host: str
     public_key: str
+    further_keys: Mapping[str, str]
 
 
 @dataclass(frozen=True)
