@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from tests.fakes.ports import FixedClock, NumberedIds
+
+# How long an example takes is the machine's affair: a busy one fails no property.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from backend.core.errors import (
     ModelyardError,
     NotFoundError,
 )
+from backend.registry import discovery
 from backend.registry.check import check
 from backend.registry.config import RegistryConfig
 from backend.registry.credentials import Credential
@@ -139,8 +140,10 @@ async def test_a_password_that_a_harbor_refuses_is_not_sent_with_every_page() ->
     assert len(script.requests) == 4
 
 
-async def test_a_harbor_whose_pages_do_not_end_is_given_up() -> None:
-    endless = client_of(lambda r: httpx.Response(200, json=[{"name": "a/b"}] * 100), config=configured(kind="harbor"))
+async def test_a_harbor_whose_pages_do_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "MOST_PAGES", 50)
+    page = json.dumps([{"name": "a/b"}] * 100).encode()
+    endless = client_of(lambda r: httpx.Response(200, content=page), config=configured(kind="harbor"))
     with pytest.raises(LimitExceededError, match=r"catalogue of reg.*do not end"):
         await endless.catalog(["a/*"])
 

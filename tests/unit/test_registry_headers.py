@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.registry.headers import media_type, next_link, parse_challenges, retry_after
@@ -21,6 +21,7 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["Bearer", "Basic", "NTLM"]), st.dictionaries(NAMES, QUOTABLE, min_size=1)),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.errors import LimitExceededError, UnreachableError
+from backend.registry import pages
 from backend.registry.check import check
 from backend.registry.client import RegistryClient
 from backend.registry.headers import read_allowance
@@ -272,7 +273,8 @@ async def test_names_are_bounded_in_all_and_not_only_in_number() -> None:
     assert client.requests < 10
 
 
-async def test_referrers_that_page_for_ever_without_telling_any_are_given_up() -> None:
+async def test_referrers_that_page_for_ever_without_telling_any_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MOST_PAGES", 50)
     counter = iter(range(10**9))
     raw = index_manifest()
     client = client_of(
