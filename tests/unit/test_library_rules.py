@@ -137,14 +137,14 @@ def test_a_rule_that_cannot_be_so_is_refused(given: dict[str, Any]) -> None:
 def test_what_only_an_image_tells_is_asked_of_it() -> None:
     image = ImageTraits(type="chat", platforms=("linux/arm64/v8",), created_at=datetime(2026, 1, 1, tzinfo=UTC))
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    for given, why in (
+    for keys, why in (
         ({}, ""),
         ({"types": ["chat"], "platforms": ["linux/arm64"], "max_age": "90d"}, ""),
         ({"types": ["embedding"]}, "types: it is chat"),
         ({"platforms": ["linux/amd64"]}, "platforms: it is for linux/arm64/v8"),
         ({"max_age": "30d"}, "max_age: created 2026-01-01, longer ago than 30d"),
     ):
-        assert leaves_out_image(rule(**given), image, now) == why
+        assert leaves_out_image(rule(**keys), image, now) == why
     nothing = ImageTraits(type="chat")
     assert not leaves_out_image(rule(max_age="1d", platforms=["linux/amd64"]), nothing, now)
     assert leaves_out_image(rule(platforms=["linux/amd64"]), ImageTraits(type="chat", is_index=True), now)
