@@ -22,6 +22,9 @@ class Build(NamedTuple):
         arm64: layers of the second architecture; empty: there is none.
         packages: which entry of `catalogue_evidence.PACKAGES` they hold.
         indexed: served as an index with BuildKit attestations; otherwise as a plain manifest.
+        user: that a container runs as; empty: root.
+        ports: that it listens on.
+        base: image that it is built on.
     """
 
     amd64: tuple[Stream, ...]
@@ -32,6 +35,9 @@ class Build(NamedTuple):
     labels: Mapping[str, str] = _NOTHING
     packages: str = "torch"
     indexed: bool = True
+    user: str = ""
+    ports: tuple[str, ...] = ()
+    base: str = ""
 
 
 class Product(NamedTuple):
@@ -65,6 +71,7 @@ _NVIDIA_ENVIRONMENT: Final = (
 )
 _NIM_ENTRYPOINT: Final = ("/opt/nvidia/nvidia_entrypoint.sh",)
 _NIM_COMMAND: Final = ("/opt/nim/start_server.sh",)
+_CUDA_BASE: Final = "docker.io/nvidia/cuda:12.8.1-runtime-ubuntu24.04"
 _SYSTEM: Final = (layers.UBUNTU_2404, layers.PYTHON, layers.CUDA_128)
 _SYSTEM_ARM64: Final = (layers.UBUNTU_2404_ARM64, layers.PYTHON_ARM64, layers.CUDA_128_ARM64)
 
@@ -77,6 +84,8 @@ def _nim(own: Stream, *arm64: Stream) -> Build:
         command=_NIM_COMMAND,
         environment=_NVIDIA_ENVIRONMENT,
         packages="nim",
+        user="1000:1000",
+        ports=("8000/tcp",),
     )
 
 
@@ -90,6 +99,7 @@ VLLM: Final = Build(
     entrypoint=("vllm", "serve"),
     environment=(*_NVIDIA_ENVIRONMENT, "VLLM_USAGE_SOURCE=production-docker-image"),
     packages="vllm",
+    base=_CUDA_BASE,
 )
 SGLANG: Final = Build(
     amd64=(*_SYSTEM, layers.SGLANG),
@@ -103,6 +113,8 @@ TGI: Final = Build(
     command=("--json-output",),
     environment=(*_NVIDIA_ENVIRONMENT, "HF_HOME=/data", "PORT=80"),
     indexed=False,
+    ports=("80/tcp",),
+    base=_CUDA_BASE,
 )
 TEI: Final = Build(
     amd64=(layers.DEBIAN_12, layers.TEI),
@@ -138,6 +150,8 @@ NGINX: Final = Build(
     entrypoint=("/docker-entrypoint.sh",),
     command=("nginx", "-g", "daemon off;"),
     packages="system",
+    ports=("80/tcp",),
+    base="docker.io/library/debian:bookworm-slim",
 )
 COMMUNITY: Final = Build(
     amd64=(layers.DEBIAN_12, layers.PYTHON),

@@ -89,7 +89,10 @@ def _labels(product: Product, tag: str, created: datetime) -> Mapping[str, str]:
             "com.nvidia.nim.base_image": f"nvcr.io/nvidia/{product.build.packages}-base:{tag}",
             "com.nvidia.nim.inference_protocol": "openai",
             "com.nvidia.nim.model_download_protocol": "ngc",
+            "org.opencontainers.image.documentation": f"https://example.invalid/cards/{product.repository}",
         }
+    if product.build.base:
+        labels["org.opencontainers.image.base.name"] = product.build.base
     return {**labels, **product.build.labels, **product.labels}
 
 
@@ -110,6 +113,10 @@ def _image(
         settings["Entrypoint"] = list(build.entrypoint)
     if build.command:
         settings["Cmd"] = list(build.command)
+    if build.user:
+        settings["User"] = build.user
+    if build.ports:
+        settings["ExposedPorts"] = {port: {} for port in build.ports}
     config = {
         "created": instant(created),
         "architecture": architecture,

@@ -18,6 +18,9 @@ from backend.demo.images import PASSING, UNAPPROVED, DemoImages, build_images
 from backend.demo.images_artifacts import HOSTILE, LIAR, UNREADABLE_TAGS
 from backend.evidence.collect import collect
 from backend.evidence.facts import ImageFacts
+from backend.evidence.keys import parse_public_key
+from backend.evidence.records import EvidenceKind, EvidenceRecord
+from backend.evidence.vex import excused, overlaid
 from backend.library.classification import classify
 from backend.library.descriptions import LARGEST_CONFIG, read_description
 from backend.registry.client import RegistryClient
@@ -69,6 +72,18 @@ def policy(images: DemoImages, tmp_path: Path) -> Policy:
     return load_policy(config, [], tmp_path)
 
 
+async def collected(
+    client: RegistryClient, images: DemoImages, repository: str, tag: str
+) -> dict[EvidenceKind, EvidenceRecord]:
+    """The evidence on an image under all keys of the demo, the last of each kind."""
+    pairs = {"demo": images.public_key_pem, **images.further_keys}
+    keys = [parse_public_key(pem.encode(), name) for name, pem in pairs.items()]
+    manifest = await client.manifest(repository, tag)
+    facts = ImageFacts(digest=manifest.digest, registry="demo", host=client.config.host, repository=repository)
+    records = await collect(client, facts, manifest, keys=keys, clock=SystemClock(), ids=RandomIds())
+    return {record.kind: record for record in overlaid(records)}
+
+
 async def judged(client: RegistryClient, policy: Policy, repository: str, tag: str) -> list[EvidenceValue]:
     """What the gates say: signature, vulnerabilities, licence."""
     manifest = await client.manifest(repository, tag)
@@ -102,6 +117,41 @@ async def test_other_images_fail_as_the_catalogue_says(
     client: RegistryClient, policy: Policy, repository: str, tag: str, values: list[EvidenceValue]
 ) -> None:
     assert await judged(client, policy, repository, tag) == values
+
+
+@pytest.mark.parametrize(
+    ("repository", "tag", "state", "told"),
+    [
+        ("lmsysorg/sglang", "v0.5.6", "verified", "key vendor"),
+        ("huggingface/text-embeddings-inference", "1.8.2", "verified", "key release"),
+        ("nvidia/tensorrt-llm/release", "1.1.0", "present", "Notation"),
+        ("kserve/huggingfaceserver", "v0.16.0-gpu", "present", "keyless"),
+    ],
+)
+async def test_signatures_of_every_kind_are_there(
+    client: RegistryClient, images: DemoImages, repository: str, tag: str, state: str, told: str
+) -> None:
+    record = (await collected(client, images, repository, tag))[EvidenceKind.SIGNATURE]
+    assert record.state == state and told in record.summary
+
+
+async def test_reports_of_other_forms_benchmarks_and_provenance_are_there(
+    client: RegistryClient, images: DemoImages
+) -> None:
+    grype = await collected(client, images, "nvidia/tensorrt-llm/release", "1.1.0")
+    assert grype[EvidenceKind.VULNERABILITIES].source.startswith("Grype 0.104.0")
+    assert grype[EvidenceKind.VULNERABILITIES].database_at is not None
+    components = await collected(client, images, "vllm/vllm-openai", "v0.27.0")
+    assert components[EvidenceKind.VULNERABILITIES].payload["counts"]["high"] == 3
+    assert components[EvidenceKind.SBOM].packages and components[EvidenceKind.PROVENANCE].state == "read"
+    measured = await collected(client, images, *PASSING[0])
+    assert measured[EvidenceKind.BENCHMARK].payload["metrics"]["ttft_p95"]["value"] == 0.184
+    excused_ = await collected(client, images, "nim/baidu/paddleocr", "1.4.0")
+    report = excused_[EvidenceKind.VULNERABILITIES]
+    assert report.payload["counts"]["high"] == 11 and excused_[EvidenceKind.VEX].key
+    assert excused(report.payload, {excused_[EvidenceKind.VEX].key})["high"] == 8
+    nobody = await collected(client, images, "nvidia/tritonserver", "25.06-trtllm-python-py3")
+    assert nobody[EvidenceKind.VULNERABILITIES].findings[0].vex and not nobody[EvidenceKind.VEX].vouched
 
 
 @pytest.mark.parametrize(
