@@ -73,6 +73,7 @@ every = "1m"
 
 [policy]
 approvals = 2
+break_glass = "24h"
 [[policy.gate]]
 kind = "signature"
 keys = ["demo.pub", "vendor.pub", "release.pub"]
