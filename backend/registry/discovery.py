@@ -31,7 +31,7 @@ from backend.core.errors import (
 from backend.core.references import is_repository
 from backend.registry.config import DOCKER_HUB_HOSTS, RegistryConfig, RegistryKind
 from backend.registry.pages import LARGEST_PAGE, MOST_NAMES, MOST_PAGES, endless, in_time, read_names
-from backend.registry.session import Session
+from backend.registry.session import ACCEPT_JSON, Session
 from backend.registry.transport import Answer
 
 _HUB: Final = "https://hub.docker.com"
@@ -158,7 +158,8 @@ class Discovery:
         except UnreachableError as error:
             if kind not in _BESIDE:
                 raise
-            # The registry itself may be well: what is known of it can still be asked for.
+            # Raises where the registry cannot be reached either; else what is known of it can still be asked for.
+            await self._session.send("GET", "/v2/", ACCEPT_JSON, scope="", limit=LARGEST_PAGE, where=self._where)
             raise self._untold(error) from error
         # A name that is none is nobody's repository; search results may hold what was never an image.
         return [name for name in dict.fromkeys(names) if is_repository(name)]

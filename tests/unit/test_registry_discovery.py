@@ -18,6 +18,7 @@ from backend.core.errors import (
     LimitExceededError,
     ModelyardError,
     NotFoundError,
+    UnreachableError,
 )
 from backend.registry import discovery
 from backend.registry.check import check
@@ -258,9 +259,17 @@ async def test_nonsense_of_an_api_is_refused_or_taken_for_nothing(config: Regist
 @pytest.mark.parametrize("config", [HUB, NGC])
 async def test_an_api_beside_the_registry_that_is_down_says_nothing_of_the_registry(config: RegistryConfig) -> None:
     """Who cannot find new repositories can still ask for those that are known: an unreachable registry is another."""
-    client = client_of(lambda r: httpx.Response(429, headers={"Retry-After": "3600"}), config=config)
+    own = config.api.removeprefix("https://")
+    up = {own}
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if request.url.host in up else 429, headers={"Retry-After": "3600"})
+
     with pytest.raises(NotFoundError, match=r"catalogue of \w+ at .*name repositories without wildcards"):
-        await client.catalog(["vllm/*"])
+        await client_of(serve, config=config).catalog(["vllm/*"])
+    up.clear()
+    with pytest.raises(UnreachableError, match="asks to wait"):
+        await client_of(serve, config=config).catalog(["vllm/*"])
 
 
 async def test_doctor_tells_how_repositories_are_found_and_what_docker_hub_lets_us_pull() -> None:
