@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -124,9 +124,7 @@ class FakeLibrary:
         images = self._yard.image_views
         if isinstance(images, ManyImages) and not query.strip():
             return images.repositories()
-        found = self._found(query, "name", False)
-        grouped = groupby(found, key=lambda image: (image.registry, image.repository))
-        return [_repository(list(images)) for _, images in grouped]
+        return repositories_of(self._found(query, "name", False))
 
     def completions(self, text: str, cursor: int) -> tuple[CompletionView, ...]:
         start = text.rfind(" ", 0, cursor) + 1
@@ -197,6 +195,12 @@ class FakeLibrary:
             return images
         kept = [image for image in images if all(_holds(image, term) for term in query.split())]
         return sorted(kept, key=_ORDER[sort], reverse=descending)  # type: ignore[arg-type]
+
+
+def repositories_of(images: Iterable[ImageView]) -> list[RepositoryView]:
+    """The repositories of images that are sorted by name."""
+    grouped = groupby(images, key=lambda image: (image.registry, image.repository))
+    return [_repository(list(inside)) for _, inside in grouped]
 
 
 def _problem(query: str) -> str:
