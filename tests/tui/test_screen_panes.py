@@ -22,14 +22,6 @@ def _plain(line: tuple[tuple[str, str], ...]) -> str:
 # ---------------------------------------------------------------- library
 
 
-async def test_rules_are_shown_and_tried() -> None:
-    async with desk(size=(120, 40)) as table:
-        await table.press("1", "u")
-        await table.sees("1 RULES 2", "nim-llama", "versions >=1.3,<3", "3 new, 1 moved", "switched off", "never")
-        await table.press("enter")
-        await table.sees("+ ngc/nim/meta/llama-3.1-8b:1.3.0", "no version in it")
-
-
 def test_news_tell_what_moved_went_and_fails() -> None:
     rows = news(data.images(), data.status().sources, [], data.NOW)
     told = {(row.what, row.name) for row in rows}
