@@ -141,6 +141,21 @@ async def test_stale_evidence_is_refused_with_what_changed_and_the_way_on_keeps_
         assert yard.called("approve")[-1] == (LLAMA.reference, "needed", "sha256:" + "9" * 64)
 
 
+async def test_in_a_small_terminal_a_refusal_is_seen_beneath_many_fields() -> None:
+    yard = _yard()
+    lines = [f"change {number} of the evidence" for number in range(6)]
+    yard.errors["approve"] = ConflictError("approve llama", "its evidence changed", "look again", conflicts=lines)
+    async with desk(yard) as table:
+        await _open(table)
+        await table.press("A")
+        await table.sees("Last six digits")
+        await table.type("fine")
+        await table.press("enter")
+        await table.type(SIX)
+        await table.press("enter")
+        await table.sees("its evidence changed", "change 5 of the evidence", "look again", "▸ Show what is there now ◂")
+
+
 async def test_approving_names_the_scope_that_is_known_and_enter_passes_over_it() -> None:
     async with desk(_yard(), reasons={"approve": ("all gates pass", "accepted")}) as table:
         await _open(table)

@@ -264,7 +264,11 @@ class Ask(ModalScreen[object]):
         return self.query_one(f"#field-{field.id}", Input)
 
     def _tell(self, lines: Sequence[Line]) -> None:
-        self.query_one("#dialog-problem", Lines).show(lines)
+        told = self.query_one("#dialog-problem", Lines)
+        told.show(lines)
+        if lines:
+            # In a small terminal it would stand below what can be seen.
+            self.call_after_refresh(told.scroll_visible, animate=False)
 
 
 def _label(field: Field, _width: int) -> Line:
