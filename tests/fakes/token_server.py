@@ -33,12 +33,17 @@ class TokenServer:
         host: of the realm, with port.
         seconds: how long a token holds.
         requests: how many tokens were asked for.
+        passwords: for how many of them a password was shown.
+
+    Args:
+        refreshes: who logs in and asks for it gets a refresh token, and access tokens for that.
     """
 
-    def __init__(self, folder: Path, users: Mapping[str, str], seconds: int = 300) -> None:
+    def __init__(self, folder: Path, users: Mapping[str, str], seconds: int = 300, *, refreshes: bool = False) -> None:
         self.users = dict(users)
         self.seconds = seconds
-        self.requests = 0
+        self.requests = self.passwords = 0
+        self._refreshes = refreshes
         self._key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
         now = datetime.now(UTC)
@@ -111,10 +116,21 @@ class TokenServer:
                     return
                 # Without a credential a token is given too, good for nothing: that is how registries do it.
                 scopes = query.get("scope", []) if user else []
-                self._reply(200, {"token": server.token(user, scopes), "expires_in": server.seconds})
+                server.passwords += bool(user)
+                answer = {"token": server.token(user, scopes), "expires_in": server.seconds}
+                if server._refreshes and user and query.get("offline_token") == ["true"]:
+                    answer["refresh_token"] = f"refresh-{user}"
+                self._reply(200, answer)
 
             def do_POST(self) -> None:
-                self._reply(404, {})
+                form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
+                user = form.get("refresh_token", [""])[0].removeprefix("refresh-")
+                if not server._refreshes or form.get("grant_type") != ["refresh_token"] or user not in server.users:
+                    self._reply(404 if not server._refreshes else 401, {})
+                    return
+                server.requests += 1
+                scopes = form.get("scope", [""])[0].split()
+                self._reply(200, {"access_token": server.token(user, scopes), "expires_in": server.seconds})
 
             def _reply(self, status: int, body: object) -> None:
                 data = json.dumps(body).encode()

@@ -147,6 +147,20 @@ async def test_tokens_of_a_token_server(tmp_path: Path, monkeypatch: pytest.Monk
                 await client.tags("a/b")
 
 
+async def test_a_password_is_shown_to_a_token_server_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REG_PASSWORD", USERS["robin"])
+    secret = SecretReference(env="REG_PASSWORD")
+    server = TokenServer(tmp_path, USERS, refreshes=True)
+    with server, DockerRegistry(token=server.settings, users=None) as running:
+        for repository in ("a", "b/c", "d"):
+            push_with_token(running, repository, "1")
+        server.passwords = 0
+        async with opened(running, username="robin", password=secret, credential_realms=(server.host,)) as client:
+            for repository in ("a", "b/c", "d"):
+                assert await client.tags(repository) == ["1"]
+        assert server.passwords == 1
+
+
 def own_certificate(folder: Path) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])

@@ -389,3 +389,23 @@ def test_no_name_leaves_the_path_that_it_stands_in(repository: str, reference: s
     for request in script.requests:
         assert request.url.raw_path.decode() == f"/v2/{repository}/manifests/{reference}"
         assert ".." not in request.url.path.split("/")
+
+
+@pytest.mark.parametrize("body", [b'{"name": "a/b", "tags": null}', b'{"name": "a/b"}', b'{"tags": []}'])
+async def test_a_repository_without_tags_has_none(body: bytes) -> None:
+    assert await client_of(lambda r: httpx.Response(200, content=body)).tags("a/b") == []
+
+
+@pytest.mark.parametrize(("applied", "found"), [({"OCI-Filters-Applied": "artifactType"}, 2), ({}, 1)])
+async def test_who_says_that_it_filtered_is_believed_and_others_are_filtered_here(
+    applied: dict[str, str], found: int
+) -> None:
+    """Descriptors of older pushes lack the type by which they were found."""
+    plain = {"mediaType": OCI_MANIFEST, "digest": digest_of(b"old"), "size": 1}
+    typed = {"mediaType": OCI_MANIFEST, "digest": digest_of(b"new"), "size": 1, "artifactType": "sbom"}
+    raw = index_manifest(plain, typed)
+    script = Script(lambda r: httpx.Response(200, content=raw, headers={"Content-Type": OCI_INDEX, **applied}))
+    client = client_of(script)
+    assert len(await client.referrers("a/b", DIGEST, "sbom")) == found
+    assert script.requests[0].url.params["artifactType"] == "sbom"
+    assert len(await client.referrers("a/b", DIGEST)) == 2
