@@ -116,10 +116,11 @@ async def collect(
         could not be fetched or read.
     """
     found = _Findings(keys, identities)
-    await _collect_tagged(source, facts, found)
-    await _collect_referrers(source, facts, found)
-    await _collect_embedded(source, facts, manifest, found)
-    await _collect_scan(source, facts, found)
+    await asyncio.gather(
+        _collect_signed(source, facts, found),
+        _collect_embedded(source, facts, manifest, found),
+        _collect_scan(source, facts, found),
+    )
     children = frozenset(child.digest for child in manifest.images)
     at = clock.now()
     own = Provenance(digest=facts.digest, origin=Origin.IMAGE, how="part of the image", at=at)
@@ -143,6 +144,12 @@ async def collect(
     if found.attestation_failures:
         records.extend(documents.unchecked(_ATTESTED, found.attestation_failures[0], attached, ids))
     return records
+
+
+async def _collect_signed(source: ArtifactSource, facts: ImageFacts, found: _Findings) -> None:
+    # One after the other: in another order the same signatures would make other evidence.
+    await _collect_tagged(source, facts, found)
+    await _collect_referrers(source, facts, found)
 
 
 async def _collect_tagged(source: ArtifactSource, facts: ImageFacts, found: _Findings) -> None:
