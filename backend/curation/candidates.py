@@ -147,28 +147,27 @@ def by_approval(candidates: Iterable[Candidate]) -> dict[tuple[str, str], list[C
     }
 
 
-async def decided(reader: Reader) -> list[Candidate]:
-    """The candidates that were ever decided on, with their decisions and submissions, without waivers.
+async def fetch_decided(reader: Reader) -> QueueRows:
+    """The rows of the candidates that were ever decided on, without waivers; `read_queue` makes sense of them.
 
     Raises:
         StoreError: of its kind.
     """
-    made = await all_decisions(reader)
-    candidates = await reader.fetch_all(
-        "SELECT digest, registry, host, repository, evidence_hash FROM candidate"
-        " WHERE digest IN (SELECT digest FROM decision)"
-    )
-    submissions = _grouped(
-        await reader.fetch_all(
+    return QueueRows(
+        candidates=await reader.fetch_all(
+            "SELECT digest, registry, host, repository, evidence_hash, '' AS summaries FROM candidate"
+            " WHERE digest IN (SELECT digest FROM decision)"
+        ),
+        submissions=await reader.fetch_all(
             f"SELECT {_SUBMISSION_COLUMNS}, digest FROM submission"  # noqa: S608 - constant columns
             " WHERE digest IN (SELECT digest FROM decision) ORDER BY seq"
         ),
-        _submission,
+        decisions=await reader.fetch_all(
+            f"SELECT {_DECISION_COLUMNS} FROM decision ORDER BY seq"  # noqa: S608 - constant columns
+        ),
+        waivers=[],
+        waivable={},
     )
-    return [
-        Candidate(**dict(row), submissions=tuple(submissions[row["digest"]]), decisions=tuple(made[row["digest"]]))
-        for row in candidates
-    ]
 
 
 async def fetch_queue(

@@ -6,6 +6,7 @@ import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from backend.core.errors import NotFoundError, UsageError
 from backend.core.events import LibraryChanged, Topic
@@ -30,6 +31,11 @@ from backend.library import catalogue, corrections, lineage, retention, search
 from backend.library.query import Query, completions, names_one_of, parse, words_of
 from backend.store.connection import Database, Transaction
 
+#: Terms whose values are few: what is not among them was mistyped.
+_KNOWN_ONLY: Final = frozenset({"registry", "framework", "engine"})
+#: Seconds for which the values that the library holds are taken for what they were.
+_HELD: Final = 5.0
+
 
 class LibraryFlow:
     """Images of the library."""
@@ -39,6 +45,7 @@ class LibraryFlow:
         self._lookup = lookup
         self._standings = standings
         self._vocabulary: Mapping[str, Sequence[str]] = {}
+        self._read_at = 0.0
 
     # ------------------------------------------------------------ looking
 
@@ -272,11 +279,14 @@ class LibraryFlow:
             UsageError: it is not understood, or names what there is none of.
         """
         query = parse(text)
-        self._vocabulary = await search.vocabulary(self._foundation.database)
+        now = self._foundation.clock.monotonic()
+        if not self._vocabulary or now - self._read_at > _HELD or not _holds_all(self._vocabulary, query):
+            self._vocabulary = await search.vocabulary(self._foundation.database)
+            self._read_at = now
         for term in query.terms:
-            known = self._vocabulary.get(term.key, ())
+            known = self._vocabulary.get(term.key, ()) if term.key in _KNOWN_ONLY else ()
             for value in term.values:
-                if term.key in _KNOWN_ONLY and known and not names_one_of(value, known):
+                if known and not names_one_of(value, known):
                     close = difflib.get_close_matches(value, known, 1) or list(known[:8])
                     raise UsageError(
                         "filter", f"the library has nothing of {term.key}:{value}", f"it has {', '.join(close)}"
@@ -284,5 +294,8 @@ class LibraryFlow:
         return query
 
 
-#: Terms whose values are few: what is not among them was mistyped.
-_KNOWN_ONLY = frozenset({"registry", "framework", "engine"})
+def _holds_all(vocabulary: Mapping[str, Sequence[str]], query: Query) -> bool:
+    return all(
+        names_one_of(value, vocabulary.get(term.key, ()))
+        for term in query.terms if term.key in _KNOWN_ONLY for value in term.values
+    )  # fmt: skip

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 #: For how long states are taken for what they were although something was committed: as runs do all the time.
-_HELD: Final = 1.0
+_HELD: Final = 5.0
 #: For how long they are at most, as approvals expire by themselves.
 _HELD_AT_MOST: Final = 30.0
 #: How long a cluster may take to say what runs, where that is told beside other things.

@@ -81,14 +81,22 @@ class _Piece(msgspec.Struct, frozen=True):
     Attributes:
         condition: on an entry.
         shelves: the table of shelves all of whose entries meet it; empty: none does so as a whole.
-        entries: selects of the numbers of entries, among which all others are that meet it.
+        names, ids: selects of texts of tags, and of numbers of entries, among which all others are that meet it.
+        plain: to be on one of the shelves or to have one of the names is all that it means.
         tables: that these use.
     """
 
     condition: str
     shelves: str = ""
-    entries: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    plain: bool = False
     tables: tuple[Table, ...] = ()
+
+    @property
+    def leads(self) -> bool:
+        """Whether what meets it can be found without reading all entries."""
+        return bool(self.shelves or self.names or self.ids)
 
 
 def matching(query: Query, facts: Facts) -> Match:
@@ -104,27 +112,36 @@ def matching(query: Query, facts: Facts) -> Match:
     conditions = [
         f"({piece.condition}) IS NOT TRUE" if negated else f"({piece.condition})" for piece, negated in pieces
     ]
-    condition = " AND ".join(conditions) or "TRUE"
-    leading = [piece for piece, negated in pieces if not negated and (piece.shelves or piece.entries)]
+    leading = [piece for piece, negated in pieces if piece.leads and not negated]
     if not leading:
+        condition = " AND ".join(conditions) or "TRUE"
         return Match(tuple(tables), condition, (condition,), by_scan=True)
     rest = [
-        text for (piece, negated), text in zip(pieces, conditions, strict=True)
-        if negated or not (piece.shelves or piece.entries)
+        text for (piece, negated), text in zip(pieces, conditions, strict=True) if negated or not piece.leads
     ]  # fmt: skip
-    # An entry that no shelf brings in has to come from the terms that no shelf meets, or else from any of them.
-    alone = next((piece for piece in leading if not piece.shelves), None)
-    entries = alone.entries if alone is not None else tuple(one for piece in leading for one in piece.entries)
-    arms: list[str] = []
-    if alone is None:
+    if all(piece.shelves for piece in leading):
         shelves = " INTERSECT ".join(f"SELECT id FROM {piece.shelves}" for piece in leading)
         tables.append((f"shelves(id) AS MATERIALIZED ({shelves})", ()))
+    return Match(tuple(tables), " AND ".join(conditions), _arms(leading, conditions, rest), by_scan=False)
+
+
+def _arms(leading: Sequence[_Piece], conditions: Sequence[str], rest: Sequence[str]) -> tuple[str, ...]:
+    """Conditions by shelves, by names and by numbers, each without what those before it find."""
+    arms: list[str] = []
+    before: list[str] = []
+    # An entry that no shelf brings in has to come from the term that no shelf meets, or else from any of them.
+    alone = next((piece for piece in leading if not piece.shelves), None)
+    sources = leading if alone is None else (alone,)
+    if alone is None:
         arms.append(" AND ".join(["entry.shelf IN (SELECT id FROM shelves)", *rest]))
-    if entries:
-        found = f"entry.id IN ({' UNION '.join(entries)})"
-        apart = ["+entry.shelf NOT IN (SELECT id FROM shelves)"] if alone is None else []
-        arms.append(" AND ".join([found, *apart, condition]))
-    return Match(tuple(tables), condition, tuple(arms), by_scan=False)
+        before.append("+entry.shelf NOT IN (SELECT id FROM shelves)")
+    if names := " UNION ".join(one for piece in sources for one in piece.names):
+        told = rest if len(leading) == 1 and leading[0].plain else conditions
+        arms.append(" AND ".join([f"entry.name IN ({names})", *before, *told]))
+        before.append(f"+entry.name NOT IN ({names})")
+    if ids := " UNION ".join(one for piece in sources for one in piece.ids):
+        arms.append(" AND ".join([f"entry.id IN ({ids})", *before, *conditions]))
+    return tuple(arms)
 
 
 def _piece(term: Term, name: str, facts: Facts) -> _Piece:
@@ -139,7 +156,7 @@ def _piece(term: Term, name: str, facts: Facts) -> _Piece:
 
 
 def _word(word: str, name: str, facts: Facts) -> _Piece:
-    if len(word) < _SHORTEST_INDEXED:
+    if len(word) < _SHORTEST_INDEXED and not word.isalpha():
         return _short_word(word, name)
     texts, shelves = f"{name}_texts", f"{name}_shelves"
     tables = [
@@ -153,22 +170,25 @@ def _word(word: str, name: str, facts: Facts) -> _Piece:
     conditions = [
         f"+entry.shelf IN (SELECT id FROM {shelves})", f"+entry.name IN (SELECT id FROM {texts})",
     ]  # fmt: skip
-    entries = [f"SELECT id FROM entry WHERE name IN (SELECT id FROM {texts})"]
+    names, ids = [f"SELECT id FROM {texts}"], []
     if is_digest_prefix(word):
         tables.append(_beginning_so(f"{name}_digests", word))
         conditions.append(f"+entry.id IN (SELECT id FROM {name}_digests)")
-        entries.append(f"SELECT id FROM {name}_digests")
+        ids.append(f"SELECT id FROM {name}_digests")
     repository, colon, tag = word.rpartition(":")
     if colon and repository and tag:
         tables += _name_and_tag(name, repository, tag)
-        both = f"shelf IN (SELECT id FROM {name}_left) AND name IN (SELECT id FROM {name}_right)"
-        conditions.append(f"+entry.{both.replace(' name ', ' +entry.name ')}")
-        entries.append(f"SELECT id FROM entry WHERE {both}")
-    return _Piece(" OR ".join(conditions), shelves, tuple(entries), tuple(tables))
+        conditions.append(
+            f"+entry.shelf IN (SELECT id FROM {name}_left) AND +entry.name IN (SELECT id FROM {name}_right)"
+        )
+        names.append(f"SELECT id FROM {name}_right")
+    return _Piece(
+        " OR ".join(conditions), shelves, tuple(names), tuple(ids), plain=len(conditions) == 2, tables=tuple(tables)
+    )
 
 
 def _short_word(word: str, name: str) -> _Piece:
-    """One or two characters: no trigram finds them, and so many tags hold them that each is best looked at itself."""
+    """One or two characters with a digit or sign: so many tags hold them that each is best looked at itself."""
     shelves = (
         f"{name}_shelves(id) AS MATERIALIZED ({_SHELVES} JOIN search_text AS called ON called.id = repository.text"
         " JOIN search_text AS told ON told.id = shelf.text WHERE instr(called.text, ?) OR instr(told.text, ?))"
@@ -181,7 +201,7 @@ def _short_word(word: str, name: str) -> _Piece:
 
 def _texts_with(name: str, word: str, indexed: int | None) -> Table:
     """The texts that hold a word: by the index, and what it does not reach by looking it through."""
-    if indexed is None:
+    if indexed is None or len(word) < _SHORTEST_INDEXED:
         return f"{name}(id) AS MATERIALIZED (SELECT id FROM search_text WHERE instr(text, ?))", (word,)
     phrase = '"' + word.replace('"', '""') + '"'
     return (
@@ -212,7 +232,7 @@ _ShelfTest = tuple[str, tuple[SqlValue, ...]]
 
 def _of_shelves(name: str, test: str, parameters: tuple[SqlValue, ...]) -> _Piece:
     table = f"{name}(id) AS MATERIALIZED ({_SHELVES} WHERE {test})"
-    return _Piece(f"+entry.shelf IN (SELECT id FROM {name})", name, (), ((table, parameters),))
+    return _Piece(f"+entry.shelf IN (SELECT id FROM {name})", name, plain=True, tables=((table, parameters),))
 
 
 def _like(*columns: str) -> Callable[[Sequence[str]], _ShelfTest]:
@@ -270,8 +290,8 @@ _OF_SHELVES: Final[Mapping[str, Callable[[Sequence[str]], _ShelfTest]]] = {
 
 def _tag(term: Term, name: str, _: Facts) -> _Piece:
     table = _texts_like(name, [_pattern(value, open_end=True) for value in term.values])
-    found = f"SELECT id FROM entry WHERE name IN (SELECT id FROM {name})"
-    return _Piece(f"+entry.name IN (SELECT id FROM {name})", "", (found,), (table,))
+    names = f"SELECT id FROM {name}"
+    return _Piece(f"+entry.name IN ({names})", names=(names,), plain=True, tables=(table,))
 
 
 def _digest(term: Term, name: str, _: Facts) -> _Piece:
@@ -348,7 +368,7 @@ def entries_of(name: str, digests: Iterable[str]) -> Table:
 
 
 def _numbered(name: str, table: Table) -> _Piece:
-    return _Piece(f"+entry.id IN (SELECT id FROM {name})", "", (f"SELECT id FROM {name}",), (table,))
+    return _Piece(f"+entry.id IN (SELECT id FROM {name})", ids=(f"SELECT id FROM {name}",), tables=(table,))
 
 
 _OF_ENTRIES: Final[Mapping[str, Callable[[Term, str, Facts], _Piece]]] = {

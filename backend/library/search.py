@@ -98,10 +98,11 @@ async def find_entries(
     if sort not in SORTS:
         raise UsageError("sort", f"{sort!r} is not known", f"use one of {', '.join(SORTS)}")
     match = await _match(database, query, now, standing)
-    total = await _count(database, match)
+    few = await _few(database, match)
+    total = await _count(database, match) if few is None else len(few)
     if offset >= total:
         return Found((), total)
-    sql, parameters = _page(match, standing, sort, descending, few=total <= _FEW)
+    sql, parameters = _page(match, standing, sort, descending, few)
     rows = await database.fetch_all(sql, (*parameters, -1 if limit is None else limit, offset))
     return Found(tuple(row[0] for row in rows), total)
 
@@ -204,27 +205,34 @@ async def _match(database: Database, query: Query, now: datetime, standing: Stan
     return matching(query, facts)
 
 
+async def _few(database: Database, match: Match) -> list[int] | None:
+    """The numbers of all entries that were found, in no order; None: they are too many to be sorted by themselves."""
+    sql = " UNION ALL ".join(f"SELECT id FROM entry{_how(match)} WHERE {arm}" for arm in match.arms)
+    rows = await database.fetch_all(*match.statement(f"{sql} LIMIT {_FEW + 1}"))
+    return None if len(rows) > _FEW else [row[0] for row in rows]
+
+
 async def _count(database: Database, match: Match) -> int:
-    if match.by_scan:
-        sql = f"SELECT count(*) FROM entry NOT INDEXED WHERE {match.condition}"
-    else:
-        sql = "SELECT " + " + ".join(f"(SELECT count(*) FROM entry WHERE {arm})" for arm in match.arms)
-    rows = await database.fetch_all(*match.statement(sql))
+    counts = " + ".join(f"(SELECT count(*) FROM entry{_how(match)} WHERE {arm})" for arm in match.arms)
+    rows = await database.fetch_all(*match.statement(f"SELECT {counts}"))
     return int(rows[0][0])
 
 
+def _how(match: Match) -> str:
+    return " NOT INDEXED" if match.by_scan else ""
+
+
 async def _grouped(database: Database, match: Match, columns: str) -> list[sqlite3.Row]:
-    """The shelves on which anything was found, with the columns, each shelf once."""
-    arms = (match.condition,) if match.by_scan else match.arms
+    """The shelves on which anything was found, with the columns; one that several arms find comes once for each."""
     rows: list[sqlite3.Row] = []
-    for arm in arms:
+    for arm in match.arms:
         sql = f"SELECT {columns} FROM entry WHERE {arm} GROUP BY shelf"
         rows += await database.fetch_all(*match.statement(sql))
     return rows
 
 
 def _page(
-    match: Match, standing: Standing, sort: str, descending: bool, *, few: bool
+    match: Match, standing: Standing, sort: str, descending: bool, few: list[int] | None
 ) -> tuple[str, tuple[SqlValue, ...]]:
     up, down = ("DESC", "ASC") if descending else ("ASC", "DESC")
     ranks, ranked = _ranks(standing) if sort == "state" else ("", ())
@@ -233,9 +241,10 @@ def _page(
     where, tables = match.condition, "entry"
     if sort != "name":
         order += _ALIKE
-    if few and not match.by_scan:
-        found = " UNION ALL ".join(f"SELECT id FROM entry WHERE {arm}" for arm in match.arms)
-        where = f"entry.id IN ({found})"
+    if few is not None:
+        found = "few(id) AS MATERIALIZED (SELECT value FROM json_each(?))"
+        match = Match((*ranked, (found, (msgspec.json.encode(few).decode(),))), "", (), by_scan=False)
+        where = "entry.id IN (SELECT id FROM few)"
         if sort == "name":
             tables = "entry JOIN repository ON repository.id = entry.repository"
     elif sort == "name":

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from tests.benchmarks import audit, evidence, screen, services, sync
+from tests.benchmarks import audit, curation, evidence, library, screen, services, sync
 from tests.benchmarks.harness import Benchmark, SkippedError
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -16,10 +16,15 @@ BENCHMARKS: dict[str, Benchmark] = {
     "memory": screen.memory,
     "idle": screen.idle,
     "audit-verify": audit.audit_verify,
+    "ledger-append": curation.ledger_append,
+    "queue-5k": curation.queue_5k,
+    "evaluate-10k": curation.evaluate_10k,
     "sync-unchanged": sync.sync_unchanged,
     "sync-first": sync.sync_first,
     "sync-skopeo": sync.sync_skopeo,
     "sync-skopeo-again": sync.sync_skopeo_unchanged,
+    "search-100k": library.search_100k,
+    "library-open": library.library_open,
     "evidence-import": evidence.evidence_import,
 }
 

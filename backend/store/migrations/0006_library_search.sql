@@ -12,6 +12,9 @@ ALTER TABLE image ADD COLUMN card TEXT REFERENCES content (digest);
 ALTER TABLE image ADD COLUMN described INTEGER NOT NULL DEFAULT 0;
 
 CREATE INDEX image_by_description ON image (described);
+CREATE INDEX image_by_config ON image (config_digest);
+CREATE INDEX image_by_card ON image (card) WHERE card IS NOT NULL;
+CREATE INDEX tag_event_by_previous ON tag_event (previous_digest) WHERE previous_digest IS NOT NULL;
 
 -- Made anew for three more properties.
 CREATE TABLE classification_before AS SELECT * FROM classification;
@@ -102,8 +105,8 @@ CREATE TABLE entry (
 ) STRICT;
 
 CREATE UNIQUE INDEX entry_by_place ON entry (repository, sort_key DESC);
--- Repositories are counted up from it alone.
-CREATE INDEX entry_by_shelf ON entry (shelf, gone, changed, sort_key);
+-- What is counted is read from these alone.
+CREATE INDEX entry_by_shelf ON entry (shelf, gone, changed, sort_key, first_seen, moved, size);
 CREATE INDEX entry_by_name ON entry (name, shelf);
 CREATE INDEX entry_by_digest ON entry (digest);
 
