@@ -20,7 +20,7 @@ from backend.library.sources import Account, Setting
 from backend.library.tasks import in_turns
 
 # Choosing among more tags than this would hold up the event loop.
-_CHOSEN_ASIDE: Final = 500
+_CHOSEN_ASIDE: Final = 100
 
 
 class Listing(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ from backend.store.connection import Database
 
 #: Images that are asked for in one preview because the library does not know them: two requests each.
 MOST_LOOKED_AT: Final = 200
-_CHOSEN_ASIDE: Final = 500
+_CHOSEN_ASIDE: Final = 100
 _MOST_NAMED: Final = 3
 _NOT_LOOKED_AT: Final = "taken if its type, platforms and age are those of the rule: it was not looked at"
 
@@ -234,6 +234,7 @@ class HistoryPreview:
                 clauses.append(clause)
         notes = [
             "by the history of tags: what no rule had taken in by then is not known, nor what the registry held of it",
+            *(["types are those that images are classified as now"] if rule.types is not None else []),
             *await self._seen_later(registry, selection),
         ]
         if not clauses and not names:

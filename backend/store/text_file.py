@@ -8,10 +8,16 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from backend.core.errors import ConflictError, StoreUnwritableError
+
+# How often, and after how many seconds, somebody who holds the file is asked again.
+_TRIES: Final = 50
+_PAUSE: Final = 0.1
 
 
 def why_unwritable(path: Path) -> str:
@@ -74,12 +80,19 @@ def changed_meanwhile(path: Path) -> ConflictError:
 def _locked(target: Path) -> Iterator[None]:
     """Keeps other processes of this program from writing the file; other programs do not know of it."""
     with target.open("rb") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX)
-        except OSError as error:
-            # Some file systems have no locks.
-            if error.errno not in (errno.ENOTSUP, errno.ENOLCK):
-                raise
+        for attempt in range(_TRIES):
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if attempt == _TRIES - 1:
+                    raise OSError(error.errno, "another program holds it") from error
+                time.sleep(_PAUSE)
+            except OSError as error:
+                # Some file systems have no locks.
+                if error.errno not in (errno.ENOTSUP, errno.ENOLCK):
+                    raise
+                break
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -221,6 +222,20 @@ def test_a_file_that_cannot_be_written_is_left_whole(tmp_path: Path, monkeypatch
     monkeypatch.undo()
     with pytest.raises(ConflictError):
         replace_file(file, b"new", seen=b"older")
+
+
+def test_a_file_that_another_program_holds_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.store.text_file._PAUSE", 0.0)
+    file = tmp_path / "config.toml"
+    file.write_bytes(b"old")
+    with file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreUnwritableError, match="another program holds it"):
+            replace_file(file, b"new", seen=b"old")
+    replace_file(file, b"new", seen=b"old")
+    assert file.read_bytes() == b"new"
 
 
 async def test_two_who_write_at_once_do_not_lose_what_either_wrote(house: House) -> None:
