@@ -129,7 +129,7 @@ async def collect(
     summary, told = compliance.describe(facts, settings)
     records = [
         _signature_record(found, attached, ids),
-        documents.of_declarations(facts, own, ids),
+        documents.of_declarations(facts, own, ids, kit=documents.kit_licences(configurations)),
         judge_weights(facts, id=ids.new_id(), at=at, settings=settings),
         own.record(id=ids.new_id(), kind=EvidenceKind.COMPLIANCE, state=READ, summary=summary, payload=told),
         documents.of_model_card(facts, manifest, own, ids),

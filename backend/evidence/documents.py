@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
+from backend.core.errors import MalformedDataError
 from backend.core.ports import IdSource
 from backend.evidence.benchmarks import Benchmark
-from backend.evidence.decoding import clean
+from backend.evidence.decoding import clean, decode
 from backend.evidence.facts import ImageFacts
 from backend.evidence.licences import Licence, read_licence
 from backend.evidence.records import NONE, READ, EvidenceKind, EvidenceRecord, Origin, Severity
@@ -25,6 +28,7 @@ CARD_ANNOTATION: Final = "org.opencontainers.image.documentation"
 # CNCF model-spec 1.0 and KitOps 1: layers of documents, the model card among them.
 _CARD_LAYERS: Final = ("application/vnd.cncf.model.doc.", "application/vnd.kitops.modelkit.docs.")
 _MOST_LICENCES: Final = 300
+_KITFILE_LIMIT: Final = 4 * 1024 * 1024
 
 
 class Provenance:
@@ -180,13 +184,47 @@ def of_model_card(facts: ImageFacts, manifest: Manifest, provenance: Provenance,
     )
 
 
-def of_declarations(facts: ImageFacts, provenance: Provenance, ids: IdSource) -> EvidenceRecord:
-    """The licences that the image itself declares: by annotation, label, or a model's configuration."""
+class _KitPart(msgspec.Struct, frozen=True):
+    license: str | None = None
+
+
+class _Kitfile(msgspec.Struct, frozen=True):
+    """Of the configuration of a KitOps ModelKit: its Kitfile as JSON (Kitfile format 1.0)."""
+
+    package: _KitPart | None = None
+    model: _KitPart | None = None
+
+
+_KITFILE_DECODER: Final = msgspec.json.Decoder(_Kitfile)
+
+
+def kit_licences(configurations: Iterable[bytes]) -> tuple[str, ...]:
+    """The licences that Kitfiles among configuration blobs give for the package and its model."""
+    found: list[str] = []
+    for data in configurations:
+        try:
+            kit = decode(data, _KITFILE_DECODER, "Kitfile", _KITFILE_LIMIT)
+        except MalformedDataError:
+            # The configuration of another kind of image.
+            continue
+        found += [clean(part.license, 300) for part in (kit.package, kit.model) if part and part.license]
+    return tuple(dict.fromkeys(found))
+
+
+def of_declarations(
+    facts: ImageFacts, provenance: Provenance, ids: IdSource, *, kit: Sequence[str] = ()
+) -> EvidenceRecord:
+    """The licences that the image itself declares: by annotation, label, or a model's configuration.
+
+    Args:
+        kit: as `kit_licences` finds them.
+    """
     stated = {
         f"annotation {LICENCE_ANNOTATION}": facts.annotations.get(LICENCE_ANNOTATION, ""),
         # BuildKit and buildah write the same key as a label of the configuration.
         f"label {LICENCE_ANNOTATION}": facts.labels.get(LICENCE_ANNOTATION, ""),
         "model configuration": " AND ".join(facts.licences),
+        "Kitfile": " AND ".join(kit),
     }
     read = {where: licence for where, text in stated.items() if (licence := read_licence(text))}
     distinct = {licence.expression: licence for licence in read.values()}

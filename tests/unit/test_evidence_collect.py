@@ -304,6 +304,25 @@ async def test_what_the_configurations_say_is_evidence_of_the_image() -> None:
     assert [each.state for each in records if each.kind is EvidenceKind.PROVENANCE] == ["none"]
 
 
+@pytest.mark.parametrize(
+    ("blob", "declared"),
+    [
+        (b'{"manifestVersion":"1.0.0","package":{"name":"x","license":"Apache-2.0"},"model":{"license":"MIT"}}',
+         ["Apache-2.0 AND MIT"]),
+        (b'{"package":{"license":null}}', []),
+        (b'{"package":[]}', []),
+        (b"{broken", []),
+    ],
+)  # fmt: skip
+async def test_a_kitfile_declares_licences_too(blob: bytes, declared: list[str]) -> None:
+    records = await collect(
+        Attachments(), image(), image_manifest(), keys=(), configurations=[blob], clock=FixedClock(NOW),
+        ids=NumberedIds(),
+    )  # fmt: skip
+    record = next(each for each in records if each.kind is EvidenceKind.LICENCE)
+    assert [each["expression"] for each in record.payload["declared"]] == declared
+
+
 async def test_other_attestations_are_left_alone() -> None:
     registry, key = Attachments(), key_pair()
     registry.attest(envelope(statement(DIGEST, "https://in-toto.io/attestation/test-result/v0.1", {}), key))
