@@ -193,7 +193,7 @@ def _labels(value: object) -> dict[str, str]:
 
 def _storable(text: str) -> str:
     # JSON may hold lone surrogates, which UTF-8 and the database have no form for.
-    return text.encode("utf-8", errors="replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _malformed(where: str, why: str) -> MalformedDataError:

@@ -50,9 +50,10 @@ class Examiner:
         return found
 
     async def _find_out(self, repository: str, tag: str, digest: str) -> ImageTraits:
-        known = await known_traits(self._database, digest, self._rule.platforms)
-        if known is not None:
-            return known
+        if not await self._fetcher.holdings.lacks(digest):
+            known = await known_traits(self._database, digest, self._rule.platforms)
+            if known is not None:
+                return known
         records = await self._fetcher.image(repository, digest, tags=(tag,), platforms=self._rule.platforms)
         if self._writer is not None:
             await self._writer.add_images(records)

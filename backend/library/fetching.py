@@ -20,6 +20,7 @@ from backend.library.descriptions import (
     search_words,
 )
 from backend.library.evidenced import Classification
+from backend.library.holdings import Holdings
 from backend.library.records import Child, Content, ImageRecord
 from backend.library.rules import takes_platform
 from backend.registry.manifests import INDEX_TYPES, Descriptor, Manifest, parse_manifest
@@ -58,9 +59,13 @@ class Fetcher:
         source: of the repository that is asked for.
         database: what was stored by earlier runs.
         registry: configured name, for errors.
+
+    Attributes:
+        holdings: which content is stored.
     """
 
     def __init__(self, source: ContentSource, database: Database, registry: str) -> None:
+        self.holdings = Holdings(database)
         self._source = source
         self._database = database
         self._registry = registry
@@ -135,12 +140,18 @@ class Fetcher:
         return _Found(manifest, description, tuple(contents), layer.digest)
 
     async def _stored_manifest(self, digest: str) -> Manifest | None:
+        if await self.holdings.lacks(digest):
+            self.holdings.add(digest)
+            return None
         row = await self._database.fetch_one("SELECT media_type, data FROM content WHERE digest = ?", (digest,))
         if row is None:
             return None
         return parse_manifest(row["data"], row["media_type"], f"stored manifest {digest}", digest)
 
     async def _stored(self, digest: str) -> bytes | None:
+        if await self.holdings.lacks(digest):
+            self.holdings.add(digest)
+            return None
         row = await self._database.fetch_one("SELECT data FROM content WHERE digest = ?", (digest,))
         return None if row is None else bytes(row["data"])
 
