@@ -3,6 +3,7 @@ asserted and searched."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.config import load_configuration
+from backend.core.errors import InterruptedByUserError
+from backend.core.events import ScanProgressed, Topic
 from backend.registry.manifests import OCI_INDEX, OCI_MANIFEST, digest_of
+from backend.yard import Yard, YardOptions
 from tests.fakes.cli import Place
 from tests.fakes.cli_world import NIM, TAGS, World, running_world
 from tests.fakes.curation import (
@@ -248,3 +253,52 @@ def test_a_document_that_says_something_else_is_refused_and_named(place: Place, 
     ):
         ran = place.run("evidence", "import", write(place, document), "--image", reference, "--context", "mira")
         assert ran.code == 1 and "\x1b" not in ran.err + ran.out, ran.err
+
+
+async def test_one_image_is_looked_at_again_on_request(place: Place, world: World) -> None:
+    reference, digest = world.reference(TAGS[1]), world.digests[TAGS[1]]
+    measured = benchmark(image=digest, measured_at="2026-11-01T10:00:00Z")
+    told = envelope(statement(digest, "https://modelyard.dev/attestation/benchmark/v1", measured), EDWARDS)
+    await asyncio.to_thread(attest, world, digest, told)
+    yard = await opened(place)
+    try:
+        assert await yard.evidence.evaluate() == 0, "nothing is new"
+        assert await yard.evidence.evaluate(reference=reference) == 1
+        found = {each.kind: each for each in await yard.evidence.of(reference)}
+        assert found["benchmark"].source.endswith("verified by key release")
+    finally:
+        await yard.close()
+
+
+async def test_a_scan_is_cancelled_from_elsewhere(place: Place, world: World, tmp_path: Path) -> None:
+    hang = "import time; sys.stderr.write('downloading\\n'); sys.stderr.flush(); time.sleep(60)"
+    await asyncio.to_thread(fake_trivy, tmp_path, {}, before=hang)
+    reference = world.reference(TAGS[1])
+    yard = await opened(place)
+    try:
+        events = yard.subscribe(Topic.SCANS)
+        scanning = asyncio.create_task(yard.evidence.scan(reference))
+        states = []
+        async for event in events:
+            assert isinstance(event, ScanProgressed) and event.key == reference
+            states.append(event.scan.state)
+            if len(states) == 1:
+                assert yard.evidence.cancel_scan(reference)
+            elif event.scan.state == "cancelled":
+                break
+        with pytest.raises(InterruptedByUserError):
+            await scanning
+        assert states[0] == "running" and not yard.evidence.cancel_scan(reference)
+    finally:
+        await yard.close()
+
+
+def attest(world: World, digest: str, told: Mapping[str, Any]) -> None:
+    with httpx.Client(base_url=f"{world.registry.url}/v2/{NIM}") as client:
+        pushed = Pushed(client)
+        layer = pushed.blob(json.dumps(told).encode(), "application/vnd.dsse.envelope.v1+json")
+        pushed.image(f"sha256-{digest[7:]}.att", [layer])
+
+
+async def opened(place: Place) -> Yard:
+    return await Yard.open(await asyncio.to_thread(load_configuration, place.config), YardOptions())
