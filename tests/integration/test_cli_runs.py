@@ -226,6 +226,43 @@ def test_a_tag_that_moves_is_a_new_candidate_and_the_old_digest_keeps_its_decisi
     assert [event["change"] for event in place.json("images", "history", "r/m/0:1.0")] == ["moved", "new"]
 
 
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        ((429, {"Retry-After": "3600"}, b""), "asks to wait until"),
+        ((401, {"WWW-Authenticate": 'Basic realm="r"'}, b""), "wants a user name"),
+        ((200, {"Content-Type": "text/html"}, b"<html>log in</html>"), "web page"),
+    ],
+    ids=["429 for an hour", "401 for ever", "a login page"],
+)
+def test_a_registry_that_turns_us_away_on_the_way_marks_nothing_gone_and_is_gone_on_with(
+    tmp_path: Path, refusal: Answer, told: str
+) -> None:
+    images = Images()
+    refusing = False
+    asked: list[str] = []
+
+    def answer(path: str) -> Answer:
+        asked.append(path)
+        return refusal if refusing and "/manifests/" in path else images.answer(path)
+
+    with answering(answer) as url:
+        place = place_of(tmp_path, url)
+        place.json("sync")
+        images.push("m/0", "2.0")
+        refusing = True
+        asked.clear()
+        ran = place.run("sync", "-o", "json")
+        assert ran.code in (1, 6) and told in ran.error
+        assert not ran.data["gone"] and not ran.data["new"] and ran.data["failed"]
+        assert len(asked) < 4 * TAGS
+        refusing = False
+        after = place.json("sync")
+    assert [entry["tag"] for entry in after["new"]] == ["2.0"] and not after["failed"]
+    shown = place.json("runs", "show", place.json("runs", "list")[1]["run"])
+    assert shown["outcome"] == "failed" and told in shown["reason"]
+
+
 def images_digest(reference: str) -> str:
     return reference.partition("@")[2]
 
