@@ -147,15 +147,19 @@ def by_approval(candidates: Iterable[Candidate]) -> dict[tuple[str, str], list[C
     }
 
 
-async def fetch_decided(reader: Reader) -> QueueRows:
-    """The rows of the candidates that were ever decided on, without waivers; `read_queue` makes sense of them.
+class DecidedRows(NamedTuple):
+    """What the candidates that were ever decided on are read from, without evidence and waivers."""
 
-    Raises:
-        StoreError: of its kind.
-    """
-    return QueueRows(
+    candidates: list[sqlite3.Row]
+    submissions: list[sqlite3.Row]
+    decisions: list[sqlite3.Row]
+
+
+async def fetch_decided(reader: Reader) -> DecidedRows:
+    """The rows of the candidates that were ever decided on; `read_decided` makes sense of them, off the event loop."""
+    return DecidedRows(
         candidates=await reader.fetch_all(
-            "SELECT digest, registry, host, repository, evidence_hash, '' AS summaries FROM candidate"
+            "SELECT digest, registry, host, repository, evidence_hash FROM candidate"
             " WHERE digest IN (SELECT digest FROM decision)"
         ),
         submissions=await reader.fetch_all(
@@ -165,9 +169,19 @@ async def fetch_decided(reader: Reader) -> QueueRows:
         decisions=await reader.fetch_all(
             f"SELECT {_DECISION_COLUMNS} FROM decision ORDER BY seq"  # noqa: S608 - constant columns
         ),
-        waivers=[],
-        waivable={},
     )
+
+
+def read_decided(rows: DecidedRows) -> list[Candidate]:
+    """The candidates that were ever decided on, with their decisions and submissions."""
+    submissions = _grouped(rows.submissions, _submission)
+    decisions = _grouped(rows.decisions, _decision)
+    return [
+        Candidate(
+            **dict(row), submissions=tuple(submissions[row["digest"]]), decisions=tuple(decisions[row["digest"]])
+        )
+        for row in rows.candidates
+    ]
 
 
 async def fetch_queue(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from backend.core.views import ImageState
-from backend.curation.candidates import Candidate, all_decisions, fetch_decided, fetch_queue, read_queue
+from backend.curation.candidates import Candidate, all_decisions, fetch_decided, fetch_queue, read_decided, read_queue
 from backend.curation.decisions import Decision, Standing, is_approved_at, standing
 from backend.evidence.store import Reader
 
@@ -44,7 +44,7 @@ async def decided_states(reader: Reader, policy_hash: str, now: datetime) -> dic
     """
     rows = await fetch_decided(reader)
     # Thousands of decisions take longer to read than an event loop may be held up.
-    return await asyncio.to_thread(lambda: states_of(read_queue(rows).candidates, policy_hash, now))
+    return await asyncio.to_thread(lambda: states_of(read_decided(rows), policy_hash, now))
 
 
 async def counts(reader: Reader, policy_hash: str, now: datetime) -> Counter[ImageState]:
