@@ -9,7 +9,7 @@ expiring = "7d"                     # how long before its end an approval is tol
 [[notify.target]]
 kind = "webhook"
 name = "security"                   # in doctor and in messages; none: its place in the list
-url = "https://chat.example.org/hooks/modelyard"
+url = "https://chat.example.org/hooks/modelyard"  # or { env = "HOOK_URL" }, { file = "PATH" }
 secret = { env = "HOOK_SECRET" }    # signs what is sent; see backend/flows/notify_webhook.py
 events = ["waiting", "break-glass"] # none: all
 
@@ -24,11 +24,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from backend.core.errors import ConfigurationError
 from backend.core.settings import Duration, SecretReference, Settings
 
 
@@ -68,25 +70,51 @@ class WebhookTarget(_Target):
     """An HTTP endpoint that notices are posted to.
 
     Attributes:
+        url: where to; by reference where the url itself is the secret, as chat services have it.
         secret: that the receiver shares; what is sent is signed with it. None: nothing is signed.
         insecure: `http://` is allowed.
     """
 
     kind: Literal["webhook"]
-    url: str = Field(max_length=2000)
+    url: str | SecretReference
     secret: SecretReference | None = None
     insecure: bool = False
 
     @model_validator(mode="after")
     def _url_is_one(self) -> WebhookTarget:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"https", "http"} or not parts.hostname:
-            raise ValueError("url starts with https:// and names a host")
-        if parts.scheme == "http" and not self.insecure:
-            raise ValueError("http:// needs insecure = true")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("url holds no credentials: they would stand in messages")
+        if isinstance(self.url, str) and (why := self._wrong(self.url)):
+            raise ValueError(why)
         return self
+
+    def address(self, base: Path, purpose: str) -> str:
+        """The url, read where it is a reference to one; may read a file.
+
+        Args:
+            base: folder that a relative path starts at.
+            purpose: what needs it, for the error.
+
+        Raises:
+            ConfigurationError: it cannot be read, or it is no url that will do.
+        """
+        if isinstance(self.url, str):
+            return self.url
+        url = self.url.read(base, f"url of {purpose}")
+        if why := self._wrong(url):
+            raise ConfigurationError(f"the url of {purpose} will not do: {why}", "correct it where it is kept")
+        return url
+
+    def _wrong(self, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return "url is none"
+        if parts.scheme not in {"https", "http"} or not parts.hostname:
+            return "url starts with https:// and names a host"
+        if parts.scheme == "http" and not self.insecure:
+            return "http:// needs insecure = true"
+        if parts.username is not None or parts.password is not None:
+            return "url holds no credentials: they would stand in messages"
+        return ""
 
 
 class CommandTarget(_Target):

@@ -183,10 +183,13 @@ class Notifications:
         if isinstance(target, CommandTarget):
             await start(target, delivery, configuration.folder)
             return
+        purpose = f"webhook {delivery.target}"
         secret = ""
         if target.secret is not None:
-            secret = await asyncio.to_thread(target.secret.read, configuration.folder, f"webhook {delivery.target}")
-        await post(target, delivery, secret, self._foundation.clock.now())
+            secret = await asyncio.to_thread(target.secret.read, configuration.folder, purpose)
+        url = await asyncio.to_thread(target.address, configuration.folder, purpose)
+        limit = target.limit.total_seconds()
+        await post(url, delivery, secret=secret, limit=limit, now=self._foundation.clock.now())
 
     async def _failed(self, delivery: Delivery, error: ModelyardError) -> None:
         why = sanitise(f"{error.what}: {error.why}", _TOLD)

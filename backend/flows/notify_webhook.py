@@ -31,7 +31,6 @@ import httpx
 from backend.core.errors import ModelyardError, RefusedError, UnreachableError
 from backend.core.text import sanitise
 from backend.curation.notice_store import Delivery
-from backend.curation.notify_config import WebhookTarget
 
 _TOLD: Final = 200
 _SEE: Final = "see whether the receiver is up, and whether the url under [notify] is right"
@@ -58,24 +57,27 @@ def headers_of(delivery: Delivery, secret: str, now: datetime) -> dict[str, str]
     return headers
 
 
-async def post(target: WebhookTarget, delivery: Delivery, secret: str, now: datetime) -> None:
+async def post(url: str, delivery: Delivery, *, secret: str, limit: float, now: datetime) -> None:
     """Post a notice once.
+
+    Args:
+        secret: that the receiver shares, or empty.
+        limit: seconds that it may take.
 
     Raises:
         UnreachableError: no answer, or one that says to come again (408, 425, 429, 5xx).
         RefusedError: any other answer that is no receipt.
     """
-    limit = target.limit.total_seconds()
     # Reading the certificates of authorities takes longer than the loop may be held up.
     context = await asyncio.to_thread(ssl.create_default_context)
-    where = f"webhook {sanitise(httpx.URL(target.url).host, _TOLD)}"
+    where = "webhook"
     try:
+        # Of the address no more than the host is ever told: the rest may be a secret.
+        where = f"webhook {sanitise(httpx.URL(url).host, _TOLD)}"
         async with (
             asyncio.timeout(limit),
             httpx.AsyncClient(verify=context, timeout=limit, follow_redirects=False) as client,
-            client.stream(
-                "POST", target.url, content=delivery.body, headers=headers_of(delivery, secret, now)
-            ) as answer,
+            client.stream("POST", url, content=delivery.body, headers=headers_of(delivery, secret, now)) as answer,
         ):
             status = answer.status_code
     except TimeoutError as error:

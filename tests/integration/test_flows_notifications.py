@@ -159,6 +159,30 @@ async def test_what_waits_is_posted_once_and_signed(
             assert [(check.state, check.name) for check in await telling.checks()] == [("ok", "notify hook")]
 
 
+async def test_an_address_that_is_a_secret_stands_in_no_message(
+    tmp_path: Path, clock: FixedClock, ids: NumberedIds, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiving(500) as receiver:
+        (tmp_path / "url").write_text(f"{receiver.url}/T0K3N\n", encoding="ascii")
+        notify = '[[notify.target]]\nkind = "webhook"\nurl = { file = "url" }\ninsecure = true\n'
+        async with place(tmp_path, clock, ids, notify) as here:
+            telling = await here.open()
+            await here.submit(1)
+            await telling.round()
+            assert len(receiver.got) == 2
+            (tmp_path / "url").write_text("http://127.0.0.1:9/T0K3N", encoding="ascii")
+            clock.advance(minutes=2)
+            await telling.round()
+            (tmp_path / "url").write_text("ftp://T0K3N", encoding="ascii")
+            clock.advance(hours=2)
+            await telling.round()
+            # The log of httpx names whole addresses; ours leaves that logger out below warnings.
+            logged = [record.getMessage() for record in caplog.records if record.name != "httpx"]
+            told = f"{await telling.checks()} {logged}"
+            assert "starts with https://" in told
+            assert "T0K3N" not in told
+
+
 async def test_two_processes_that_both_believe_in_their_lease_send_it_once(
     tmp_path: Path, clock: FixedClock, ids: NumberedIds
 ) -> None:
