@@ -70,7 +70,7 @@ class EvidenceFlow:
             return []
         facts = await all_facts(foundation.database)
         states = await curated.states(foundation.database, foundation.policy.hash, foundation.clock.now())
-        return [
+        found = [
             PackageHitView(
                 reference=facts[hit.digest].reference,
                 name=facts[hit.digest].name,
@@ -84,6 +84,7 @@ class EvidenceFlow:
             for hit in hits
             if hit.digest in facts
         ]
+        return sorted(found, key=lambda hit: (hit.name, hit.package, hit.version))
 
     async def scanners(self) -> list[ScanView]:
         """The vulnerability scanners that can be run here, with version and age of their database."""

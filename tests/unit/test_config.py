@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,20 @@ def test_a_system_policy_replaces_the_users_own(tmp_path: Path, monkeypatch: pyt
     assert loaded.settings.policy.approvals == 3
     assert loaded.policy_source == str(system)
     assert "is not used" in loaded.notes[0]
+
+
+def test_the_scanner_is_policys_where_there_is_a_system_policy(tmp_path: Path) -> None:
+    system, own = tmp_path / "policy.toml", tmp_path / "config.toml"
+    own.write_text('[scanner]\ncommand = "/home/robin/trivy"\n')
+    system.write_text("[policy]\napprovals = 2\n")
+    system.chmod(0o644)
+    assert load_configuration(own, system_policy=tmp_path / "none").settings.scanner.command == "/home/robin/trivy"
+    if os.geteuid() == 0:
+        loaded = load_configuration(own, system_policy=system)
+        assert loaded.settings.scanner.command == "" and "[scanner]" in loaded.notes[0]
+    own.write_text('[scanner]\ntimeout = "3h"\n')
+    with pytest.raises(ConfigurationError, match="at most 2h"):
+        load_configuration(own, system_policy=tmp_path / "none")
 
 
 def test_a_system_policy_that_anyone_may_write_is_refused(tmp_path: Path) -> None:

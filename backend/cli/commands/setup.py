@@ -40,6 +40,11 @@ approvals = 1
 #max_critical = 0
 #max_age = "7d"
 
+# The scanner that `modelyard evidence scan` runs; without this table trivy, else grype, whichever is on PATH.
+#[scanner]
+#command = "/usr/local/bin/trivy"
+#timeout = "10m"
+
 # Who is told outside of the screen: a candidate waits, somebody broke the glass, an approval ends soon.
 #[[notify.target]]
 #kind = "webhook"
