@@ -7,6 +7,8 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 
+import msgspec
+
 from backend.evidence.facts import ImageFacts
 from backend.store.connection import Database
 
@@ -20,37 +22,45 @@ async def all_facts(database: Database) -> dict[str, ImageFacts]:
     Raises:
         StoreError: the database cannot be read.
     """
+    repositories = await database.fetch_all("SELECT id, registry, host, name FROM repository")
     seen = await database.fetch_all(
-        "SELECT seen.digest, seen.rule, repository.registry, repository.host, repository.name AS repository,"
-        " image.kind, image.type, image.framework, image.size FROM image_seen AS seen"
-        " JOIN repository ON repository.id = seen.repository JOIN image ON image.digest = seen.digest"
+        "SELECT seen.digest, seen.repository, seen.rule, image.kind, image.type, image.framework, image.size"
+        " FROM image_seen AS seen JOIN image ON image.digest = seen.digest"
         " ORDER BY seen.first_seen_at, seen.repository"
     )
     tags = await database.fetch_all(
-        "SELECT tag.digest, tag.tag, repository.registry, repository.name AS repository FROM tag"
-        " JOIN repository ON repository.id = tag.repository WHERE gone_at IS NULL"
-        " ORDER BY changed_at DESC, sort_key DESC"
+        "SELECT digest, repository, tag FROM tag WHERE gone_at IS NULL ORDER BY changed_at DESC, sort_key DESC"
     )
-    return await asyncio.to_thread(_joined, seen, tags)
+    return await asyncio.to_thread(_joined, repositories, seen, tags)
 
 
-def _joined(seen: Sequence[sqlite3.Row], tags: Sequence[sqlite3.Row]) -> dict[str, ImageFacts]:
-    named: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for row in tags:
-        named[row["registry"], row["repository"], row["digest"]].append(row["tag"])
-    rules: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for row in seen:
-        rules[row["registry"], row["repository"], row["digest"]].append(row["rule"])
+def _joined(
+    repositories: Sequence[sqlite3.Row], seen: Sequence[sqlite3.Row], tags: Sequence[sqlite3.Row]
+) -> dict[str, ImageFacts]:
+    # Rows are taken apart by position: with thousands of them names cost more than all the rest.
+    places = {id_: (registry, host, name) for id_, registry, host, name in repositories}
+    named: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for digest, repository, tag in tags:
+        named[digest, repository].append(tag)
+    first: dict[str, int] = {}
+    rules: dict[str, list[str]] = {}
     facts: dict[str, ImageFacts] = {}
-    for row in seen:
-        if row["digest"] in facts:
+    for digest, repository, rule, kind, type_, framework, size in seen:
+        if digest in first:
+            if first[digest] == repository:
+                rules[digest].append(rule)
             continue
-        place = (row["registry"], row["repository"], row["digest"])
-        facts[row["digest"]] = ImageFacts(
-            digest=row["digest"], registry=row["registry"], host=row["host"], repository=row["repository"],
-            tags=tuple(named.get(place, ())), rules=tuple(dict.fromkeys(rules[place])), kind=row["kind"],
-            type=row["type"], framework=row["framework"], size=row["size"],
+        first[digest] = repository
+        rules[digest] = [rule]
+        registry, host, name = places[repository]
+        facts[digest] = ImageFacts(
+            digest=digest, registry=registry, host=host, repository=name,
+            tags=tuple(named.get((digest, repository), ())), rules=(rule,), kind=kind, type=type_,
+            framework=framework, size=size,
         )  # fmt: skip
+    for digest, taken_by in rules.items():
+        if len(taken_by) > 1:
+            facts[digest] = msgspec.structs.replace(facts[digest], rules=tuple(dict.fromkeys(taken_by)))
     return facts
 
 

@@ -27,7 +27,7 @@ def audit_verify() -> Figure:
     """Verifying 100,000 entries, beside reading them and hashing their canonical JSON in a bare loop."""
     with tempfile.TemporaryDirectory(prefix="modelyard-benchmark-") as folder:
         path = Path(folder) / "modelyard.db"
-        asyncio.run(_fill(path))
+        asyncio.run(fill_ledger(path))
         ours = min(asyncio.run(_verified(path)) for _ in range(_TIMES))
         peer = min(_bare(path) for _ in range(_TIMES))
     return Figure(
@@ -41,7 +41,8 @@ def audit_verify() -> Figure:
     )
 
 
-async def _fill(path: Path) -> None:
+async def fill_ledger(path: Path) -> None:
+    """Make a database whose ledger has 100,000 entries."""
     rows: list[tuple[SqlValue, ...]] = []
     previous = ledger.GENESIS
     for seq in range(1, _ENTRIES + 1):
