@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from textual.containers import Horizontal
 from textual.widget import Widget
 
 from backend.core.errors import ModelyardError, NotFoundError
@@ -42,10 +43,11 @@ class ImagePage(DetailPage, CorrectionActions, ImageActions):
         self._reading = False
 
     def body(self) -> Iterable[Widget]:
-        heading, *rest = super().body()
-        yield heading
+        yield OneLine(id="heading")
         yield OneLine(id="tabs")
-        yield from rest
+        with Horizontal(id="columns"):
+            yield LineView(id="main")
+            yield LineView(id="side")
 
     def current_image(self) -> ImageView | None:
         return self._image
