@@ -93,6 +93,9 @@ users = ["{person}"]
 name = "approver"
 users = ["{person}", "{colleague}"]
 [[role]]
+name = "curator"
+users = ["{person}"]
+[[role]]
 name = "viewer"
 users = ["{person}", "{colleague}"]
 

@@ -314,5 +314,6 @@ def _why_nothing(rule: RuleConfig, clauses: Sequence[RuleClauseView], names: Seq
     if not tags:
         others = " and others" if len(names) > _MOST_NAMED else ""
         return [f"it takes nothing: there are no tags in {', '.join(names[:_MOST_NAMED])}{others}"]
-    (most, number), *_ = Counter(clause.clause for clause in tags).most_common(1)
-    return [f"it takes nothing: {number} of {len(tags)} tags are left out by {most}"]
+    counted = Counter(clause.clause.partition(":")[0] for clause in tags).most_common()
+    told = ", ".join(f"{key} leaves out {number}" for key, number in counted)
+    return [f"it takes nothing: of {len(tags)} tags {told}"]

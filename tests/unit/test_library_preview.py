@@ -92,7 +92,7 @@ async def test_no_more_images_are_looked_at_than_is_said(yard: Yard, monkeypatch
     ("given", "why"),
     [
         ({"repositories": ["other/*"]}, "no repository matches other/*"),
-        ({"repositories": ["a"], "tags": {"versions": ">=9"}}, "3 of 3 tags are left out by tags.versions"),
+        ({"repositories": ["a"], "tags": {"versions": ">=9"}}, "of 3 tags tags.versions leaves out 3"),
         ({"repositories": ["empty"]}, "there are no tags in empty"),
         ({"repositories": ["missing"]}, "no repository matches missing"),
         ({"repositories": ["*"], "exclude_repositories": ["*"]}, "2 more are left out by exclude_repositories"),
