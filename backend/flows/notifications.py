@@ -92,6 +92,9 @@ class Notifications:
                     await self.round()
                 except ModelyardError as error:
                     _LOG.warning("notifications: %s", error)
+                except Exception:
+                    # Nobody waits for this task: it goes on, and says what went wrong.
+                    _LOG.exception("notifications failed unexpectedly")
             await asyncio.sleep(_LOOK_EVERY)
 
     async def round(self) -> None:
@@ -162,7 +165,9 @@ class Notifications:
                 return True
         try:
             await self._attempt(target, delivery)
-        except ModelyardError as error:
+        except Exception as error:
+            if not isinstance(error, ModelyardError):
+                _LOG.exception("notice %s to %s failed unexpectedly", delivery.notice, delivery.target)
             await self._failed(delivery, error)
             return False
         async with foundation.database.transaction() as transaction:
@@ -191,8 +196,11 @@ class Notifications:
         limit = target.limit.total_seconds()
         await post(url, delivery, secret=secret, limit=limit, now=self._foundation.clock.now())
 
-    async def _failed(self, delivery: Delivery, error: ModelyardError) -> None:
-        why = sanitise(f"{error.what}: {error.why}", _TOLD)
+    async def _failed(self, delivery: Delivery, error: Exception) -> None:
+        told = (
+            f"{error.what}: {error.why}" if isinstance(error, ModelyardError) else f"unexpected {type(error).__name__}"
+        )
+        why = sanitise(told, _TOLD)
         next_at: datetime | None = None
         if delivery.attempts < len(_LATER):
             next_at = self._foundation.clock.now() + _LATER[delivery.attempts]
