@@ -86,6 +86,8 @@ class RuleConfig(Settings):
         registry: the registry's configured name.
         repositories: names or globs; `*` stays within a path segment, `**` crosses slashes. Names without wildcards
             are asked for directly; globs need the registry's catalogue, which many registries do not tell.
+        kind: what the images are that it takes in first, where nothing in them tells: KServe's modelcars are ordinary
+            images with weights in them.
         types: only images of these types; others are looked at and passed over.
         platforms: `os/architecture[/variant]`; of an index, only these images are taken.
         newest: of the tags that match, only so many, by version; types, platforms and age are asked of those alone.
@@ -100,6 +102,7 @@ class RuleConfig(Settings):
     repositories: Patterns = ("**",)
     exclude_repositories: Patterns = ()
     tags: TagRule = Field(default_factory=dict, validate_default=True)
+    kind: Literal["modelcar"] | None = None
     types: Annotated[tuple[ImageType, ...], BeforeValidator(_as_list)] | None = None
     platforms: Patterns | None = None
     newest: int | None = Field(default=None, ge=1, le=1_000_000)

@@ -6,7 +6,7 @@ import asyncio
 
 from backend.core.errors import ModelyardError
 from backend.library.config import RuleConfig
-from backend.library.fetching import Fetcher
+from backend.library.fetching import Fetcher, by_rule
 from backend.library.rules import ImageTraits
 from backend.library.sources import Setting
 from backend.library.traits import known_traits, traits_of
@@ -55,6 +55,8 @@ class Examiner:
             if known is not None:
                 return known
         records = await self._fetcher.image(repository, digest, tags=(tag,), platforms=self._rule.platforms)
+        if self._rule.kind is not None:
+            records = [by_rule(record, self._rule.kind, self._rule.name) for record in records]
         if self._writer is not None:
             await self._writer.add_images(records)
         return traits_of(records[-1])

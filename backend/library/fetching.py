@@ -214,6 +214,16 @@ def _index_record(
     )
 
 
+def by_rule(record: ImageRecord, kind: str, rule: str) -> ImageRecord:
+    """The record of an image or index as the kind that a rule says it is: it holds weights and no server."""
+    if record.classifications["kind"].value not in {"image", "index"}:
+        return record
+    said = Classification(kind, f"rule {rule} says so", 1.0)
+    none = Classification("unknown", f"a {kind} holds weights and no server", 1.0)
+    found = {**record.classifications, "kind": said, "framework": none, "engine": none}
+    return msgspec.structs.replace(record, classifications=found)
+
+
 def storable(text: str) -> str:
     """The text with lone surrogates replaced, which the database has no form for."""
     return text.encode("utf-8", errors="replace").decode("utf-8")

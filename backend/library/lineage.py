@@ -81,8 +81,8 @@ async def _neighbour(database: Database, image: ImageView, *, earlier: bool) -> 
     test, order = ("<", "DESC") if earlier else (">", "ASC")
     rows = await database.fetch_all(
         "SELECT tag, digest FROM entry JOIN repository ON repository.id = entry.repository"  # noqa: S608 - fixed texts
-        f" WHERE registry = ? AND repository.name = ? AND sort_key {test} ? AND sort_key >= '1' AND gone = 0 AND digest <> ?"
-        f" ORDER BY sort_key {order} LIMIT ?",
+        f" WHERE registry = ? AND repository.name = ? AND sort_key {test} ? AND sort_key >= '1' AND gone = 0"
+        f" AND digest <> ? ORDER BY sort_key {order} LIMIT ?",
         (image.registry, image.repository, order_key(image.tag), image.digest, _NEIGHBOURS),
     )
     same = (row for row in rows if _variant(row) == version.variant)

@@ -23,6 +23,8 @@ _PRECISION: Final = re.compile(
     r"(?<![a-z0-9])(nvfp4|mxfp4|fp4|mxfp8|fp8|fp16|bf16|fp32|int8|int4|awq|gptq|w4a16|w8a8|w8a16"
     r"|q[2-8]_k(?:_[sml])?|q[4-8]_[01]|iq[1-4]_[a-z]+)(?![a-z0-9])"
 )
+#: Precisions as frameworks call them, and as names do.
+_SPELLINGS: Final = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8": "fp8", "half": "fp16"}
 _LONGEST: Final = 100
 
 
@@ -37,7 +39,8 @@ def model_properties(description: Description, repository: str, tags: Sequence[s
     names = [(name, where) for name, where in _names(description, repository, tags) if name]
     for name, told in (("family", description.family), ("precision", description.precision)):
         if told:
-            found[name] = Classification(told.casefold()[:_LONGEST], f"declared {told[:_LONGEST]}", 0.95)
+            value = told.casefold()[:_LONGEST]
+            found[name] = Classification(_SPELLINGS.get(value, value), f"declared {told[:_LONGEST]}", 0.95)
     if match := _TOLD_SIZE.search(description.parameters):
         said = f"declared {description.parameters[:_LONGEST]}"
         found["parameters"] = Classification(f"{match.group(1)}{match.group(2)}".lower(), said, 0.95)

@@ -9,6 +9,7 @@ import msgspec
 from backend.core.ports import instant
 from backend.library.records import ImageRecord
 from backend.library.rules import ImageTraits, takes_platform
+from backend.registry.manifests import INDEX_TYPES
 from backend.store.connection import Database
 
 
@@ -18,7 +19,7 @@ def traits_of(record: ImageRecord) -> ImageTraits:
     return ImageTraits(
         type=found["type"].value,
         platforms=record.platforms,
-        is_index=found["kind"].value == "index",
+        is_index=record.media_type in INDEX_TYPES,
         created_at=record.created_at,
     )
 
@@ -29,10 +30,14 @@ async def known_traits(database: Database, digest: str, platforms: Sequence[str]
     Args:
         platforms: of a rule; None keeps all.
     """
-    row = await database.fetch_one("SELECT type, kind, platforms, created_at FROM image WHERE digest = ?", (digest,))
+    row = await database.fetch_one(
+        "SELECT type, media_type, platforms, created_at FROM image WHERE digest = ?", (digest,)
+    )
     if row is None:
         return None
-    if row["kind"] == "index":
+    # Kind is what a person or rule may have corrected; what it is made of is not.
+    is_index = row["media_type"] in INDEX_TYPES
+    if is_index:
         missing = await database.fetch_all(
             "SELECT os, architecture, variant FROM image_child LEFT JOIN image ON image.digest = image_child.digest"
             " WHERE parent = ? AND image.digest IS NULL AND attests = '' AND os <> 'unknown'",
@@ -43,6 +48,6 @@ async def known_traits(database: Database, digest: str, platforms: Sequence[str]
     return ImageTraits(
         type=row["type"],
         platforms=msgspec.json.decode(row["platforms"], type=tuple[str, ...]),
-        is_index=row["kind"] == "index",
+        is_index=is_index,
         created_at=instant(row["created_at"]) if row["created_at"] is not None else None,
     )

@@ -25,6 +25,7 @@ from tests.fakes.store import FixedClock, open_database
 
 HOST = "127.0.0.1:5000"
 ROBIN = Actor(name="robin", source=ActorSource.OPERATING_SYSTEM)
+ALL = RuleConfig(name="all", registry="local")
 
 
 class Library:
@@ -35,12 +36,12 @@ class Library:
         self.registry = FakeRegistry()
         self.clock = FixedClock()
 
-    async def sync(self, **days: float) -> None:
-        self.clock.advance(minutes=1, **days)
+    async def sync(self, *, rule: RuleConfig = ALL, days: float = 0) -> None:
+        self.clock.advance(minutes=1, days=days)
         setting = Setting(
             database=self.database, source=self.registry, registry="local", host=HOST, clock=self.clock, actor=WORKER
         )
-        await Synchroniser(setting).run(RuleConfig(name="all", registry="local"), run=f"run{self.clock.now()}")
+        await Synchroniser(setting).run(rule, run=f"run{self.clock.now()}")
 
     async def image(self, repository: str, tag: str) -> ImageView:
         return await catalogue.find(self.database, ImageReference("local", repository, tag=tag))
@@ -217,3 +218,19 @@ async def test_a_digest_that_another_repository_names_stays(library: Library) ->
         ("a", digest),
         ("b", digest),
     ]
+
+
+async def test_a_rule_says_that_images_are_modelcars(library: Library) -> None:
+    amd, arm = library.registry.image(size=10), library.registry.image(size=20, architecture="arm64")
+    library.registry.push("cars", "1", library.registry.index(("linux/amd64", amd), ("linux/arm64", arm)))
+    library.registry.push("cars", "2", config={"Entrypoint": ["vllm", "serve"]})
+    library.registry.push("cars", "3", config_type="application/vnd.docker.ai.model.config.v0.1+json")
+    await library.sync(rule=RuleConfig(name="cars", registry="local", kind="modelcar", platforms=("linux/amd64",)))
+    found = {image.tag: (image.kind, image.framework) for image in await images_of(library.database)}
+    assert found == {"1": ("modelcar", "unknown"), "2": ("modelcar", "unknown"), "3": ("docker-model", "unknown")}
+    (kind, *_) = await catalogue.classifications_of(library.database, (await library.image("cars", "2")).digest)
+    assert (kind.value, kind.evidence) == ("modelcar", "rule cars says so")
+    # An index that is called so is an index still: another rule takes another platform of it.
+    library.registry.push("cars", "4", library.registry.repositories["cars"]["1"])
+    await library.sync(rule=RuleConfig(name="arms", registry="local", platforms=("linux/arm64",)))
+    assert await library.database.fetch_one("SELECT 1 FROM image WHERE digest = ?", (arm,)) is not None
