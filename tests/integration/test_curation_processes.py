@@ -18,8 +18,10 @@ from backend.curation.candidates import load
 from backend.curation.curated import states
 from backend.curation.decisions import Verdict
 from backend.curation.people import count_people
+from backend.curation.quorum import is_met
 from backend.store.connection import Database
 from tests.fakes.curation import DIGEST, NOW, image, permit, person, policy
+from tests.fakes.curation_process import BY_GROUP
 from tests.fakes.ports import FixedClock, NumberedIds
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +77,26 @@ async def test_of_many_approvers_at_once_exactly_as_many_as_needed_decide(tmp_pa
         assert [row["action"] for row in rows] == ["queue.submit", "queue.approve", "queue.approve"]
     finally:
         await database.close()
+
+
+async def test_of_two_groups_at_once_one_of_each_is_enough_and_nobody_counts_for_both(tmp_path: Path) -> None:
+    path = tmp_path / "yard.db"
+    await submitted(path)
+    people = ("sam:security", "lee:security", "SAM@corp:platform", "max:security,platform", "kim:platform")
+    answers = race(path, [(name, Verdict.APPROVE) for name in people])
+    assert set(answers) <= {"decided", "ConflictError", "RoleError"}
+    database = await open_yard(path)
+    try:
+        made = (await load(database, DIGEST)).decisions
+        asked = policy(None, require=BY_GROUP)
+        state = (await states(database, asked.hash, NOW))[DIGEST]
+    finally:
+        await database.close()
+    assert answers.count("decided") == len(made) == count_people(each.actor for each in made)
+    before_last, everyone = ([each.approver for each in some] for some in (made[:-1], made))
+    wanted = asked.requirements(image())
+    # It ended with the first decision that was enough, whichever came first.
+    assert state is ImageState.APPROVED and is_met(everyone, 1, wanted) and not is_met(before_last, 1, wanted)
 
 
 async def test_one_revocation_of_many_takes_effect(tmp_path: Path) -> None:
