@@ -170,15 +170,20 @@ async def record_end(
         if not resumable:
             await transaction.execute("DELETE FROM sync_checkpoint WHERE run = ? AND rule = ?", (name.run, name.rule))
         await _forget_old(transaction, name.rule)
-        told = [
-            {"repository": failed.repository, "tag": failed.tag, "reason": failed.reason}
-            for failed in failures[:_MOST_TOLD]
-        ]
-        told_counts = {count: number for count, number in numbers.items() if count not in {"seconds", "resumed"}}
         # The ledger knows four outcomes.
         written = "failed" if outcome == "interrupted" else outcome
-        await _append(transaction, name, at, written, {**told_counts, "reason": reason, "failures": told})
+        await _append(transaction, name, at, written, _told(numbers, reason, failures))
     return reason
+
+
+def _told(numbers: Mapping[str, Any], reason: str, failures: Sequence[SyncFailureView]) -> dict[str, Any]:
+    """What the ledger says of how a run ended."""
+    told = [
+        {"repository": failed.repository, "tag": failed.tag, "reason": failed.reason}
+        for failed in failures[:_MOST_TOLD]
+    ]
+    counts = {count: number for count, number in numbers.items() if count not in {"seconds", "resumed"}}
+    return {**counts, "reason": reason, "failures": told}
 
 
 async def write_lines(transaction: Transaction, name: RunName, lines: Sequence[Row]) -> None:

@@ -76,24 +76,33 @@ class Synchroniser:
         await describe_again(setting.database)
         resumed = await record_start(setting.database, name, setting.clock.now(), allowed=allow_many)
         work = _Run(setting, rule, name, resumed, dry_run=False, progress=progress)
-        try:
-            await work.execute()
-        except UsageError as error:
-            await work.record("refused", error.why)
-            raise
-        except asyncio.CancelledError as cancelled:
-            try:
-                # The one who cancels waits for this last transaction, which tells that the run is over.
-                await asyncio.shield(work.record("interrupted", INTERRUPTED))
-            except StoreError as error:
-                raise cancelled from error
-            raise
-        except ModelyardError as error:
-            await work.record("failed", error.why)
-            raise
-        failures = work.account.failures
-        await work.record("failed" if failures else "done", failures[0].reason if failures else "")
+        await _recorded(work)
         return work.result()
+
+
+async def _recorded(work: _Run) -> None:
+    """Do the work, and record how it ended.
+
+    Raises:
+        ModelyardError: it failed as a whole.
+    """
+    try:
+        await work.execute()
+    except UsageError as error:
+        await work.record("refused", error.why)
+        raise
+    except asyncio.CancelledError as cancelled:
+        try:
+            # The one who cancels waits for these last transactions, which keep what is there and tell that it is over.
+            await asyncio.shield(work.end_early())
+        except StoreError as error:
+            raise cancelled from error
+        raise
+    except ModelyardError as error:
+        await work.record("failed", error.why)
+        raise
+    failures = work.account.failures
+    await work.record("failed" if failures else "done", failures[0].reason if failures else "")
 
 
 class _Run:
@@ -156,6 +165,12 @@ class _Run:
             await together(self._writer.write_all(), self._visit_and_finish(listings, waiting, self._writer))
         self.account.close()
         self._over = not self.account.dead
+
+    async def end_early(self) -> None:
+        """Write what was found and not written yet, and record that the run was cut off."""
+        if self._writer is not None:
+            await self._writer.write_rest()
+        await self.record("interrupted", INTERRUPTED)
 
     async def record(self, outcome: str, reason: str) -> None:
         """Record how the run ended, and tell so."""

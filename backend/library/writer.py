@@ -124,6 +124,15 @@ class Writer:
         while batch := await self._next():
             await self._write(batch)
 
+    async def write_rest(self) -> None:
+        """Write what waits, after `write_all` was cancelled.
+
+        Raises:
+            StoreError: the database cannot be written; what was committed stands.
+        """
+        while self._waiting or self._dealt_with:
+            await self._write(self._batch())
+
     async def _put(self, finding: _Finding) -> None:
         while len(self._waiting) >= _MOST_WAITING:
             self._room.clear()
@@ -140,6 +149,9 @@ class Writer:
             # Whoever came in when the time is over is all the company that the batch gets.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._no_more.wait(), _LINGER)
+        return self._batch()
+
+    def _batch(self) -> list[_Finding]:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
         self._room.set()
         return batch
