@@ -97,7 +97,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ),
     Action(
         id="look.filter",
-        title="Filter by a regular expression; ! in front inverts, in text searches",
+        title="Filter by a regular expression, ! in front inverts; the library by words and type:chat; a text searches",
         keys=("/",),
         group="Look",
         hint="filter",

@@ -19,6 +19,8 @@ _MARKS = (
     ("i", "idle", "held by somebody and doing nothing"),
     (".", "free", "free"),
     ("?", "warn", "could not be measured"),
+    ("■", "mine", "marked by you"),
+    ("✓ ○ ✗", "ok", "approved; a candidate; rejected or revoked"),
 )
 
 

@@ -207,8 +207,8 @@ def _lineage(detail: ImageDetailView, now: datetime) -> list[Section]:
     base = join(text(lineage.base_name, "name"), text(lineage.base_digest, "faint"), gap="  ")
     order = facts(
         [
-            ("after", text(lineage.predecessor, "muted")),
-            ("before", text(lineage.successor, "muted")),
+            ("follows", text(lineage.predecessor, "muted")),
+            ("followed by", text(lineage.successor, "muted")),
         ]
     )
     attached = tuple((*pad(text(kind, "name"), 18), *text(digest, "faint")) for kind, digest in detail.referrers)
