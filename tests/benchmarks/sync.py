@@ -9,25 +9,32 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from tests.benchmarks.harness import Figure, SkippedError
-from tests.benchmarks.registry_server import image
+from tests.benchmarks.registry_server import image, repository_name
 from tests.benchmarks.setting import ROOT, Home, home
 from tests.fakes.docker_registry import TOOLS, DockerRegistry
 
 _REPOSITORIES: Final = 100
+_PARTS: Final = 10
 _TAGS: Final = 100
 _CONCURRENCY: Final = 8
 _SKOPEO_TAGS: Final = 200
-_SKOPEO_REPOSITORY: Final = "models/bench"
+_SKOPEO_REPOSITORY: Final = "models/bench-000"
 _TIMES: Final = 2
 _PATIENCE: Final = 600.0
 _MOST_MEMORY: Final = 150_000_000
+_RULE: Final = """\
+[[rule]]
+name = "part-{}"
+registry = "bench"
+repositories = {}
+"""
 _LAYER: Final = b"a layer that all images share"
 
 
@@ -35,7 +42,9 @@ def sync_unchanged() -> Figure:
     """10,000 tags that name what they named before."""
     with home() as place, _fast_registry() as url:
         _configure(place, url)
-        _yard(place)
+        with _Worker(place, "yard") as yard:
+            for part in range(_PARTS):
+                yard.ask(f"part-{part}")
         ours, peer = _in_turns(place, url, "unchanged")
     if ours["unchanged"] != _REPOSITORIES * _TAGS:
         raise SkippedError(f"only {ours['unchanged']} tags were unchanged")
@@ -70,8 +79,8 @@ def sync_skopeo_unchanged() -> Figure:
     )  # fmt: skip
 
 
-def _figure(name: str, ours: Mapping[str, Any], peer: Mapping[str, Any], *, part: float) -> Figure:
-    if ours["failed"] or ours["requests"] > peer["requests"]:
+def _figure(name: str, ours: Mapping[str, float], peer: Mapping[str, float], *, part: float) -> Figure:
+    if ours["failed"] or ours["requests"] != peer["requests"]:
         raise SkippedError(f"{ours['failed']} failed, {ours['requests']} requests beside {peer['requests']}")
     ratio = ours["seconds"] / peer["seconds"]
     return Figure(
@@ -88,36 +97,60 @@ def _figure(name: str, ours: Mapping[str, Any], peer: Mapping[str, Any], *, part
     )
 
 
-def _in_turns(place: Home, url: str, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The best of ours and of the peer, measured in turns so that both have the same machine."""
-    arguments = (url, str(_REPOSITORIES), str(_TAGS), str(_CONCURRENCY), kind)
-    ours: list[dict[str, Any]] = []
-    peers: list[dict[str, Any]] = []
-    for _ in range(_TIMES):
-        peers.append(_work(place, "bare", *arguments))
-        if kind == "first":
-            _forget(place)
-        ours.append(_yard(place))
-    return min(ours, key=_seconds), min(peers, key=_seconds)
+def _in_turns(place: Home, url: str, kind: str) -> tuple[dict[str, float], dict[str, float]]:
+    """What ours and the peer cost, a part of the repositories at a time, so that both have the same machine."""
+    each = _REPOSITORIES // _PARTS
+    ours: list[dict[str, float]] = []
+    peers: list[dict[str, float]] = []
+    with (
+        _Worker(place, "bare", url, str(_TAGS), str(_CONCURRENCY), kind) as bare,
+        _Worker(place, "yard") as yard,
+    ):
+        for part in range(_PARTS):
+            peers.append(bare.ask(f"{part * each} {each}"))
+            ours.append(yard.ask(f"part-{part}"))
+    return _together(ours), _together(peers)
 
 
-def _seconds(found: Mapping[str, Any]) -> float:
-    return float(found["seconds"])
+def _together(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    largest = {"held_up", "peak"}
+    return {name: (max if name in largest else sum)(part[name] for part in parts) for name in parts[0]}
 
 
-def _yard(place: Home) -> dict[str, Any]:
-    return _work(place, "yard")
+class _Worker:
+    """A process that does what it is asked for, a line at a time. Use it as a context manager."""
 
+    def __init__(self, place: Home, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.sync_work", *arguments],
+            env=place.environment, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
 
-def _work(place: Home, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.sync_work", *arguments],
-        env=place.environment, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise SkippedError(f"{arguments[0]} ended with {done.returncode}: {done.stderr[-300:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(_PATIENCE)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def ask(self, line: str) -> dict[str, float]:
+        """Have it do something, and read what that cost.
+
+        Raises:
+            SkippedError: it ended.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        told = self._process.stdout.readline()
+        if not told:
+            raise SkippedError(f"{line!r} ended the process with {self._process.wait(_PATIENCE)}")
+        found: dict[str, float] = json.loads(told)
+        return found
 
 
 def _forget(place: Home) -> None:
@@ -125,23 +158,14 @@ def _forget(place: Home) -> None:
 
 
 def _configure(place: Home, url: str) -> None:
-    (place.folder / "config" / "modelyard" / "config.toml").write_text(
-        f"""\
-[yard]
-name = "benchmark"
-
-[[registry]]
-name = "bench"
-url = "{url}"
-insecure = true
-max_concurrency = {_CONCURRENCY}
-
-[[rule]]
-name = "all"
-registry = "bench"
-repositories = ["models/**"]
-"""
-    )
+    each = _REPOSITORIES // _PARTS
+    rules = [
+        _RULE.format(part, json.dumps([repository_name(part * each + number) for number in range(each)]))
+        for part in range(_PARTS)
+    ]
+    registry = f'[[registry]]\nname = "bench"\nurl = "{url}"\ninsecure = true\nmax_concurrency = {_CONCURRENCY}\n'
+    text = "\n".join(['[yard]\nname = "benchmark"\n', registry, *rules])
+    (place.folder / "config" / "modelyard" / "config.toml").write_text(text)
 
 
 @contextmanager
@@ -177,10 +201,11 @@ def _beside_skopeo() -> tuple[float, float, float]:
 
 def _timed(place: Home) -> float:
     """Seconds of a synchronisation; that the program starts is left out, since a worker or a screen runs them all."""
-    found = _yard(place)
+    with _Worker(place, "yard") as yard:
+        found = yard.ask("part-0")
     if found["new"] + found["unchanged"] != _SKOPEO_TAGS:
         raise SkippedError(f"{found['new']} new and {found['unchanged']} unchanged")
-    return _seconds(found)
+    return found["seconds"]
 
 
 def _skopeo(host: str) -> float:

@@ -1,7 +1,8 @@
-"""What the benchmarks of synchronisation time, each in a process of its own that prints JSON.
+"""What the benchmarks of synchronisation time, each in a process of its own that does a part at a time.
 
-`python -m tests.benchmarks.sync_work yard` synchronises the yard of its environment; `... bare URL REPOSITORIES TAGS
-CONCURRENCY first|unchanged` sends the same requests with nothing but httpx.
+`python -m tests.benchmarks.sync_work yard` reads the names of rules, a line each, runs each and answers with a line of
+JSON; `... bare URL TAGS CONCURRENCY first|unchanged` reads `FIRST COUNT` of repositories and sends the same requests
+with nothing but httpx. So both can take turns, and whatever else the machine does hits both alike.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import httpx
@@ -40,44 +41,48 @@ class Watchdog:
             self.longest = max(self.longest, time.perf_counter() - before - _LOOK_EVERY)
 
 
-async def synchronise() -> dict[str, Any]:
-    """Synchronise by every rule, without evidence, and tell what it cost."""
-    import backend.flows.synchronising
-    import backend.registry.client  # noqa: F401
-
+async def synchronise() -> None:
+    """Run rules as they are asked for, without evidence, and tell what each cost."""
     yard = await Yard.open(load_configuration(None), YardOptions())
-    watchdog = Watchdog()
-    watching = asyncio.create_task(watchdog.watch())
     try:
-        started = time.perf_counter()
-        result = await yard.runs.synchronise(allow_many=True, evaluate=False)
-        seconds = time.perf_counter() - started
+        while rule := await _next_line():
+            watchdog = Watchdog()
+            watching = asyncio.create_task(watchdog.watch())
+            started = time.perf_counter()
+            result = await yard.runs.synchronise(rule, allow_many=True, evaluate=False)
+            seconds = time.perf_counter() - started
+            watching.cancel()
+            _tell(
+                seconds=seconds, requests=result.requests, new=len(result.new), unchanged=result.unchanged,
+                failed=len(result.failed), held_up=watchdog.longest,
+                peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            )  # fmt: skip
     finally:
-        watching.cancel()
         await yard.close()
-    return {
-        "seconds": seconds, "requests": result.requests, "new": len(result.new), "unchanged": result.unchanged,
-        "failed": len(result.failed), "held_up": watchdog.longest,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }  # fmt: skip
 
 
-async def bare(url: str, repositories: int, tags: int, concurrency: int, *, first: bool) -> dict[str, Any]:
+async def bare(url: str, tags: int, concurrency: int, *, first: bool) -> None:
     """Send what a synchronisation sends, lists first, each of so many workers with a connection of its own."""
-    lists = [f"{url}/v2/_catalog?n=1000"]
-    lists += [f"{url}/v2/{repository_name(number)}/tags/list?n=1000" for number in range(repositories)]
-    started = time.perf_counter()
-    await _in_turns(((("GET", path),) for path in lists), concurrency)
-    seconds = time.perf_counter() - started
-    # What is asked for is worked out beforehand, a part at a time so that it need not be held.
-    sent = len(lists)
-    for number in range(repositories):
-        asked = list(_asked(url, number, tags, first=first))
-        sent += sum(map(len, asked))
+    clients = [httpx.AsyncClient() for _ in range(concurrency)]
+    while line := await _next_line():
+        start, count = map(int, line.split())
+        numbers = range(start, start + count)
+        # What is asked for is worked out beforehand.
+        work = [(("GET", f"{url}/v2/{repository_name(number)}/tags/list?n=1000"),) for number in numbers]
+        work += [requests for number in numbers for requests in _asked(url, number, tags, first=first)]
         started = time.perf_counter()
-        await _in_turns(asked, concurrency)
-        seconds += time.perf_counter() - started
-    return {"seconds": seconds, "requests": sent}
+        await _in_turns(work, clients)
+        _tell(seconds=time.perf_counter() - started, requests=sum(map(len, work)))
+
+
+async def _next_line() -> str:
+    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    return line.strip()
+
+
+def _tell(**found: Any) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
 
 
 def _asked(url: str, repository: int, tags: int, *, first: bool) -> Iterator[tuple[tuple[str, str], ...]]:
@@ -91,34 +96,28 @@ def _asked(url: str, repository: int, tags: int, *, first: bool) -> Iterator[tup
         yield head, ("GET", f"{base}/manifests/{digest_of(manifest)}"), ("GET", f"{base}/blobs/{digest_of(config)}")
 
 
-async def _in_turns(work: Iterable[tuple[tuple[str, str], ...]], concurrency: int) -> None:
+async def _in_turns(work: Iterable[tuple[tuple[str, str], ...]], clients: Sequence[httpx.AsyncClient]) -> None:
     waiting = iter(work)
 
-    async def worker() -> None:
-        client = _CLIENTS.pop() if _CLIENTS else httpx.AsyncClient()
+    async def worker(client: httpx.AsyncClient) -> None:
         for requests in waiting:
             for method, url in requests:
                 answer = await client.request(method, url, headers=_ACCEPT)
                 answer.raise_for_status()
-        _CLIENTS.append(client)
 
-    await asyncio.gather(*(worker() for _ in range(concurrency)))
-
-
-_CLIENTS: Final[list[httpx.AsyncClient]] = []
+    await asyncio.gather(*map(worker, clients))
 
 
 def main() -> None:
-    """Do what the arguments say and print what it cost."""
+    """Do what the arguments say."""
     if sys.argv[1] == "yard":
         # As the command line does, before there is a loop to hold up.
         for room in ("flows.synchronising", "flows.evidence", "registry.client"):
             importlib.import_module(f"backend.{room}")
-        found = asyncio.run(synchronise())
+        asyncio.run(synchronise())
     else:
-        url, repositories, tags, concurrency, kind = sys.argv[2:]
-        found = asyncio.run(bare(url, int(repositories), int(tags), int(concurrency), first=kind == "first"))
-    sys.stdout.write(json.dumps(found) + "\n")
+        url, tags, concurrency, kind = sys.argv[2:]
+        asyncio.run(bare(url, int(tags), int(concurrency), first=kind == "first"))
 
 
 if __name__ == "__main__":
