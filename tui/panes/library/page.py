@@ -12,7 +12,7 @@ from backend.core.errors import ModelyardError
 from backend.core.views import ImageView, RunView
 from tui import format as fmt
 from tui.commands import Filter
-from tui.document import EMPTY, Line, Section, Span, cells, join, text
+from tui.document import EMPTY, Line, Section, Span, join, text
 from tui.model import Part, PartName
 from tui.panes.common.listing import ListPage
 from tui.panes.common.messages import first_run
@@ -119,8 +119,7 @@ class LibraryPage(ListPage[Row], CorrectionActions, ImageActions, SyncAction):
             self.room.feed.spawn(self._count_hidden(), "counting marks")
 
     def _filled(self) -> None:
-        table = self.table if self.is_whole else None
-        if isinstance(table, LibraryTable):
+        if self.is_whole and isinstance(table := self.table, LibraryTable):
             table.filled()
 
     def on_library_table_missing(self) -> None:
@@ -227,8 +226,7 @@ class LibraryPage(ListPage[Row], CorrectionActions, ImageActions, SyncAction):
         """Tell in the line where the query is typed how many it finds, or why it is not understood."""
         for prompt in self.query(Prompt):
             told, number = self._reader.told, len(self._reader.rows.images)
-            words = text(f"  {told} ", "warn") if told else text(f"  {fmt.count(number, 'image')} ", "muted")
-            prompt.tell(words if cells(words) else EMPTY)
+            prompt.tell(text(f"  {told} ", "warn") if told else text(f"  {fmt.count(number, 'image')} ", "muted"))
 
     def note(self) -> Line:
         if self.is_whole and self._reader.told:
