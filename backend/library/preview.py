@@ -30,6 +30,7 @@ from backend.library.rules import (
 from backend.library.sources import RegistrySource
 from backend.library.tasks import in_turns
 from backend.library.traits import known_traits, traits_of
+from backend.registry.manifests import INDEX_TYPES
 from backend.store.connection import Database
 
 #: Images that are asked for in one preview because the library does not know them: two requests each.
@@ -259,7 +260,7 @@ class HistoryPreview:
 
     async def _known_traits(self, registry: str) -> dict[str, ImageTraits]:
         rows = await self._database.fetch_all(
-            "SELECT DISTINCT image.digest, type, kind, platforms, created_at FROM tag_event"
+            "SELECT DISTINCT image.digest, type, image.media_type, platforms, created_at FROM tag_event"
             " JOIN repository ON repository.id = tag_event.repository JOIN image ON image.digest = tag_event.digest"
             " WHERE registry = ? AND at <= ?",
             (registry, timestamp(self._at)),
@@ -268,7 +269,7 @@ class HistoryPreview:
             row["digest"]: ImageTraits(
                 type=row["type"],
                 platforms=msgspec.json.decode(row["platforms"], type=tuple[str, ...]),
-                is_index=row["kind"] == "index",
+                is_index=row["media_type"] in INDEX_TYPES,
                 created_at=None if row["created_at"] is None else instant(row["created_at"]),
             )
             for row in rows
