@@ -1,0 +1,1 @@
+"""The tables of actions, each in the order of help and menu."""
