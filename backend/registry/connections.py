@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import ssl
 from pathlib import Path
@@ -13,6 +14,10 @@ import httpx
 
 from backend.core.errors import ConfigurationError
 from backend.registry.config import NO_PROXY, RegistryConfig
+
+# httpx brings these with the first request, and the loop would stand still for a tenth of a second.
+for _late in ("httpcore", "anyio._backends._asyncio"):
+    importlib.import_module(_late)
 
 #: A connection of its own for each slot: httpcore's pool hands a connection that falls idle to every request that
 #: waits, and all but one of them start over; without that a synchronisation costs half as much.
