@@ -105,7 +105,8 @@ def matching(query: Query, facts: Facts) -> Match:
     Raises:
         UsageError: it asks for what runs, and that is not known.
     """
-    pieces = [(_piece(term, f"t{number}", facts), term.negated) for number, term in enumerate(query.terms)]
+    alone = len(query.terms) == 1
+    pieces = [(_piece(term, f"t{number}", facts, alone), term.negated) for number, term in enumerate(query.terms)]
     if facts.only is not None:
         pieces.append((_of_digests("only", facts.only), False))
     tables = [table for piece, _ in pieces for table in piece.tables]
@@ -144,9 +145,16 @@ def _arms(leading: Sequence[_Piece], conditions: Sequence[str], rest: Sequence[s
     return tuple(arms)
 
 
-def _piece(term: Term, name: str, facts: Facts) -> _Piece:
+def _piece(term: Term, name: str, facts: Facts, alone: bool) -> _Piece:
     if not term.key:
-        return _word(term.values[0], name, facts)
+        word = term.values[0]
+        # One or two characters with a digit or sign are in so many tags that they lead nowhere.
+        if len(word) >= _SHORTEST_INDEXED or word.isalpha():
+            return _word(word, name, facts)
+        if alone:
+            return _short_word(word, name)
+        found = _word(word, name, facts)
+        return _Piece(found.condition, tables=found.tables)
     if term.key in _OF_SHELVES:
         return _of_shelves(name, *_OF_SHELVES[term.key](term.values))
     return _OF_ENTRIES[term.key](term, name, facts)
@@ -156,8 +164,6 @@ def _piece(term: Term, name: str, facts: Facts) -> _Piece:
 
 
 def _word(word: str, name: str, facts: Facts) -> _Piece:
-    if len(word) < _SHORTEST_INDEXED and not word.isalpha():
-        return _short_word(word, name)
     texts, shelves = f"{name}_texts", f"{name}_shelves"
     tables = [
         _texts_with(texts, word, facts.indexed),
@@ -188,7 +194,7 @@ def _word(word: str, name: str, facts: Facts) -> _Piece:
 
 
 def _short_word(word: str, name: str) -> _Piece:
-    """One or two characters with a digit or sign: so many tags hold them that each is best looked at itself."""
+    """One or two characters by themselves: so many tags hold them that each is best looked at itself."""
     shelves = (
         f"{name}_shelves(id) AS MATERIALIZED ({_SHELVES} JOIN search_text AS called ON called.id = repository.text"
         " JOIN search_text AS told ON told.id = shelf.text WHERE instr(called.text, ?) OR instr(told.text, ?))"

@@ -106,7 +106,7 @@ CREATE TABLE entry (
 
 CREATE UNIQUE INDEX entry_by_place ON entry (repository, sort_key DESC);
 -- What is counted is read from these alone.
-CREATE INDEX entry_by_shelf ON entry (shelf, gone, changed, sort_key, first_seen, moved, size);
+CREATE INDEX entry_by_shelf ON entry (shelf, gone, changed, sort_key, first_seen, moved, size, name);
 CREATE INDEX entry_by_name ON entry (name, shelf);
 CREATE INDEX entry_by_digest ON entry (digest);
 
