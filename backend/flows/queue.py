@@ -15,6 +15,7 @@ from backend.core.permits import Permit
 from backend.core.views import CandidateView, CommentView, DecisionView, ImpactView, ScopeView, ServiceView
 from backend.curation import emergency, queue, store
 from backend.curation.candidates import decision_of
+from backend.curation.coverage import submitted_digests
 from backend.curation.decisions import ANYTHING, Verdict
 from backend.evidence.facts import ImageFacts
 from backend.flows.foundation import Foundation
@@ -52,7 +53,7 @@ class QueueFlow:
         actor, unknown = await foundation.identity.onlooker()
         found = await queue.candidates(
             foundation.database,
-            await all_facts(foundation.database),
+            await all_facts(foundation.database, await submitted_digests(foundation.database)),
             policy=foundation.policy,
             actor=actor,
             now=foundation.clock.now(),

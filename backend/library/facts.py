@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from backend.core.canonical import canonical_json
 from backend.evidence.facts import ImageFacts
 from backend.store.connection import Database
 
 
-async def all_facts(database: Database) -> dict[str, ImageFacts]:
+async def all_facts(database: Database, among: Iterable[str] | None = None) -> dict[str, ImageFacts]:
     """What the catalogue's columns tell of every digest that was taken in, by digest.
+
+    Args:
+        among: only of these digests.
 
     Labels, annotations and declared licences are left empty: they are in the manifests, which are read one at a time
     (`backend.library.catalogue.facts_of`). A digest of several repositories is told of in the one it was seen in first.
@@ -23,13 +27,19 @@ async def all_facts(database: Database) -> dict[str, ImageFacts]:
         StoreError: the database cannot be read.
     """
     repositories = await database.fetch_all("SELECT id, registry, host, name FROM repository")
+    asked = "" if among is None else "json_each(?) AS asked JOIN"
+    of_seen, of_tag = ("", "") if among is None else ("ON seen.digest = asked.value", "ON tag.digest = asked.value")
+    given = () if among is None else (canonical_json(list(among)).decode(),)
     seen = await database.fetch_all(
-        "SELECT seen.digest, seen.repository, seen.rule, image.kind, image.type, image.framework, image.size"
-        " FROM image_seen AS seen JOIN image ON image.digest = seen.digest"
-        " ORDER BY seen.first_seen_at, seen.repository"
+        "SELECT seen.digest, seen.repository, seen.rule, image.kind, image.type, image.framework, image.size"  # noqa: S608 - constants
+        f" FROM {asked} image_seen AS seen {of_seen} JOIN image ON image.digest = seen.digest"
+        " ORDER BY seen.first_seen_at, seen.repository",
+        given,
     )
     tags = await database.fetch_all(
-        "SELECT digest, repository, tag FROM tag WHERE gone_at IS NULL ORDER BY changed_at DESC, sort_key DESC"
+        f"SELECT tag.digest, tag.repository, tag.tag FROM {asked} tag {of_tag}"  # noqa: S608 - constants
+        " WHERE tag.gone_at IS NULL ORDER BY tag.changed_at DESC, tag.sort_key DESC",
+        given,
     )
     return await asyncio.to_thread(_joined, repositories, seen, tags)
 

@@ -19,7 +19,8 @@ from tests.fakes.docker_registry import DockerRegistry
 
 IMAGE_KEYS = {
     "registry", "host", "repository", "tag", "digest", "kind", "type", "framework", "size", "state", "platforms",
-    "created_at", "first_seen_at", "changed_at", "gone_at", "previous_digest", "rule", "reference",
+    "created_at", "first_seen_at", "changed_at", "gone_at", "previous_digest", "rule", "reference", "engine", "family",
+    "parameters", "precision", "licence", "running",
 }  # fmt: skip
 TWO_PEOPLE = """
 [policy]

@@ -70,7 +70,7 @@ def _images_list(
     if moment is not None and not approved:
         raise UsageError("images list", "--at tells what was approved then", "give --approved with it")
     images = session.run(lambda yard: yard.library.images(filter_text, approved=approved, at=moment))
-    empty = "nothing of the library is so" if filter_text or approved else "no images; run modelyard sync"
+    empty = "no images match" if filter_text or approved else "no images; run modelyard sync"
     session.print.rows(images, _IMAGES, empty=empty)
 
 
