@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from backend.config import LoadedConfiguration
 from backend.core.actors import Actor, ActorSource
@@ -17,6 +18,9 @@ from backend.flows.gate import Gate
 from backend.flows.identity import operating_system_actor, with_roles
 from backend.flows.registries import Registries
 from backend.store.connection import Database
+
+#: What whoever keeps the yard's schedule holds.
+LEASE: Final = "yard"
 
 
 class Identity:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -130,7 +129,8 @@ class LibraryFlow:
         Raises:
             UsageError: it is no reference, or means several images. NotFoundError: the library has none such.
         """
-        image, users = await asyncio.gather(self._lookup.image(reference), self._standings.users_if_told())
+        image = await self._lookup.image(reference)
+        users = await self._standings.users_if_told()
         return await catalogue.detail(self._foundation.database, image, users)
 
     async def history(self, reference: str) -> list[TagEventView]:

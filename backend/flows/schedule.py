@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from backend.core.errors import ModelyardError, StoreUnwritableError
 from backend.flows.anchoring import Anchoring
-from backend.flows.foundation import Foundation
+from backend.flows.foundation import LEASE, Foundation
 from backend.flows.notifications import Notifications
 from backend.library.config import RuleConfig
 from backend.library.runs import LastRun, last_runs
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from backend.flows.synchronising import SynchroniseFlow
 
 _LOG = logging.getLogger(__name__)
-LEASE: Final = "yard"
 _LEASE_LASTS: Final = timedelta(seconds=30)
 _RENEW_EVERY: Final = 8.0
 _LOOK_EVERY: Final = 1.0

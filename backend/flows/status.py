@@ -5,8 +5,7 @@ from __future__ import annotations
 from backend.core.views import ImageState, SourceState, SourceView, YardStatusView
 from backend.curation import curated
 from backend.curation.emergency import alarms
-from backend.flows.foundation import Foundation
-from backend.flows.schedule import LEASE
+from backend.flows.foundation import LEASE, Foundation
 from backend.library import catalogue
 from backend.library.runs import LastRun, last_runs
 from backend.store.lease import Lease

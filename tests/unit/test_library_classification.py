@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from backend.core.errors import MalformedDataError
 from backend.library.classification import classify
-from backend.library.evidenced import Classification
 from backend.library.config import IMAGE_TYPES
 from backend.library.descriptions import NOTHING_TOLD, Description, plausible_instant, read_description
+from backend.library.evidenced import Classification
 from backend.registry.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 
 IMAGE = "application/vnd.oci.image.config.v1+json"
