@@ -177,9 +177,7 @@ def read_decided(rows: DecidedRows) -> list[Candidate]:
     submissions = _grouped(rows.submissions, _submission)
     decisions = _grouped(rows.decisions, _decision)
     return [
-        Candidate(
-            **dict(row), submissions=tuple(submissions[row["digest"]]), decisions=tuple(decisions[row["digest"]])
-        )
+        Candidate(**dict(row), submissions=tuple(submissions[row["digest"]]), decisions=tuple(decisions[row["digest"]]))
         for row in rows.candidates
     ]
 

@@ -172,7 +172,9 @@ async def test_waiving_names_a_finding_a_day_and_a_reason() -> None:
         await table.type("behind a proxy")
         await table.press("enter")
         await table.until(lambda: table.yard.called("waive"))
-        assert table.yard.called("waive") == [(LLAMA.reference, "CVE-2026-1230", "2026-09-13", "behind a proxy", "opr-7", "")]
+        assert table.yard.called("waive") == [
+            (LLAMA.reference, "CVE-2026-1230", "2026-09-13", "behind a proxy", "opr-7", "")
+        ]
 
 
 def test_days_of_waivers() -> None:

@@ -297,7 +297,6 @@ async def test_many_tags_of_one_digest_are_fetched_once(yard: Yard) -> None:
     assert sum(call.startswith("manifest") for call in yard.registry.calls) == 1
 
 
-
 async def test_progress_is_told_from_beginning_to_end(yard: Yard) -> None:
     for number in range(5):
         yard.registry.push("a", f"1.{number}")
