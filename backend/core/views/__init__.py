@@ -37,13 +37,16 @@ from backend.core.views.library import (
     ImagePageView,
     ImageState,
     ImageView,
-    JournalEntryView,
     LineageView,
     ParentView,
     PlatformView,
     PrunedView,
     PruneView,
     RepositoryView,
+    TagEventView,
+)
+from backend.core.views.runs import (
+    JournalEntryView,
     RuleClauseView,
     RulePreviewView,
     RuleTextView,
@@ -53,7 +56,6 @@ from backend.core.views.library import (
     SyncFailureView,
     SyncProgressView,
     SyncResultView,
-    TagEventView,
 )
 from backend.core.views.serving import (
     AppliedView,
