@@ -9,18 +9,18 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from backend.audit.bundle import EVIDENCE, EVIDENCE_SETS, FORMAT, LEDGER, MANIFEST, SIGNATURE, Manifest
-from backend.audit.decisions import ToldDecision, compare
+from backend.audit.decisions import compare, told_row
 from backend.audit.signing import signer_of
 from backend.audit.verification import ChainCheck, check_rows
 from backend.core.errors import LimitExceededError, MalformedDataError, UsageError
 from backend.core.text import sanitise
 from backend.core.views import BundleView
-from backend.curation.archive import EvidenceSet, RecordedDecision
+from backend.curation.archive import TABLES, EvidenceSet
 from backend.curation.decisions import evidence_hash
 from backend.evidence.records import EvidenceRecord, content_hash
 
@@ -160,21 +160,16 @@ def _chain(folder: Path, manifest: Manifest, anchor: str | None) -> str:
 
 
 def _decisions(folder: Path) -> str:
-    recorded = [msgspec.json.decode(line, type=RecordedDecision) for line in _lines(folder / "decisions.jsonl")]
+    recorded = {
+        table: [msgspec.json.decode(line, type=dict[str, Any]) for line in _lines(folder / f"{table}.jsonl")]
+        for table in TABLES
+    }
     told = []
     for line in _lines(folder / LEDGER):
         entry = msgspec.json.decode(line, type=_Entry)
-        if not entry.action.startswith("queue.") or entry.outcome != "done":
-            continue
-        detail = msgspec.json.decode(entry.detail, type=dict[str, object])
-        if "decision" in detail:
-            told.append(
-                ToldDecision(
-                    seq=entry.seq, actor=entry.actor, action=entry.action,
-                    **{key: str(detail.get(key)) for key in ("decision", "digest", "evidence_hash", "policy_hash")},
-                )
-            )  # fmt: skip
-    return compare(recorded, told)[1]
+        if entry.action.startswith("queue.") and entry.outcome == "done":
+            told.append(told_row(entry.seq, entry.action, msgspec.json.decode(entry.detail, type=dict[str, Any])))
+    return compare(recorded, (one for one in told if one is not None))[1]
 
 
 def _evidence(folder: Path) -> str:
@@ -187,7 +182,8 @@ def _evidence(folder: Path) -> str:
         missing = [id_ for id_ in known.evidence if id_ not in contents]
         if missing:
             return f"evidence {sanitise(missing[0], 80)} is missing"
-        if evidence_hash(known.digest, [contents[id_] for id_ in known.evidence], known.waivers) != known.hash:
+        shown = [contents[id_] for id_ in known.evidence]
+        if evidence_hash(known.digest, shown, known.waivers, known.corrections) != known.hash:
             return f"the evidence behind {sanitise(known.hash, 80)} was changed"
     return ""
 

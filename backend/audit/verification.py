@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backend.audit.decisions import check_decisions
+from backend.audit.decisions import check_rows_told
 from backend.core.errors import StoreError
 from backend.core.views import VerificationView
 from backend.store.connection import Database
@@ -71,7 +71,7 @@ def check_rows(before: ChainCheck, rows: Iterable[Iterable[Any]], anchor: str | 
 
 
 async def verify(database: Database, anchor: str | None = None) -> VerificationView:
-    """Verify the whole ledger, page by page, and that the decisions are those that it tells of.
+    """Verify the whole ledger, page by page, and that submissions, decisions and waivers are those that it tells of.
 
     Args:
         anchor: hash of an entry that was once the head, noted outside of the database. Without one a tail that was cut
@@ -93,7 +93,7 @@ async def verify(database: Database, anchor: str | None = None) -> VerificationV
         bad = check.entries + 1
         check = msgspec.structs.replace(check, first_bad=bad, reason=f"entry {bad} holds what is no text")
     if check.first_bad is None and check.anchored:
-        bad, reason = await check_decisions(database)
+        bad, reason = await check_rows_told(database)
         if reason:
             check = msgspec.structs.replace(check, first_bad=bad or check.entries + 1, reason=reason)
     if check.first_bad is None and not check.anchored:

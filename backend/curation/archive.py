@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from backend.core.canonical import hash_of
 from backend.evidence.store import Reader
 
 #: The tables that hold what people did, each with the order of recording.
 TABLES: Final = {"submissions": "submission", "decisions": "decision", "waivers": "waiver"}
 
 
-class RecordedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision as its row has it. `verdict` is the second part of the ledger's action, such as approve."""
+def row_hash(columns: Mapping[str, Any]) -> str:
+    """Hash over all that a row of one of `TABLES` says, as the ledger's entry of it tells.
 
-    id: str
-    digest: str
-    verdict: str
-    actor: str
-    evidence_hash: str
-    policy_hash: str
+    The order of recording (`seq`) is no part of it, and neither are empty columns, so that a column which a later
+    program adds changes no hash.
+    """
+    return hash_of({name: value for name, value in columns.items() if name != "seq" and value not in (None, "", 0)})
 
 
 class EvidenceSet(msgspec.Struct, frozen=True, kw_only=True):
-    """What an evidence hash stands for: identifiers of evidence and of waivers."""
+    """What an evidence hash stands for: identifiers of evidence and of waivers, and what people corrected."""
 
     hash: str
     digest: str
     evidence: tuple[str, ...]
     waivers: tuple[str, ...]
-
-
-async def recorded_decisions(reader: Reader) -> list[RecordedDecision]:
-    """All decisions, oldest first.
-
-    Raises:
-        StoreError: of its kind.
-    """
-    rows = await reader.fetch_all(
-        "SELECT id, digest, verdict, actor, evidence_hash, policy_hash FROM decision ORDER BY seq"
-    )
-    return [RecordedDecision(**dict(row)) for row in rows]
+    corrections: dict[str, str] = {}
 
 
 async def rows_of(reader: Reader, name: str, after: int, limit: int) -> list[dict[str, Any]]:
@@ -65,13 +54,14 @@ async def evidence_sets(reader: Reader) -> list[EvidenceSet]:
         StoreError: of its kind.
     """
     rows = await reader.fetch_all(
-        "SELECT hash, digest, evidence, waivers FROM evidence_set"
+        "SELECT hash, digest, evidence, waivers, corrections FROM evidence_set"
         " WHERE hash IN (SELECT evidence_hash FROM decision) ORDER BY at, hash"
     )
     decode = msgspec.json.Decoder(tuple[str, ...]).decode
     return [
         EvidenceSet(
-            hash=row["hash"], digest=row["digest"], evidence=decode(row["evidence"]), waivers=decode(row["waivers"])
-        )
+            hash=row["hash"], digest=row["digest"], evidence=decode(row["evidence"]), waivers=decode(row["waivers"]),
+            corrections=msgspec.json.decode(row["corrections"], type=dict[str, str]),
+        )  # fmt: skip
         for row in rows
     ]

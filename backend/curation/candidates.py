@@ -44,6 +44,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         registry, host, repository: where it was submitted from first.
         evidence_hash: over the evidence in force and the waivers.
         submissions, decisions, waivers: in the order of recording.
+        corrected_by: who set what is told of it in place of what was derived.
     """
 
     digest: str
@@ -54,6 +55,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     submissions: tuple[Submission, ...]
     decisions: tuple[Decision, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    corrected_by: tuple[str, ...] = ()
 
     @property
     def submitted(self) -> Submission:
@@ -78,6 +80,7 @@ class QueueRows(NamedTuple):
     submissions: list[sqlite3.Row]
     decisions: list[sqlite3.Row]
     waivers: list[sqlite3.Row]
+    corrections: list[sqlite3.Row]
     waivable: dict[str, dict[str, dict[str, int]]]
 
 
@@ -116,11 +119,13 @@ async def load(reader: Reader, digest: str) -> Candidate:
         (digest,),
     )
     decisions = await decisions_of(reader, digest)
+    corrections = await reader.fetch_all("SELECT DISTINCT actor FROM correction WHERE digest = ?", (digest,))
     return Candidate(
         **dict(rows[0]),
         submissions=tuple(_submission(row) for row in submissions),
         decisions=tuple(decisions),
         waivers=tuple(await waivers_of(reader, digest)),
+        corrected_by=tuple(row["actor"] for row in corrections),
     )
 
 
@@ -214,6 +219,7 @@ async def fetch_queue(
             f"SELECT {_DECISION_COLUMNS} FROM decision ORDER BY seq"  # noqa: S608 - constant columns
         ),
         waivers=waivers,
+        corrections=await reader.fetch_all("SELECT DISTINCT digest, actor FROM correction"),
         waivable=await evidence_store.severities_of(reader, pairs) if pairs and evidence else {},
     )
 
@@ -223,6 +229,7 @@ def read_queue(rows: QueueRows) -> QueueData:
     submissions = _grouped(rows.submissions, _submission)
     decisions = _grouped(rows.decisions, _decision)
     waivers = _grouped(rows.waivers, _waiver)
+    corrected_by = _grouped(rows.corrections, lambda row: str(row["actor"]))
     return QueueData(
         candidates=tuple(
             Candidate(
@@ -234,6 +241,7 @@ def read_queue(rows: QueueRows) -> QueueData:
                 submissions=tuple(submissions[digest]),
                 decisions=tuple(decisions.get(digest, ())),
                 waivers=tuple(waivers.get(digest, ())),
+                corrected_by=tuple(corrected_by.get(digest, ())),
             )
             for digest, registry, host, repository, hash_, _, _ in rows.candidates
         ),

@@ -9,7 +9,7 @@ submitted again. Break-glass lets an image run by one person's decision until it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from backend.core.actors import Actor, ActorSource, Role
-from backend.core.canonical import hash_of
+from backend.core.canonical import Json, hash_of
 from backend.core.views import DecisionView, ImageState, ScopeView
 from backend.curation import quorum
 from backend.curation.people import NOBODY_NAMED, People
@@ -316,7 +316,9 @@ def unreviewed(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
     return tuple(each for each in made if each.verdict is Verdict.BREAK_GLASS and each.id not in seen)
 
 
-def evidence_hash(digest: str, contents: Iterable[str], waivers: Iterable[str]) -> str:
+def evidence_hash(
+    digest: str, contents: Iterable[str], waivers: Iterable[str], corrections: Mapping[str, str] | None = None
+) -> str:
     """The hash that a decision binds to.
 
     Args:
@@ -324,8 +326,10 @@ def evidence_hash(digest: str, contents: Iterable[str], waivers: Iterable[str]) 
         contents: content hashes of the evidence in force.
         waivers: identifiers of the waivers granted on the digest, lapsed ones too: their lapse changes what gates say,
             not what was shown.
+        corrections: what people set in place of what was told of the image, by property: gates apply by it.
     """
-    return hash_of({"digest": digest, "evidence": sorted(contents), "waivers": sorted(waivers)})
+    bound: dict[str, Json] = {"digest": digest, "evidence": sorted(contents), "waivers": sorted(waivers)}
+    return hash_of({**bound, "corrections": dict(corrections)} if corrections else bound)
 
 
 def why_not(
@@ -335,18 +339,20 @@ def why_not(
     submissions: Sequence[Submission],
     asserted_by: Iterable[str],
     *,
+    corrected_by: Iterable[str] = (),
     people: People = NOBODY_NAMED,
     scope: ScopeView | None = None,
 ) -> str:
     """Why the actor may not give this verdict, in a sentence; empty when they may.
 
-    Nobody approves what their own rule, evidence or submission brought in, and nobody approves twice. With no roles
+    Nobody approves what their own rule, evidence, correction or submission is about, and nobody approves twice. With no roles
     configured one person may do everything, and still counts once.
 
     Args:
         current: where the image stands.
         submissions: of its digest.
         asserted_by: who handed in evidence that is in force on it.
+        corrected_by: who set what is told of it in place of what was derived.
         people: whom policy takes for one person.
         scope: what the approval names beside the digest; None: not known yet, whatever was approved counts.
     """
@@ -369,4 +375,7 @@ def why_not(
     for name in asserted_by:
         if people.same(actor.name, name):
             return "you handed in evidence on it"
+    for name in corrected_by:
+        if people.same(actor.name, name):
+            return "you corrected what is told of it, and gates apply by that"
     return ""

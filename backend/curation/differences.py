@@ -18,7 +18,7 @@ async def between(reader: Reader, shown: str, now: str, candidate: Candidate) ->
     rows = {
         row["hash"]: row
         for row in await reader.fetch_all(
-            "SELECT hash, evidence, waivers FROM evidence_set WHERE digest = ? AND hash IN (?, ?)",
+            "SELECT hash, evidence, waivers, corrections FROM evidence_set WHERE digest = ? AND hash IN (?, ?)",
             (candidate.digest, shown, now),
         )
     }
@@ -29,6 +29,10 @@ async def between(reader: Reader, shown: str, now: str, candidate: Candidate) ->
     lines = _evidence_lines([known[each] for each in before], [known[each] for each in after])
     waived = set(_IDENTIFIERS.decode(rows[now]["waivers"])) - set(_IDENTIFIERS.decode(rows[shown]["waivers"]))
     lines += [f"new waiver of {each.finding} by {each.actor}" for each in candidate.waivers if each.id in waived]
+    said, says = (msgspec.json.decode(rows[each]["corrections"], type=dict[str, str]) for each in (shown, now))
+    for name in sorted({*said, *says}):
+        if said.get(name) != says.get(name):
+            lines.append(f"{name} was corrected: {says[name]}" if name in says else f"{name} is as it was derived again")
     return lines or ["waivers were granted since"]
 
 

@@ -249,7 +249,10 @@ def _view(
     actor: Actor,
     now: datetime,
 ) -> CandidateView:
-    not_me = why_not(actor, Verdict.APPROVE, current, record.submissions, judged.asserted_by, people=policy.people)
+    not_me = why_not(
+        actor, Verdict.APPROVE, current, record.submissions, judged.asserted_by, corrected_by=record.corrected_by,
+        people=policy.people,
+    )  # fmt: skip
     needed, missing = _asked_for(current, policy, facts)
     return CandidateView(
         reference=facts.reference,

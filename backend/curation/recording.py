@@ -14,6 +14,7 @@ from backend.core.permits import Permit
 from backend.core.ports import IdSource, timestamp
 from backend.core.views import ScopeView
 from backend.curation import quorum
+from backend.curation.archive import row_hash
 from backend.curation.candidates import Candidate, decisions_of
 from backend.curation.decisions import ANYTHING, Decision, Standing, Verdict, standing
 from backend.curation.policy import Policy
@@ -95,7 +96,7 @@ async def record(
     Raises:
         StoreError: of its kind.
     """
-    await _insert(transaction, decision, actor)
+    row = await _insert(transaction, decision, actor)
     after = where_it_stands(
         msgspec.structs.replace(candidate, decisions=tuple(await decisions_of(transaction, candidate.digest))),
         policy,
@@ -106,6 +107,7 @@ async def record(
         "evidence_hash": decision.evidence_hash, "policy_hash": decision.policy_hash, "state": after.state.value,
         "approvals": f"{len(after.approvals)}/{decision.approvals_needed}",
     }  # fmt: skip
+    detail["row"] = row
     fixed = {name: value for name, value in msgspec.structs.asdict(decision.scope).items() if value}
     if decision.verdict is Verdict.APPROVE:
         detail["scope"] = fixed
@@ -124,7 +126,8 @@ async def record(
     return after
 
 
-async def _insert(transaction: Transaction, decision: Decision, actor: Actor) -> None:
+async def _insert(transaction: Transaction, decision: Decision, actor: Actor) -> str:
+    """Insert the row; gives its hash, which the ledger's entry holds it by."""
     columns: dict[str, Any] = {
         "id": decision.id,
         "digest": decision.digest,
@@ -154,3 +157,4 @@ async def _insert(transaction: Transaction, decision: Decision, actor: Actor) ->
         f"INSERT INTO decision ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608 - names of this function
         tuple(columns.values()),
     )
+    return row_hash(columns)

@@ -11,14 +11,15 @@ from datetime import datetime
 from typing import Final
 
 from backend.core.actors import Actor, ActorSource
-from backend.core.canonical import canonical_json
+from backend.core.canonical import Json, canonical_json
 from backend.core.errors import ConflictError, PolicyError, RefusedError, RoleError, UsageError
 from backend.core.permits import Permit
 from backend.core.ports import IdSource, timestamp
 from backend.core.views import CommentView, DecisionView, ImageState, ScopeView
-from backend.curation import differences, gates, recording, waivers
+from backend.curation import differences, evidence_sets, gates, recording, waivers
+from backend.curation.archive import row_hash
 from backend.curation.candidates import Candidate, decisions_of, load
-from backend.curation.decisions import ANYTHING, Standing, Verdict, evidence_hash, why_not
+from backend.curation.decisions import ANYTHING, Standing, Verdict, why_not
 from backend.curation.policy import Policy
 from backend.curation.waivers import Waiver
 from backend.evidence import store as evidence_store
@@ -63,22 +64,28 @@ async def submit(
             " VALUES (?, ?, ?, ?, '', '[]')",
             (facts.digest, facts.registry, facts.host, facts.repository),
         )
-        await _refresh(transaction, facts.digest, at)
+        await evidence_sets.refresh(transaction, facts.digest, at)
     elif not again:
         return False
     decided = await decisions_of(transaction, facts.digest)
+    row: dict[str, str | int] = {
+        "digest": facts.digest, "registry": facts.registry, "repository": facts.repository, "rule": rule,
+        "rule_author": rule_author, "submitted_by": actor.name, "by_worker": int(actor.source is ActorSource.WORKER),
+        "after_seq": decided[-1].seq if decided else 0, "at": timestamp(at),
+    }  # fmt: skip
     await transaction.execute(
-        "INSERT INTO submission (digest, registry, repository, rule, rule_author, submitted_by, by_worker, after_seq,"
-        " at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            facts.digest, facts.registry, facts.repository, rule, rule_author, actor.name,
-            int(actor.source is ActorSource.WORKER), decided[-1].seq if decided else 0, timestamp(at),
-        ),
-    )  # fmt: skip
+        f"INSERT INTO submission ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 - names of this function
+        tuple(row.values()),
+    )
+    told: dict[str, Json] = {
+        "rule": rule,
+        "again": known is not None,
+        "row": row_hash(row),
+        **({"reason": reason} if reason else {}),
+    }
     await ledger.append(
-        transaction, at=at, actor=actor, action="queue.submit", object=facts.reference, outcome="done",
-        detail={"rule": rule, "again": known is not None, **({"reason": reason} if reason else {})},
-    )  # fmt: skip
+        transaction, at=at, actor=actor, action="queue.submit", object=facts.reference, outcome="done", detail=told
+    )
     return True
 
 
@@ -118,7 +125,7 @@ async def record_evidence(
         StoreError: of its kind.
     """
     changed = await evidence_store.record_collected(transaction, facts.digest, records)
-    new_hash = await _refresh(transaction, facts.digest, at)
+    new_hash = await evidence_sets.refresh(transaction, facts.digest, at)
     if not changed:
         return False
     await ledger.append(
@@ -153,7 +160,7 @@ async def import_evidence(
             by = record.asserted_by or "nobody"
             raise RefusedError(f"evidence on {facts.name}", f"it is asserted by {by}", "hand it in yourself")
         await evidence_store.record(transaction, record)
-    new_hash = await _refresh(transaction, facts.digest, at)
+    new_hash = await evidence_sets.refresh(transaction, facts.digest, at)
     found = [{"kind": each.kind.value, "summary": each.summary, "id": each.id} for each in records]
     await ledger.append(
         transaction, at=at, actor=permit.actor, action=permit.mutation, object=facts.reference, outcome="done",
@@ -204,7 +211,10 @@ async def record_decision(
     await _check_shown(transaction, what, verdict, candidate, shown_evidence)
     evidence = await evidence_store.of_digest(transaction, facts.digest)
     asserted_by = [each.asserted_by for each in evidence if each.asserted_by]
-    refusal = why_not(permit.actor, verdict, now, candidate.submissions, asserted_by, people=policy.people, scope=scope)
+    refusal = why_not(
+        permit.actor, verdict, now, candidate.submissions, asserted_by, corrected_by=candidate.corrected_by,
+        people=policy.people, scope=scope,
+    )  # fmt: skip
     if refusal:
         raise RoleError(what, refusal, "ask another approver")
     if verdict is Verdict.APPROVE:
@@ -258,21 +268,21 @@ async def waive(
         control_needed=policy.config.waiver_control,
         evidence=await evidence_store.of_digest(transaction, facts.digest),
     )
-    columns = (
-        ids.new_id(), facts.digest, finding, owner or permit.actor.name, permit.actor.name, reason, control.strip(),
-        timestamp(until), timestamp(at),
-    )  # fmt: skip
+    row = {
+        "id": ids.new_id(), "digest": facts.digest, "finding": finding, "owner": owner or permit.actor.name,
+        "actor": permit.actor.name, "reason": reason, "control": control.strip(), "until": timestamp(until),
+        "at": timestamp(at),
+    }  # fmt: skip
     await transaction.execute(
-        "INSERT INTO waiver (id, digest, finding, owner, actor, reason, control, until, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        columns,
+        f"INSERT INTO waiver ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 - names of this function
+        tuple(row.values()),
     )
-    new_hash = await _refresh(transaction, facts.digest, at)
+    new_hash = await evidence_sets.refresh(transaction, facts.digest, at)
     await ledger.append(
         transaction, at=at, actor=permit.actor, action=permit.mutation, object=facts.reference, outcome="done",
         detail={
-            "finding": finding, "owner": columns[3], "reason": reason, "control": columns[6],
-            "until": timestamp(until), "id": columns[0], "evidence_hash": new_hash,
+            "finding": finding, "owner": row["owner"], "reason": reason, "control": row["control"],
+            "until": row["until"], "id": row["id"], "evidence_hash": new_hash, "row": row_hash(row),
         },
     )  # fmt: skip
     return (await load(transaction, facts.digest)).waivers[-1]
@@ -380,25 +390,3 @@ def _check_gates(
     if blocking:
         told = "; ".join(f"{view.kind} ({view.value.value}): {view.sentence}" for view in blocking)
         raise PolicyError(what, told, "mend what the gates name, waive single findings, or reject it")
-
-
-async def _refresh(transaction: Transaction, digest: str, at: datetime) -> str:
-    """Bring a candidate's evidence hash and summaries up to date, and keep what the hash stands for."""
-    stored = await evidence_store.summaries_of(transaction, digest)
-    granted = await transaction.fetch_all("SELECT id FROM waiver WHERE digest = ? ORDER BY seq", (digest,))
-    granted_ids: list[str] = [row["id"] for row in granted]
-    new_hash = evidence_hash(digest, stored, granted_ids)
-    await transaction.execute(
-        "INSERT INTO evidence_set (hash, digest, evidence, waivers, at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (hash) DO NOTHING",
-        (
-            new_hash, digest, canonical_json([each.id for each in stored.values()]).decode(),
-            canonical_json(granted_ids).decode(), timestamp(at),
-        ),
-    )  # fmt: skip
-    await transaction.execute(
-        "UPDATE candidate SET judged = iif(evidence_hash = ?1, judged, 0), evidence_hash = ?1, summaries = ?2"
-        " WHERE digest = ?3",
-        (new_hash, evidence_store.encode_summaries(stored.values()), digest),
-    )
-    return new_hash

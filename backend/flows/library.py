@@ -22,7 +22,7 @@ from backend.core.views import (
     RepositoryView,
     TagEventView,
 )
-from backend.curation import curated
+from backend.curation import curated, evidence_sets
 from backend.flows.foundation import Foundation
 from backend.flows.lookup import Lookup
 from backend.flows.standings import Standings
@@ -163,6 +163,8 @@ class LibraryFlow:
                 await corrections.correct(
                     transaction, permit, image, name=name, value=value, reason=reason, at=foundation.clock.now()
                 )
+                # Which gates apply may be another now: nobody's decision rests on what was shown before.
+                await evidence_sets.refresh_if_submitted(transaction, image.digest, foundation.clock.now())
 
         await foundation.gate.run(
             "library.correct", image.reference, action, detail={"property": name, "to": value, "reason": reason}

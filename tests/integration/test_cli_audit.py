@@ -159,7 +159,8 @@ def _rewritten(path: Path, change: Callable[[str, bytes], bytes | None]) -> Path
     ("file", "old", "new", "told"),
     [
         ("ledger.jsonl", b'"actor":"robin"', b'"actor":"mira"', "was changed"),
-        ("decisions.jsonl", b'"actor":"robin"', b'"actor":"mira"', "actor"),
+        ("decisions.jsonl", b'"actor":"robin"', b'"actor":"mira"', "was changed in the database"),
+        ("submissions.jsonl", b'"rule":"nim"', b'"rule":"other"', "submission"),
         ("evidence.jsonl", b"CVE-2026-1", b"CVE-2026-2", "evidence"),
         ("evidence.jsonl", b"}\n", b"}", "within a line"),
         ("ledger.jsonl", b"{", b"[", "not what it has to be"),
@@ -228,8 +229,24 @@ def test_the_anchor_file_is_kept_by_the_worker_and_held_against_the_ledger(
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
-        ("UPDATE decision SET actor = 'mira'", "was changed in the database: actor"),
-        ("DELETE FROM decision", "no more in the database"),
+        *[
+            (f"UPDATE decision SET {column} = {value}", "decision of entry")
+            for column, value in (
+                ("actor", "'mira'"),
+                ("weights", "'other'"),
+                ("approvals_needed", "approvals_needed + 4"),
+                ("expires_at", "'2030-01-01T00:00:00.000000Z'"),
+                ("reason", "'another'"),
+                ("at", "'2026-01-01'"),
+                ("actor_groups", "'[\"security\"]'"),
+                ("verdict", "'reject'"),
+                ("policy_hash", "'x'"),
+            )
+        ],
+        ("DELETE FROM decision", "decision of entry"),
+        ("UPDATE submission SET submitted_by = 'mira'", "submission of entry"),
+        ("UPDATE submission SET rule_author = 'mira'", "submission of entry"),
+        ("DELETE FROM submission", "submission of entry"),
         (
             "INSERT INTO decision (id, digest, reference, verdict, actor, actor_source, at, reason, ticket,"
             " evidence_hash, policy_hash, approvals_needed) SELECT 'forged', digest, reference, verdict, 'mallory',"

@@ -34,7 +34,9 @@ class VerifyAction(Page):
         verification = await yard.audit.verify()
         self.verified(verification)
         if verification.intact:
-            self.room.flash(f"the ledger is intact: {verification.entries} entries, head {verification.head[:12]}")
+            self.room.flash(
+                f"the ledger is intact: {verification.entries} entries, head {view_model.short_head(verification)}"
+            )
         else:
             told = f"the ledger does not hold from entry {verification.first_bad} on: {verification.reason}"
             self.room.flash(told, bad=True)

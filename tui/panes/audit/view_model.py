@@ -128,12 +128,17 @@ def entry_sections(entry: LedgerEntryView) -> list[Section]:
     ]
 
 
+def short_head(verification: VerificationView) -> str:
+    """The first twelve digits of the head's hash."""
+    return verification.head.removeprefix("sha256:")[:12]
+
+
 def verification_line(verification: VerificationView | None) -> Line:
     """Whether the ledger holds, in the heading."""
     if verification is None:
         return text("v verifies the chain", "muted")
     if verification.intact:
-        told = f"  {verification.entries} entries, head {verification.head[:12]}"
+        told = f"  {verification.entries} entries, head {short_head(verification)}"
         return (Span("✓ intact", "ok"), *text(told, "muted"))
     return (Span(f"✗ entry {verification.first_bad} does not hold", "alarm"), *text(f"  {verification.reason}", "bad"))
 
