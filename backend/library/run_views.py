@@ -13,11 +13,11 @@ from backend.core.errors import NotFoundError, UsageError
 from backend.core.ports import instant
 from backend.core.views import JournalEntryView, RunView
 from backend.library.processes import is_alive
-from backend.library.runs import INTERRUPTED
+from backend.library.runs import INTERRUPTED, outcome_of
 from backend.store.connection import Database
 
 #: Of the outcomes of a run's rules, that of the run is the first of these.
-_WORST_FIRST: Final = ("running", "interrupted", "failed", "refused", "done")
+_WORST_FIRST: Final = ("running", "interrupted", "failed", "refused", "partial", "done")
 _SHORTEST_PREFIX: Final = 4
 _SUMS: Final = ("new", "moved", "gone", "unchanged", "skipped", "failed", "requests", "bytes", "resumed")
 
@@ -92,7 +92,7 @@ async def _view(database: Database, rows: Sequence[sqlite3.Row]) -> RunView:
         actor=first["actor"],
         started_at=instant(min(row["started_at"] for row in rows)),
         finished_at=instant(max(row["finished_at"] for row in rows)) if over else None,
-        outcome=min(outcomes, key=_WORST_FIRST.index),
+        outcome=_together(outcomes),
         reason=next(iter(reasons), ""),
         seconds=max(row["seconds"] for row in rows),
         resumed_from=next((row["resumed_from"] for row in rows if row["resumed_from"]), ""),
@@ -100,9 +100,15 @@ async def _view(database: Database, rows: Sequence[sqlite3.Row]) -> RunView:
     )
 
 
+def _together(outcomes: Sequence[str]) -> str:
+    """The outcome of a run by those of its rules; where one failed and others did not, a part of it did."""
+    worst = min(outcomes, key=_WORST_FIRST.index)
+    return "partial" if worst == "failed" and {"done", "partial"} & set(outcomes) else worst
+
+
 async def _outcome(row: sqlite3.Row) -> str:
     if row["finished_at"] is not None:
-        return str(row["outcome"])
+        return outcome_of(row)
     return "running" if await asyncio.to_thread(is_alive, row["process"]) else "interrupted"
 
 

@@ -8,6 +8,7 @@ ledger keeps an entry of every run for good.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -141,8 +142,8 @@ async def record_end(
     """Record how a run ended.
 
     Args:
-        outcome: done, failed, refused or interrupted.
-        reason: why it is not done; empty when it is.
+        outcome: done, failed, refused or interrupted; done with failures in `counts` is told as partial.
+        reason: why it is not done, or a part of it is not; empty when all is.
         lines: of the journal, that were not written yet.
         failures: what could not be read.
         listed: repositories whose tag list was read to the end, and when.
@@ -227,7 +228,7 @@ async def last_runs(database: Database) -> dict[str, LastRun]:
     return {row["rule"]: await _last_run(row) for row in rows}
 
 
-async def _last_run(row: Any) -> LastRun:
+async def _last_run(row: sqlite3.Row) -> LastRun:
     over = row["finished_at"] is not None
     running = not over and await asyncio.to_thread(is_alive, row["process"])
     return LastRun(
@@ -272,7 +273,8 @@ async def _take_over(transaction: Transaction, name: RunName, at: datetime) -> R
     if before is None:
         return Resumed()
     later = await transaction.fetch_one(
-        "SELECT 1 FROM sync_run WHERE rule = ? AND number > ? AND outcome = 'done'", (name.rule, before["number"])
+        "SELECT 1 FROM sync_run WHERE rule = ? AND number > ? AND outcome = 'done' AND failed = 0",
+        (name.rule, before["number"]),
     )
     if later is not None or before["rule_hash"] != name.rule_hash:
         await transaction.execute("DELETE FROM sync_checkpoint WHERE rule = ? AND run = ?", (name.rule, before["run"]))
@@ -314,10 +316,16 @@ async def _append(
     )
 
 
-def _result(row: Any) -> str:
+def outcome_of(row: sqlite3.Row) -> str:
+    """The outcome of a row of `sync_run` that ended, as it is told: partial is done with something that failed."""
+    return "partial" if row["outcome"] == "done" and row["failed"] else str(row["outcome"])
+
+
+def _result(row: sqlite3.Row) -> str:
     if row["finished_at"] is None:
         return INTERRUPTED
     if row["outcome"] != "done" and not row["failed"]:
         return f"{row['outcome']}: {row['reason']}" if row["reason"] != INTERRUPTED else INTERRUPTED
     counts = ", ".join(f"{row[name]} {name}" for name in ("new", "moved", "gone", "failed") if row[name])
-    return counts or f"{row['unchanged']} unchanged"
+    told = outcome_of(row)
+    return f"{told}: {counts}" if told == "partial" else counts or f"{row['unchanged']} unchanged"

@@ -101,8 +101,9 @@ async def _recorded(work: _Run) -> None:
     except ModelyardError as error:
         await work.record("failed", error.why)
         raise
-    failures = work.account.failures
-    await work.record("failed" if failures else "done", failures[0].reason if failures else "")
+    failures, result = work.account.failures, work.result()
+    reached = result.new or result.moved or result.gone or result.unchanged
+    await work.record("failed" if failures and not reached else "done", failures[0].reason if failures else "")
 
 
 class _Run:

@@ -123,6 +123,16 @@ async def test_a_failing_repository_fails_nothing_else(yard: Yard) -> None:
     assert [(line.repository, line.state, line.reasons) for line in journal] == [
         ("", "done", ()), ("bad", "failed", (("", "denied"),)), ("good", "done", ()),
     ]  # fmt: skip
+    assert (await one_run(yard.database, "run-01")).outcome == "partial"
+    assert (await last_runs(yard.database))["all"].result == "partial: 1 new, 1 failed"
+
+
+async def test_a_run_that_could_read_nothing_failed(yard: Yard) -> None:
+    yard.registry.push("bad", "1.0")
+    yard.registry.failing["tags bad"] = AuthenticationError("tags", "denied", "log in")
+    await yard.sync()
+    run = await one_run(yard.database, "run-01")
+    assert (run.outcome, run.reason, run.failed) == ("failed", "denied", 1)
 
 
 async def test_a_list_that_cannot_be_read_marks_nothing_gone(yard: Yard) -> None:

@@ -203,5 +203,6 @@ def _ran(rule: RuleView, now: datetime) -> Line:
 
 
 def _result(rule: RuleView) -> Line:
-    bad = rule.last_result.startswith(("failed", "refused")) or "failed" in rule.last_result
-    return text(rule.last_result, "bad" if bad else "muted")
+    if rule.last_result.startswith("partial"):
+        return text(rule.last_result, "warn")
+    return text(rule.last_result, "bad" if "failed" in rule.last_result or "refused" in rule.last_result else "muted")

@@ -13,7 +13,9 @@ from tui.panes.library.synchronising import OUTCOME_ROLE
 from tui.widgets.columns import Column
 
 _STATE_ROLE: Final = {"done": "ok", "running": "info", "partial": "warn", "failed": "bad", "not reached": "muted"}
-_OUTCOME_MARK: Final = {"done": "✓", "running": "~", "failed": "✗", "refused": "✗", "interrupted": "!"}
+_OUTCOME_MARK: Final = {
+    "done": "✓", "running": "~", "partial": "!", "failed": "✗", "refused": "✗", "interrupted": "!",
+}  # fmt: skip
 _STATE_MARK: Final = {"done": "✓", "running": "~", "partial": "!", "failed": "✗", "not reached": "·"}
 _REASONS_SHOWN: Final = 500
 

@@ -14,7 +14,9 @@ from tui.page import Page
 from tui.widgets.fields import Values
 
 _BAR: Final = 12
-OUTCOME_ROLE: Final = {"done": "ok", "running": "info", "failed": "bad", "refused": "bad", "interrupted": "warn"}
+OUTCOME_ROLE: Final = {
+    "done": "ok", "running": "info", "partial": "warn", "failed": "bad", "refused": "bad", "interrupted": "warn",
+}  # fmt: skip
 
 
 class SyncAction(Page):
