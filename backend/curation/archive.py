@@ -60,8 +60,11 @@ async def evidence_sets(reader: Reader) -> list[EvidenceSet]:
     decode = msgspec.json.Decoder(tuple[str, ...]).decode
     return [
         EvidenceSet(
-            hash=row["hash"], digest=row["digest"], evidence=decode(row["evidence"]), waivers=decode(row["waivers"]),
+            hash=row["hash"],
+            digest=row["digest"],
+            evidence=decode(row["evidence"]),
+            waivers=decode(row["waivers"]),
             corrections=msgspec.json.decode(row["corrections"], type=dict[str, str]),
-        )  # fmt: skip
+        )
         for row in rows
     ]

@@ -345,8 +345,8 @@ def why_not(
 ) -> str:
     """Why the actor may not give this verdict, in a sentence; empty when they may.
 
-    Nobody approves what their own rule, evidence, correction or submission is about, and nobody approves twice. With no roles
-    configured one person may do everything, and still counts once.
+    Nobody approves what their own rule, evidence, correction or submission is about, and nobody approves twice. With
+    no roles configured one person may do everything, and still counts once.
 
     Args:
         current: where the image stands.

@@ -32,7 +32,9 @@ async def between(reader: Reader, shown: str, now: str, candidate: Candidate) ->
     said, says = (msgspec.json.decode(rows[each]["corrections"], type=dict[str, str]) for each in (shown, now))
     for name in sorted({*said, *says}):
         if said.get(name) != says.get(name):
-            lines.append(f"{name} was corrected: {says[name]}" if name in says else f"{name} is as it was derived again")
+            lines.append(
+                f"{name} was corrected: {says[name]}" if name in says else f"{name} is as it was derived again"
+            )
     return lines or ["waivers were granted since"]
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from backend.core.actors import Actor, ActorSource
-from backend.core.canonical import Json, canonical_json
+from backend.core.canonical import Json
 from backend.core.errors import ConflictError, PolicyError, RefusedError, RoleError, UsageError
 from backend.core.permits import Permit
 from backend.core.ports import IdSource, timestamp

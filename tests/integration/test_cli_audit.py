@@ -59,7 +59,11 @@ def audited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         reference = world.reference(TAGS[0])
         handed_in = place.run("evidence", "import", report, "--image", reference, "--context", "mira")
         assert handed_in.code == 0, handed_in.err
+        before = place.json("queue", "show", reference)
+        said = place.run("images", "correct", reference, "--type", "chat", "--reason", "card", "--context", "mira")
+        assert said.code == 0, said.err
         shown = place.json("queue", "show", reference)
+        assert shown["evidence_hash"] != before["evidence_hash"]
         words = ["approve", reference, "--evidence", shown["evidence_hash"], "--ticket", "SEC|1"]
         assert place.run(*words, "--reason", "no `findings` | at *all*").code == 0
         assert place.run(*words, "--reason", "again").code != 0
