@@ -12,7 +12,7 @@ from backend.core.ports import timestamp
 from backend.core.references import short_digest
 from backend.core.views import ChangeView, LedgerEntryView, TagEventView
 from backend.flows.foundation import Foundation
-from backend.library import catalogue
+from backend.library import events as library_events
 
 _MOST: Final = 500
 #: Entries that tell of no change: what was only planned or begun, and the runs whose tags are told one by one.
@@ -25,7 +25,7 @@ async def recent_changes(foundation: Foundation, period: timedelta) -> list[Chan
     """Changes within a period up to now, newest first, at most 500."""
     since = foundation.clock.now() - period
     entries = await audit_entries.entries(foundation.database, audit_entries.EntryFilter(since=since), limit=_MOST)
-    events = await catalogue.recent_events(foundation.database, since=timestamp(since), limit=_MOST)
+    events = await library_events.recent_events(foundation.database, since=timestamp(since), limit=_MOST)
     changes = [_of_entry(entry) for entry in entries if _is_change(entry)] + _of_tags(events)
     return sorted(changes, key=lambda change: change.at, reverse=True)[:_MOST]
 

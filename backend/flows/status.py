@@ -6,7 +6,7 @@ from backend.core.views import ImageState, SourceState, SourceView, YardStatusVi
 from backend.curation import curated
 from backend.curation.emergency import alarms
 from backend.flows.foundation import LEASE, Foundation
-from backend.library import catalogue
+from backend.library import events
 from backend.library.runs import LastRun, last_runs
 from backend.store.lease import Lease
 
@@ -85,7 +85,7 @@ class StatusBoard:
         if foundation.configuration.settings.yard.identity == "os" and foundation.identity.known is None:
             await foundation.identity.actor()
         standing = await curated.counts(foundation.database, foundation.policy.hash, foundation.clock.now())
-        total, _ = await catalogue.count(foundation.database)
+        total, _ = await events.count(foundation.database)
         waiting = sum(standing[state] for state in _WAITING)
         self._counts = (total, standing[ImageState.APPROVED], waiting)
         self._untold = await self._targets_lost()

@@ -26,6 +26,7 @@ from backend.evidence.facts import ImageFacts
 from backend.library.cards import card_of
 from backend.library.classification import PROPERTIES
 from backend.library.descriptions import NOTHING_TOLD, Description, bounded, read_description
+from backend.library.events import events_where
 from backend.library.lineage import lineage_of
 from backend.registry.manifests import Manifest, parse_manifest
 from backend.store.connection import Database, SqlValue
@@ -72,12 +73,6 @@ async def views_of(
         # Thousands of rows are made into views in turns with whatever else is to be done.
         await asyncio.sleep(0)
     return found
-
-
-async def count(database: Database) -> tuple[int, int]:
-    """How many tags the library holds that are not gone, and how many digests they name."""
-    row = await database.fetch_one("SELECT count(*), count(DISTINCT digest) FROM tag WHERE gone_at IS NULL")
-    return (0, 0) if row is None else (row[0], row[1])
 
 
 async def find(
@@ -275,37 +270,9 @@ async def history(database: Database, reference: ImageReference | DigestPrefix) 
         condition, parameters = "tag = ?", [reference.tag]
     else:
         condition, parameters = "(digest = ? OR previous_digest = ?)", [image.digest, image.digest]
-    return await _events(
+    return await events_where(
         database, f"registry = ? AND name = ? AND {condition}", (image.registry, image.repository, *parameters), None
     )
-
-
-async def recent_events(database: Database, *, since: str = "", limit: int = 200) -> list[TagEventView]:
-    """What happened to tags, newest first.
-
-    Args:
-        since: a stored instant (`backend.core.ports.timestamp`); empty: from the beginning.
-        limit: at most so many.
-    """
-    return await _events(database, "at >= ?", (since,), limit)
-
-
-async def _events(
-    database: Database, condition: str, parameters: Sequence[SqlValue], limit: int | None
-) -> list[TagEventView]:
-    rows = await database.fetch_all(
-        "SELECT registry, name, tag, change, digest, previous_digest, at, run FROM tag_event"  # noqa: S608 - fixed texts
-        " JOIN repository ON repository.id = tag_event.repository"
-        f" WHERE {condition} ORDER BY tag_event.id DESC LIMIT ?",
-        (*parameters, -1 if limit is None else limit),
-    )
-    return [
-        TagEventView(
-            registry=row["registry"], repository=row["name"], tag=row["tag"], change=row["change"],
-            digest=row["digest"], previous_digest=row["previous_digest"], at=instant(row["at"]), run=row["run"],
-        )
-        for row in rows
-    ]  # fmt: skip
 
 
 def _named(reference: ImageReference) -> tuple[str, list[SqlValue]]:

@@ -19,6 +19,7 @@ from backend.library.descriptions import (
     read_description,
     search_words,
 )
+from backend.library.events import storable
 from backend.library.evidenced import Classification
 from backend.library.holdings import Holdings
 from backend.library.records import Child, Content, ImageRecord
@@ -222,11 +223,6 @@ def by_rule(record: ImageRecord, kind: str, rule: str) -> ImageRecord:
     none = Classification("unknown", f"a {kind} holds weights and no server", 1.0)
     found = {**record.classifications, "kind": said, "framework": none, "engine": none}
     return msgspec.structs.replace(record, classifications=found)
-
-
-def storable(text: str) -> str:
-    """The text with lone surrogates replaced, which the database has no form for."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _child(descriptor: Descriptor) -> Child:

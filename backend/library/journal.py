@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from backend.core.ports import Clock
-from backend.library.fetching import storable
+from backend.library.events import storable
 from backend.registry.usage import Usage, count_for
 
 # A repository that fails tag by tag, or whose tags are all of another type, need not say so ten thousand times.

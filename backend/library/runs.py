@@ -18,7 +18,7 @@ import msgspec
 from backend.core.actors import Actor
 from backend.core.ports import instant, timestamp
 from backend.core.views import SyncFailureView
-from backend.library.fetching import storable
+from backend.library.events import storable
 from backend.library.journal import Row
 from backend.library.processes import is_alive
 from backend.store import ledger

@@ -13,6 +13,7 @@ from backend.core.permits import Permit
 from backend.core.references import DigestPrefix, ImageReference, parse_reference
 from backend.core.views import ImageState
 from backend.library import catalogue, corrections
+from backend.library import events as library_events
 from backend.library.config import RuleConfig
 from backend.library.fetching import Fetcher
 from backend.library.search import Standing
@@ -57,7 +58,7 @@ async def test_the_list_is_in_order_of_name_and_version(database: Database, regi
     await sync(database, registry)
     found = [f"{image.repository}:{image.tag}" for image in await images_of(database)]
     assert found == ["a:1", "b:1.10.0", "b:1.10.0-rtx", "b:1.10.0-rc1", "b:1.9.0", "b:latest"]
-    assert await catalogue.count(database) == (6, 6)
+    assert await library_events.count(database) == (6, 6)
     page = await images_of(database, limit=2, offset=1)
     assert [image.tag for image in page] == ["1.10.0", "1.10.0-rtx"]
 

@@ -15,6 +15,7 @@ from backend.core.permits import Permit
 from backend.core.references import ImageReference
 from backend.core.views import ImageView, PruneView
 from backend.library import catalogue, corrections, retention
+from backend.library import events as library_events
 from backend.library.config import RuleConfig
 from backend.library.sources import Setting
 from backend.library.synchroniser import Synchroniser
@@ -148,7 +149,7 @@ async def test_what_no_tag_names_for_long_goes_and_its_history_stays(library: Li
     assert [image.digest for image in await images_of(library.database)] == [kept]
     stored = {row[0] for row in await library.database.fetch_all("SELECT digest FROM content")}
     assert kept in stored and not stored & {old, gone} and len(stored) == 2
-    events = await catalogue.recent_events(library.database)
+    events = await library_events.recent_events(library.database)
     assert [(event.tag, event.change) for event in events].count(("2", "gone")) == 1
     ledger = await library.database.fetch_all("SELECT object, detail FROM ledger WHERE action = 'library.prune'")
     assert [row["object"] for row in ledger] == [f"{HOST}/a"] and old in ledger[0]["detail"]

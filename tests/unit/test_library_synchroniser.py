@@ -18,6 +18,7 @@ from backend.core.errors import (
 )
 from backend.core.views import SyncEntryView, SyncProgressView
 from backend.library import catalogue
+from backend.library import events as library_events
 from backend.library.run_views import one_run
 from backend.library.runs import last_runs
 from backend.library.sources import Setting
@@ -68,7 +69,7 @@ async def test_a_moved_and_a_gone_tag_are_told_and_history_keeps_them(yard: Yard
     yard.registry.push("a", "1.1", kept)
     back = await yard.sync()
     assert names(back.new) == ["a:1.1"]
-    events = await catalogue.recent_events(yard.database)
+    events = await library_events.recent_events(yard.database)
     assert [(event.tag, event.change) for event in reversed(events)] == [
         ("1.0", "new"), ("1.1", "new"), ("1.1", "gone"), ("1.0", "moved"), ("1.1", "back"),
     ]  # fmt: skip
@@ -367,7 +368,7 @@ async def test_two_runs_at_once_write_nothing_twice(yard: Yard) -> None:
         ["a:1.0", "a:1.1", "a:1.2", "a:1.3", "b:latest", "index:1.0"]
     )
     assert len(one.new) + one.unchanged == len(two.new) + two.unchanged == 6
-    events = await catalogue.recent_events(yard.database)
+    events = await library_events.recent_events(yard.database)
     assert len(events) == 6 and len(yard.recorded) == 6
 
 
