@@ -84,7 +84,9 @@ def _order(candidate: CandidateView) -> tuple[bool, bool, str]:
 
 async def _approve(yard: Yard, candidate: CandidateView, reason: str) -> None:
     shown = await yard.queue.candidate(candidate.reference)
-    await yard.queue.approve(shown.reference, reason=reason, evidence_hash=shown.evidence_hash)
+    await yard.queue.approve(
+        shown.reference, reason=reason, evidence_hash=shown.evidence_hash, policy_hash=shown.policy_hash
+    )
 
 
 async def _open_as(

@@ -117,7 +117,9 @@ class _Walk:
             names = []
             for yard, reason in ((colleague, "evidence reviewed"), (person, "needed by the chat team")):
                 shown = await yard.queue.candidate(candidate.reference)
-                decision = await yard.queue.approve(shown.reference, reason=reason, evidence_hash=shown.evidence_hash)
+                decision = await yard.queue.approve(
+                    shown.reference, reason=reason, evidence_hash=shown.evidence_hash, policy_hash=shown.policy_hash
+                )
                 names.append(decision.actor)
         finally:
             await colleague.close()

@@ -177,6 +177,7 @@ async def record_decision(
     reason: str,
     ticket: str = "",
     shown_evidence: str,
+    shown_policy: str = "",
     scope: ScopeView = ANYTHING,
     policy: Policy,
     ids: IdSource,
@@ -188,13 +189,16 @@ async def record_decision(
         permit: for `queue.approve`, `queue.reject` or `queue.revoke` of this image.
         shown_evidence: the evidence hash that the actor saw. An approval needs it; a rejection may leave it empty; a
             revocation is not refused because evidence changed: it takes leave away.
+        shown_policy: the hash of the policy that the actor saw it judged by; empty: it was not told. A revocation is
+            not refused because policy changed, either.
         scope: what an approval names beside the digest; what is empty is not fixed.
         policy: in force now.
 
     Raises:
         UsageError: no reason is given, an approval without the hash, or an environment that policy does not know.
         NotFoundError: the image was never submitted.
-        ConflictError: it was decided meanwhile, or the evidence changed since it was shown; names what changed.
+        ConflictError: it was decided meanwhile, or evidence or policy changed since it was shown; names what
+            changed.
         RoleError: the actor may not decide on it.
         PolicyError: a gate stands in the way of an approval.
         RefusedError: the permit is for something else.
@@ -209,6 +213,7 @@ async def record_decision(
     now = recording.where_it_stands(candidate, policy, at)
     _check_state(what, verdict, now, scope)
     await _check_shown(transaction, what, verdict, candidate, shown_evidence)
+    _check_policy(what, verdict, policy, shown_policy)
     evidence = await evidence_store.of_digest(transaction, facts.digest)
     asserted_by = [each.asserted_by for each in evidence if each.asserted_by]
     refusal = why_not(
@@ -365,6 +370,13 @@ async def _check_shown(transaction: Transaction, what: str, verdict: Verdict, ca
         "look at it again, and decide on what is there now",
         conflicts=changed,
     )
+
+
+def _check_policy(what: str, verdict: Verdict, policy: Policy, shown: str) -> None:
+    if verdict is Verdict.REVOKE or shown in ("", policy.hash):
+        return
+    changed = f"policy changed since it was shown: {shown[:80]} then, {policy.hash} now"
+    raise ConflictError(what, changed, "look at it again, and decide by the policy of now", conflicts=[changed])
 
 
 def _check_gates(

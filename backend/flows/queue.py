@@ -91,21 +91,33 @@ class QueueFlow:
     # ------------------------------------------------------------ deciding
 
     async def approve(
-        self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "", scope: ScopeView | None = None
+        self,
+        reference: str,
+        *,
+        reason: str,
+        evidence_hash: str,
+        policy_hash: str = "",
+        ticket: str = "",
+        scope: ScopeView | None = None,
     ) -> DecisionView:
-        """Approve an image on the evidence that was shown.
+        """Approve an image on the evidence that was shown, by the policy that was shown.
 
         Args:
+            policy_hash: of that policy; empty: whatever is in force.
             scope: what is approved beside the digest; what it leaves empty is not fixed.
 
         Raises:
             RefusedError: of its kind. ConflictError: digest, evidence or policy changed since it was shown.
         """
-        return await self._decide(Verdict.APPROVE, reference, reason, evidence_hash, ticket, scope or ANYTHING)
+        return await self._decide(
+            Verdict.APPROVE, reference, reason, evidence_hash, policy_hash, ticket, scope or ANYTHING
+        )
 
-    async def reject(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
-        """Reject a candidate."""
-        return await self._decide(Verdict.REJECT, reference, reason, evidence_hash, ticket)
+    async def reject(
+        self, reference: str, *, reason: str, evidence_hash: str, policy_hash: str = "", ticket: str = ""
+    ) -> DecisionView:
+        """Reject a candidate; what is empty of the hashes is not held against what is in force."""
+        return await self._decide(Verdict.REJECT, reference, reason, evidence_hash, policy_hash, ticket)
 
     async def reject_many(self, references: Sequence[str], *, reason: str) -> list[tuple[str, str]]:
         """Reject candidates for one reason, each by itself.
@@ -128,7 +140,7 @@ class QueueFlow:
 
     async def revoke(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
         """Take an approval back, and a break-glass."""
-        return await self._decide(Verdict.REVOKE, reference, reason, evidence_hash, ticket)
+        return await self._decide(Verdict.REVOKE, reference, reason, evidence_hash, "", ticket)
 
     async def _decide(
         self,
@@ -136,6 +148,7 @@ class QueueFlow:
         reference: str,
         reason: str,
         evidence_hash: str,
+        policy_hash: str,
         ticket: str,
         scope: ScopeView = ANYTHING,
     ) -> DecisionView:
@@ -150,6 +163,7 @@ class QueueFlow:
                 reason=reason,
                 ticket=ticket,
                 shown_evidence=evidence_hash,
+                shown_policy=policy_hash,
                 scope=scope,
                 policy=foundation.policy,
                 ids=foundation.ids,
@@ -157,6 +171,8 @@ class QueueFlow:
             )
 
         detail = {"reason": reason, "ticket": ticket, "evidence_hash": evidence_hash}
+        if policy_hash:
+            detail["policy_hash"] = policy_hash
         return self._told(await self._record(f"queue.{verdict.value}", reference, record, detail))
 
     async def break_glass(self, reference: str, *, reason: str, ticket: str, until: datetime) -> DecisionView:

@@ -58,13 +58,14 @@ class Curation:
     async def decide(
         self, actor: Actor, verdict: Verdict = Verdict.APPROVE, *, shown: str | None = None, digest: str = DIGEST,
         reason: str = "looked at it", policy: Policy | None = None, scope: ScopeView = ANYTHING,
+        shown_policy: str = "",
     ) -> DecisionView:  # fmt: skip
         evidence = await self.hash(digest) if shown is None else shown
         async with self.database.transaction() as transaction:
             return await store.record_decision(
                 transaction, permit(f"queue.{verdict.value}", actor, digest), verdict=verdict, facts=image(digest),
                 reason=reason, ticket="CHG0012345", shown_evidence=evidence, policy=policy or self.policy,
-                ids=self.ids, at=self.now, scope=scope,
+                ids=self.ids, at=self.now, scope=scope, shown_policy=shown_policy,
             )  # fmt: skip
 
     async def waive(self, actor: Actor, found: str, until: datetime, **rest: Any) -> None:

@@ -62,12 +62,22 @@ class FakeQueue:
         return ImpactView(reference=reference, services=tuple(running), rollbacks=())
 
     async def approve(
-        self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "", scope: ScopeView | None = None
+        self,
+        reference: str,
+        *,
+        reason: str,
+        evidence_hash: str,
+        policy_hash: str = "",
+        ticket: str = "",
+        scope: ScopeView | None = None,
     ) -> DecisionView:
         self._yard.note("approved scope", ticket, scope)
+        self._yard.note("approved by policy", policy_hash)
         return await self._decide("approve", reference, reason, evidence_hash)
 
-    async def reject(self, reference: str, *, reason: str, evidence_hash: str, ticket: str = "") -> DecisionView:
+    async def reject(
+        self, reference: str, *, reason: str, evidence_hash: str, policy_hash: str = "", ticket: str = ""
+    ) -> DecisionView:
         return await self._decide("reject", reference, reason, evidence_hash)
 
     async def reject_many(self, references: Sequence[str], *, reason: str) -> list[tuple[str, str]]:

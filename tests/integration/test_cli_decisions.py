@@ -31,21 +31,29 @@ def decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[W
         yield world, place
 
 
-def approve(place: Place, reference: str, *more: str) -> None:
+def approve(place: Place, reference: str, *more: str) -> str:
+    """Approve by what is shown; gives what was said beside it."""
     shown = place.json("queue", "show", reference)
-    ran = place.run("approve", reference, "--reason", "x", "--evidence", shown["evidence_hash"], *more)
+    words = ["approve", reference, "--reason", "x", "--evidence", shown["evidence_hash"]]
+    ran = place.run(*words, "--policy", shown["policy_hash"], *more)
     assert ran.code == 0, ran.err
+    return ran.err
 
 
 def test_a_deployment_is_held_to_what_was_approved_beside_the_digest(decided: tuple[World, Place]) -> None:
     world, place = decided
     reference = world.reference(TAGS[0])
-    approve(place, reference, "--environment", "lab")
+    shown = place.json("queue", "show", reference)
+    words = ["approve", reference, "--reason", "x", "--evidence", shown["evidence_hash"], "--policy", "sha256:other"]
+    other = place.run(*words)
+    assert other.code != 0 and "policy changed since it was shown" in other.err
+    assert "note:" not in approve(place, reference, "--environment", "lab")
     file = world.deployment(place, "kept", reference)
     refused = place.run("deploy", "apply", "-f", file, "--yes")
     assert refused.code == 3 and "approved for environment lab" in refused.err
     assert world.cluster.get(NAMESPACE, "kept") is None
-    approve(place, reference, "--environment", "production", "--runtime", "vllm")
+    told = approve(place, reference, "--environment", "production", "--runtime", "vllm")
+    assert "note: --runtime is vllm, but" in told and "is known to be of runtime nim" in told
     refused = place.run("deploy", "apply", "-f", file, "--yes")
     assert refused.code == 3 and "approved with runtime vllm" in refused.err
     approve(place, reference, "--environment", "production", "--runtime", "nim")

@@ -51,6 +51,7 @@ async def test_approving_sends_the_reason_and_the_evidence_that_was_seen() -> No
         await table.press("enter")
         await table.until(lambda: table.yard.called("approve"))
         assert table.yard.called("approve") == [(LLAMA.reference, "risk accepted", LLAMA.evidence_hash)]
+        assert table.yard.called("approved by policy") == [(LLAMA.policy_hash,)]
         await table.sees("2 ngc/nim/baai/bge-m3:2.1")
 
 

@@ -152,6 +152,20 @@ async def test_approvals_under_another_policy_do_not_add_up(yard: Curation) -> N
     assert await yard.state() is ImageState.APPROVED
 
 
+async def test_policy_that_changed_since_it_was_shown_is_a_conflict_but_for_a_revocation(yard: Curation) -> None:
+    await yard.submit()
+    await yard.collect(report_record())
+    shown = yard.policy.hash
+    yard.policy = policy(None, SCAN, approvals=1)
+    for verdict in (Verdict.APPROVE, Verdict.REJECT):
+        with pytest.raises(ConflictError, match="policy changed since it was shown") as caught:
+            await yard.decide(MIRA, verdict, shown_policy=shown)
+        assert shown in caught.value.conflicts[0]
+    await yard.decide(MIRA, shown_policy=yard.policy.hash)
+    await yard.decide(MIRA, Verdict.REVOKE, shown_policy=shown)
+    assert await yard.state() is ImageState.REVOKED
+
+
 async def test_rejected_images_come_back_with_new_evidence_or_when_submitted_again(yard: Curation) -> None:
     await yard.submit()
     await yard.collect(report_record())

@@ -20,6 +20,9 @@ from backend.yard import Yard
 _Evidence = Annotated[
     str, typer.Option("--evidence", metavar="HASH", help="The evidence hash as `queue show` prints it.")
 ]
+_Policy = Annotated[
+    str, typer.Option("--policy", metavar="HASH", help="The policy hash as `queue show` prints it; else that of now.")
+]
 _Ticket = Annotated[str, typer.Option("--ticket", metavar="T", help="A change's or ticket's number.")]
 #: How long a revocation waits for clusters to tell what it touches.
 _IMPACT_SECONDS: Final = 8.0
@@ -40,6 +43,7 @@ def _approve(
     reference: ReferenceArgument,
     reason: ReasonOption,
     evidence: _Evidence = "",
+    policy: _Policy = "",
     ticket: _Ticket = "",
     weights: Annotated[str, typer.Option("--weights", metavar="W", help="Approve with these weights only.")] = "",
     runtime: Annotated[str, typer.Option("--runtime", metavar="R", help="Approve with this runtime only.")] = "",
@@ -54,16 +58,35 @@ def _approve(
         _require_pinned(reference, evidence)
 
     async def work(yard: Yard) -> tuple[DecisionView, CandidateView]:
-        seen = evidence
+        seen, judged_by = evidence, policy
+        candidate = await yard.queue.candidate(reference)
+        for line in _unlike_what_is_known(scope, candidate):
+            note(line)
         if not seen:
-            candidate = await yard.queue.candidate(reference)
             sys.stderr.write(candidate_text(candidate) + "\n")
             session.confirm(f"approve {candidate.reference} ({scope_text(scope)})?")
-            seen = candidate.evidence_hash
-        decision = await yard.queue.approve(reference, reason=reason, evidence_hash=seen, ticket=ticket, scope=scope)
+            seen, judged_by = candidate.evidence_hash, policy or candidate.policy_hash
+        decision = await yard.queue.approve(
+            reference, reason=reason, evidence_hash=seen, policy_hash=judged_by, ticket=ticket, scope=scope
+        )
         return decision, await yard.queue.candidate(decision.reference)
 
     _print_decision(session, *session.run(work))
+
+
+def _unlike_what_is_known(scope: ScopeView, candidate: CandidateView) -> list[str]:
+    """A line for each thing that is named beside the digest, but is known to be another."""
+    weights_are = "was approved with" if candidate.approvals else "has"
+    runtime = candidate.framework if candidate.framework != "unknown" else ""
+    known_as = (
+        ("weights", scope.weights.strip(), weights_are, candidate.scope.weights),
+        ("runtime", scope.runtime.strip().lower(), "is known to be of", runtime),
+    )
+    return [
+        f"note: --{name} is {given}, but {candidate.name} {is_} {name} {known}"
+        for name, given, is_, known in known_as
+        if given and known not in ("", given)
+    ]
 
 
 def _require_pinned(reference: str, evidence: str) -> None:
@@ -96,6 +119,7 @@ def _reject(
     reference: ReferenceArgument,
     reason: ReasonOption,
     evidence: _Evidence = "",
+    policy: _Policy = "",
     ticket: _Ticket = "",
 ) -> None:
     """Reject a candidate."""
@@ -104,8 +128,10 @@ def _reject(
     async def work(yard: Yard) -> tuple[DecisionView, CandidateView]:
         candidate = await yard.queue.candidate(reference)
         session.confirm(f"reject {candidate.reference}?")
-        seen = evidence or candidate.evidence_hash
-        decision = await yard.queue.reject(candidate.reference, reason=reason, evidence_hash=seen, ticket=ticket)
+        seen, judged_by = evidence or candidate.evidence_hash, policy or candidate.policy_hash
+        decision = await yard.queue.reject(
+            candidate.reference, reason=reason, evidence_hash=seen, policy_hash=judged_by, ticket=ticket
+        )
         return decision, await yard.queue.candidate(decision.reference)
 
     _print_decision(session, *session.run(work))

@@ -125,7 +125,9 @@ def candidate_text(candidate: CandidateView) -> str:
     for waiver in candidate.waivers:
         control = f"; control: {waiver.control}" if waiver.control else ""
         state = "ended" if waiver.lapsed else "until"
-        told = f"{waiver.finding} {state} {cell(waiver.until)}, {waiver.owner} answers for it: {waiver.reason}{control}"
+        granted = f", granted by {waiver.actor}" if waiver.actor != waiver.owner else ""
+        answers = f"{waiver.owner} answers for it{granted}"
+        told = f"{waiver.finding} {state} {cell(waiver.until)}, {answers}: {waiver.reason}{control}"
         lines.append(f"  {sanitise(told)}")
     if candidate.comments:
         lines.append("comments:")
