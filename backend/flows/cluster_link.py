@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,17 @@ class ClusterLink:
         """The context's name, as far as it is known."""
         return self._client.context if self._client is not None else self._context or ""
 
+    async def has_kubeconfig(self) -> bool:
+        """Whether any of the files is there in which a kubeconfig is looked for."""
+        return await asyncio.to_thread(_kubeconfig_is_there)
+
+    async def is_named(self) -> bool:
+        """Whether anything names a cluster: a context that was asked for, `$KUBECONFIG`, or a file where it would be.
+
+        A file that cannot be read, or that `$KUBECONFIG` names and is not there, stands for a cluster all the same.
+        """
+        return bool(self._context or os.environ.get("KUBECONFIG")) or await self.has_kubeconfig()
+
     async def client(self) -> ClusterClient:
         """The client, connected on first use.
 
@@ -94,6 +106,13 @@ class ClusterLink:
         if self._client is not None:
             await self._client.close()
             self._client = None
+
+
+def _kubeconfig_is_there() -> bool:
+    from backend.cluster.kubeconfig import kubeconfig_paths
+
+    # A link that leads nowhere was somebody's kubeconfig, and so is a file that may not be looked at.
+    return any(os.path.lexists(path) for path in kubeconfig_paths(None, os.environ))
 
 
 def _imported() -> type[ClusterClient]:

@@ -94,6 +94,26 @@ class Doctor:
         return list(await asyncio.gather(*(check_registry(registries.client(one.name)) for one in registries.configs)))
 
     async def _cluster(self) -> list[CheckView]:
+        configured = self._foundation.configuration.settings.cluster
+        if not configured and not await self._foundation.cluster.is_named():
+            return [
+                CheckView(
+                    name="cluster", state="warning", detail="no cluster is configured",
+                    action="set KUBECONFIG, or add a [[cluster]], to see services",
+                )
+            ]  # fmt: skip
+        checks = await self._connected_cluster()
+        if len(configured) > 1:
+            others = ", ".join(one.context for one in configured[1:])
+            checks.append(
+                CheckView(
+                    name="clusters", state="warning", detail=f"only the first [[cluster]] is watched, not {others}",
+                    action="look at the others with --context; images prune needs a yard with one [[cluster]]",
+                )
+            )  # fmt: skip
+        return checks
+
+    async def _connected_cluster(self) -> list[CheckView]:
         try:
             client = await self._foundation.cluster.client()
             version = await client.version()

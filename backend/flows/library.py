@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from backend.core.errors import NotFoundError, UsageError
 from backend.core.events import LibraryChanged, Topic
 from backend.core.permits import Permit
@@ -212,25 +214,26 @@ class LibraryFlow:
 
         Raises:
             UsageError: the time is not above zero.
-            UnreachableError: the cluster does not tell what is in use.
-            RefusedError: of its kind.
+            UnreachableError, ConfigurationError: the cluster does not tell what is in use.
+            RefusedError: of its kind, or there are clusters that are not connected.
         """
         if older_than <= timedelta(0):
             raise UsageError("prune", "it takes a time above zero", "write --older-than 90d")
         foundation = self._foundation
         before = foundation.clock.now() - older_than
         if dry_run:
-            users = await self._standings.users_or_no_cluster()
-            needed = await self._needed(foundation.database, users)
-            return await retention.plan(foundation.database, before, needed, dry_run=True)
+            users = await self._standings.users_anywhere()
+            needed = await self._needed(foundation.database, users or {})
+            planned = await retention.plan(foundation.database, before, needed, dry_run=True)
+            return msgspec.structs.replace(planned, asked_cluster=users is not None)
 
         async def action(permit: Permit) -> PruneView:
-            users = await self._standings.users_or_no_cluster()
+            users = await self._standings.users_anywhere()
             async with foundation.database.transaction() as transaction:
-                needed = await self._needed(transaction, users)
+                needed = await self._needed(transaction, users or {})
                 planned = await retention.plan(transaction, before, needed, dry_run=False)
                 await retention.remove(transaction, permit, planned, foundation.clock.now())
-                return planned
+                return msgspec.structs.replace(planned, asked_cluster=users is not None)
 
         older = duration_text(older_than)
         result = await foundation.gate.run(

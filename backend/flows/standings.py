@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from backend.core.errors import ConfigurationError, ModelyardError
+from backend.core.errors import ConfigurationError, ModelyardError, RefusedError, UnreachableError
 from backend.core.views import ImageState
 from backend.curation import curated
 from backend.flows.foundation import Foundation
@@ -90,9 +90,15 @@ class Standings:
         """The same, read from the cluster where it is not watched.
 
         Raises:
+            UnreachableError: there is no kubeconfig to ask a cluster by.
             ModelyardError: it cannot be read.
         """
-        return await self._services().users_now()
+        try:
+            return await self._services().users_now()
+        except ConfigurationError as error:
+            if await self._foundation.cluster.has_kubeconfig():
+                raise
+            raise UnreachableError("what runs", f"no cluster could be asked: {error.why}", error.action) from error
 
     async def users_if_told(self) -> Mapping[str, tuple[str, ...]] | None:
         """The same; None when the cluster does not tell it, or not soon. While it is watched nothing is asked."""
@@ -105,15 +111,21 @@ class Standings:
             _LOG.info("what runs is not told: %s", error)
             return None
 
-    async def users_or_no_cluster(self) -> Mapping[str, tuple[str, ...]]:
-        """The same, empty where there is no cluster at all: none is configured, and no kubeconfig names one.
+    async def users_anywhere(self) -> Mapping[str, tuple[str, ...]] | None:
+        """The same of all clusters there are; None where there is none: no table, no context and no kubeconfig.
 
         Raises:
+            RefusedError: there are several clusters, of which only one is connected.
             ModelyardError: there is one, and it does not tell.
         """
-        try:
-            return await self.users()
-        except ConfigurationError:
-            if self._foundation.configuration.settings.cluster or self._foundation.cluster.context:
-                raise
-            return {}
+        configured = self._foundation.configuration.settings.cluster
+        if len(configured) > 1:
+            raise RefusedError(
+                "what runs",
+                f"{len(configured)} clusters are configured and only the first is watched: what the others use is not"
+                " known",
+                "do it in a yard that has one [[cluster]]",
+            )
+        if not configured and not await self._foundation.cluster.is_named():
+            return None
+        return await self.users()

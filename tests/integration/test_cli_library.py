@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +113,60 @@ def test_pruning_tells_what_it_removes_and_why_it_keeps(
     assert place.json("images", "history", world.reference(TAGS[0]))[0]["change"] == "gone"
     assert place.json("audit", "verify")["intact"]
     assert place.json("audit", "list", "--limit", "1")[0]["action"] == "library.prune"
+
+
+# ---------------------------------------------------------------- without a cluster, and with several
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A yard without a registry, in a home without a kubeconfig."""
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return Place(tmp_path / "alone")
+
+
+def test_pruning_without_any_cluster_says_that_none_was_asked(alone: Place) -> None:
+    planned = alone.run("images", "prune", "--older-than", "90d", "--dry-run", "-o", "json")
+    assert planned.code == 0 and planned.data["asked_cluster"] is False and "no cluster was asked" in planned.err
+    done = alone.run("images", "prune", "--older-than", "90d", "--yes")
+    assert done.code == 0 and done.err.count("no cluster was asked") == 1
+
+
+@pytest.mark.parametrize("broken", ["malformed", "not there", "default", "configured"])
+def test_pruning_is_refused_where_a_cluster_is_named_and_does_not_tell(
+    alone: Place, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    kubeconfig = alone.folder / "kubeconfig"
+    if broken == "malformed":
+        kubeconfig.write_text("clusters: [", encoding="utf-8")
+    if broken in ("malformed", "not there"):
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    elif broken == "default":
+        default = Path.home() / ".kube" / "config"
+        default.parent.mkdir(parents=True)
+        default.write_text("{}", encoding="utf-8")
+    else:
+        alone.configure('[[cluster]]\ncontext = "one"\n')
+    for words in (["--dry-run"], ["--yes"]):
+        refused = alone.run("images", "prune", "--older-than", "90d", *words)
+        assert refused.code in (2, 6) and not refused.out
+
+
+def test_several_clusters_are_not_pruned_for_and_told_by_the_doctor(
+    held: tuple[World, Place], alone: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(held[1].folder.parent / "kubeconfig"))
+    alone.configure('[[cluster]]\ncontext = "robin"\n[[cluster]]\ncontext = "other"\n')
+    refused = alone.run("images", "prune", "--older-than", "90d", "--yes")
+    assert refused.code == 3 and "only the first is watched" in refused.error and "one [[cluster]]" in refused.error
+    checks = {check["name"]: check for check in json.loads(alone.run("doctor", "-o", "json").out)}
+    assert checks["clusters"]["state"] == "warning"
+    assert checks["clusters"]["detail"] == "only the first [[cluster]] is watched, not other"
+
+
+def test_without_a_cluster_the_doctor_warns_and_what_runs_cannot_be_asked(alone: Place) -> None:
+    checks = {check["name"]: check for check in alone.json("doctor")}
+    assert (checks["cluster"]["state"], checks["cluster"]["detail"]) == ("warning", "no cluster is configured")
+    asked = alone.run("images", "list", "--filter", "running:yes")
+    assert asked.code == 6 and "no cluster could be asked" in asked.error

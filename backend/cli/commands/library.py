@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from backend.cli.output import Column, cell, pairs, parse_time, plain, size_text
+from backend.cli.output import Column, cell, note, pairs, parse_time, plain, size_text
 from backend.cli.session import Session
 from backend.core.errors import UsageError
 from backend.core.references import short_digest
@@ -24,6 +24,7 @@ from backend.core.views import (
 from backend.yard import Yard
 
 _CARD_LINES: Final = 200
+_NO_CLUSTER: Final = "modelyard: no cluster was asked what is in use: none is configured, and there is no kubeconfig"
 
 
 _FILTER_HELP = (
@@ -235,9 +236,13 @@ def _images_prune(
         raise UsageError("--older-than", f"{older_than!r} is no time", "write 90d") from error
     if not dry_run:
         planned = session.run(lambda yard: yard.library.prune(duration, dry_run=True))
+        if not planned.asked_cluster:
+            note(_NO_CLUSTER)
         if planned.removed:
             session.confirm(f"remove {len(planned.removed)} images ({size_text(planned.bytes)}) from the library?")
     result = session.run(lambda yard: yard.library.prune(duration, dry_run=dry_run))
+    if dry_run and not result.asked_cluster:
+        note(_NO_CLUSTER)
     session.print.item(result, _prune_text(result))
 
 

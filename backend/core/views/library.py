@@ -231,6 +231,7 @@ class PruneView(View, frozen=True, kw_only=True):
     Attributes:
         before: what no tag has named since then was looked at.
         bytes: that the library stored of what is removed.
+        asked_cluster: a cluster told what is in use; False: there is none.
     """
 
     dry_run: bool
@@ -238,6 +239,7 @@ class PruneView(View, frozen=True, kw_only=True):
     removed: tuple[PrunedView, ...]
     kept: tuple[PrunedView, ...]
     bytes: int
+    asked_cluster: bool = True
 
 
 class TagEventView(View, frozen=True, kw_only=True):

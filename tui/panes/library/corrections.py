@@ -128,7 +128,13 @@ def span(value: str) -> timedelta | None:
 
 
 def prune_lines(found: PruneView) -> tuple[Line, ...]:
-    """What would be forgotten, and what is kept although it is as old."""
+    """What would be forgotten, and what is kept although it is as old; first what was not asked about it."""
+    if found.asked_cluster:
+        return _forgotten(found)
+    return (text("No cluster was asked what is in use: none is configured.", "warn"), *_forgotten(found))
+
+
+def _forgotten(found: PruneView) -> tuple[Line, ...]:
     if not found.removed:
         return (
             text("There is nothing to forget: no digest was without a tag for so long.", "strong"),
