@@ -177,7 +177,8 @@ class SynchroniseFlow:
                 self._foundation.hub.publish(Topic.QUEUE, QueueChanged())
         if errors and not results:
             raise errors[0][1]
-        return _summed(run, dry_run, results, errors)
+        # A dry run is not kept: nothing could be asked about it by its id.
+        return _summed("" if dry_run else run, dry_run, results, errors)
 
     async def _run_one(
         self, rule: RuleConfig, actor: Actor, run: str, process: str, *, dry_run: bool, allow_many: bool

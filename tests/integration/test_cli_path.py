@@ -90,7 +90,7 @@ def test_sync_tells_new_nothing_new_moved_gone_and_a_dead_registry(
         place = Place(tmp_path / "yard", registry_table("local", registry.url, *login) + rule)
 
         dry = place.json("sync", "--dry-run")
-        assert dry["dry_run"] and len(dry["new"]) == 2 and place.json("images", "list") == []
+        assert dry["dry_run"] and dry["run"] == "" and len(dry["new"]) == 2 and place.json("images", "list") == []
         first = place.json("sync")
         assert {"new", "moved", "gone", "failed", "unchanged"} <= set(first)
         assert sorted(entry["tag"] for entry in first["new"]) == ["1.3.0", "1.3.1-rtx"]

@@ -101,6 +101,7 @@ class SyncResultView(View, frozen=True, kw_only=True):
     """What a run did. Counts of requests and bytes are of this run; seconds by the monotonic clock.
 
     Attributes:
+        run: its id; empty after a dry run, of which nothing is kept.
         resumed_from: the run that it went on with; empty: none.
         resumed: of the unchanged tags, those that had been asked for by then; they were not asked for again.
     """
