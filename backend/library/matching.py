@@ -17,7 +17,7 @@ import msgspec
 
 from backend.core.errors import UsageError
 from backend.core.views import ImageState
-from backend.library.query import Query, Term, is_digest_prefix
+from backend.library.query import Query, Term, is_digest_prefix, name_and_digest
 from backend.store.connection import SqlValue
 
 _SHORTEST_INDEXED: Final = 3
@@ -148,6 +148,8 @@ def _arms(leading: Sequence[_Piece], conditions: Sequence[str], rest: Sequence[s
 def _piece(term: Term, name: str, facts: Facts, alone: bool) -> _Piece:
     if not term.key:
         word = term.values[0]
+        if (pinned := name_and_digest(word)) is not None:
+            return _pinned(*pinned, name, facts)
         # One or two characters with a digit or sign are in so many tags that they lead nowhere.
         if len(word) >= _SHORTEST_INDEXED or word.isalpha():
             return _word(word, name, facts)
@@ -190,6 +192,17 @@ def _word(word: str, name: str, facts: Facts) -> _Piece:
         names.append(f"SELECT id FROM {name}_right")
     return _Piece(
         " OR ".join(conditions), shelves, tuple(names), tuple(ids), plain=len(conditions) == 2, tables=tuple(tables)
+    )
+
+
+def _pinned(repository: str, digest: str, name: str, facts: Facts) -> _Piece:
+    """A reference with its digest: few entries have that, and of those the name has to be right."""
+    found = _numbered(f"{name}_pinned", _beginning_so(f"{name}_pinned", digest))
+    if not repository:
+        return found
+    called = _word(repository, name, facts)
+    return _Piece(
+        f"({called.condition}) AND ({found.condition})", ids=found.ids, tables=(*called.tables, *found.tables)
     )
 
 

@@ -1,7 +1,8 @@
 """The language that the library is searched in: words, and terms such as `type:chat size:<20GB`; pure.
 
 A word has to occur in the reference (`registry/repository:tag`, with the registry's name or its host), in what the
-image is, in the first words of its labels, or be the beginning of its digest. A term is `key:value`; all must hold.
+image is, in the first words of its labels, or be the beginning of its digest; of `repository@digest` both parts have
+to hold. A term is `key:value`; all must hold.
 Quotes keep spaces together, `-` in front turns a word or term round.
 """
 
@@ -115,7 +116,8 @@ def parse(text: str) -> Query:
 
 def words_of(query: Query) -> tuple[str, ...]:
     """The words of a query that must occur, for marking them where results are shown."""
-    return tuple(term.values[0] for term in query.terms if not term.key and not term.negated)
+    words = (term.values[0] for term in query.terms if not term.key and not term.negated)
+    return tuple(word if (pinned := name_and_digest(word)) is None else pinned[0] or pinned[1] for word in words)
 
 
 def names_one_of(value: str, known: Sequence[str]) -> bool:
@@ -128,6 +130,15 @@ def names_one_of(value: str, known: Sequence[str]) -> bool:
 def is_digest_prefix(word: str) -> bool:
     """Whether a word may be the beginning of a digest: six hexadecimal digits or more, with or without `sha256:`."""
     return _HEX.match(word) is not None
+
+
+def name_and_digest(word: str) -> tuple[str, str] | None:
+    """The two parts of `registry/repository:tag@sha256:...`, of which the first may be empty; None: it is no such word.
+
+    The digest may be no more than the beginning of one.
+    """
+    name, at, digest = word.rpartition("@")
+    return (name, digest) if at and is_digest_prefix(digest) else None
 
 
 def completions(
@@ -173,7 +184,11 @@ def _quoted(value: str) -> str:
 
 
 def _pieces(text: str) -> list[_Piece]:
-    """Take a query apart at its spaces. A quote that is never closed reaches to the end: somebody is typing still."""
+    """Take a query apart at its spaces.
+
+    Raises:
+        UsageError: a quote is not closed, or a `-` turns nothing round.
+    """
     found: list[_Piece] = []
     position = 0
     while position < len(text):
@@ -188,12 +203,20 @@ def _pieces(text: str) -> list[_Piece]:
             key = match.group(1)
             position = match.end()
         told, position = _value(text, position)
+        if negated and not key and not told.strip():
+            raise UsageError(
+                "filter", "a - by itself leaves nothing out", 'write -word or -type:chat, or "-" for itself'
+            )
         found.append(_Piece(start, position, told, negated, key))
     return found
 
 
 def _value(text: str, position: int) -> tuple[str, int]:
-    """What stands up to the next space outside quotes, without the quotes, and where it ends."""
+    """What stands up to the next space outside quotes, without the quotes, and where it ends.
+
+    Raises:
+        UsageError: a quote is not closed.
+    """
     told: list[str] = []
     quoted = False
     while position < len(text) and (quoted or not text[position].isspace()):
@@ -202,6 +225,8 @@ def _value(text: str, position: int) -> tuple[str, int]:
         else:
             told.append(text[position])
         position += 1
+    if quoted:
+        raise UsageError("filter", "a quote is not closed", f'write "{"".join(told).strip() or "two words"}"')
     return "".join(told), position
 
 

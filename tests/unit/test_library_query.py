@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.errors import UsageError
-from backend.library.query import LONGEST, VALUES, Term, completions, is_digest_prefix, parse, words_of
+from backend.library.query import LONGEST, VALUES, Term, completions, is_digest_prefix, name_and_digest, parse, words_of
 
 
 def terms(text: str) -> list[tuple[str, tuple[str, ...], bool]]:
@@ -24,7 +24,7 @@ def terms(text: str) -> list[tuple[str, tuple[str, ...], bool]]:
         ("Type:Chat,EMBEDDING", [("type", ("chat", "embedding"), False)]),
         ("-type:chat -rtx", [("type", ("chat",), True), ("", ("rtx",), True)]),
         ('"a b"', [("", ("a b",), False)]),
-        ('"unfinished quote', [("", ("unfinished quote",), False)]),
+        ('"-"', [("", ("-",), False)]),
         ('registry:"my own"', [("registry", ("my own",), False)]),
         ('"foo:bar"', [("", ("foo:bar",), False)]),
         ("127.0.0.1:5000/a", [("", ("127.0.0.1:5000/a",), False)]),
@@ -33,7 +33,6 @@ def terms(text: str) -> list[tuple[str, tuple[str, ...], bool]]:
         ("sha256:0a1b2c", [("", ("sha256:0a1b2c",), False)]),
         ("repository:x license:mit type:reranker", [
             ("repo", ("x",), False), ("licence", ("mit",), False), ("type", ("reranking",), False)]),
-        ("-", []),
         ('""', []),
         ("a\x00b\x1b[31m", [("", ("a",), False), ("", ("b",), False), ("", ("[31m",), False)]),
     ],
@@ -66,6 +65,8 @@ def test_sizes_and_times_are_read(text: str, operator: str, amount: int) -> None
         ("type:", "type:chat"), ("approved:maybe", "approved: with yes, no"), ("size:20", "size:<20GB"),
         ("moved:yesterday", "moved:7d"), ("moved:0d", "moved:7d"), ("new:99999999999d", "new:7d"),
         ("digest:xyz", "hexadecimal"), ("registry:", "registry:ngc"), ("zzzzz:1", "keys are type, framework"),
+        ("-", "write -word"), ("llama - chat", "write -word"), ('-""', "write -word"),
+        ('"unclosed', 'write "unclosed"'), ('registry:"my own', 'write "my own"'), ('"', 'write "two words"'),
         ("state:done", "candidate"), ("a " * 40, "fewer"), ("a" * (LONGEST + 1), "write less"), ("type:,", "type:chat"),
     ],
 )  # fmt: skip
@@ -113,6 +114,16 @@ def test_completions_are_of_the_term_at_the_cursor() -> None:
     assert [offer.text for offer in completions("registry:n", 10, {"registry": ["ngc", "hub"]})] == ["registry:ngc"]
     assert completions("nothing:x", 9) == ()
     assert completions("", 99)[0].text == "type:"
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30), st.sampled_from(["", "sha256:"]))
+def test_a_reference_with_a_digest_has_two_parts(name: str, algorithm: str) -> None:
+    assert name_and_digest(f"{name}@{algorithm}0a1b2c") == (name, f"{algorithm}0a1b2c")
+    assert name_and_digest(f"{name}@{algorithm}0a1b") is None
+
+
+def test_of_a_reference_with_a_digest_the_name_is_marked() -> None:
+    assert words_of(parse("ngc/llama@sha256:0a1b2c @sha256:0a1b2c")) == ("ngc/llama", "sha256:0a1b2c")
 
 
 def test_digest_prefixes() -> None:

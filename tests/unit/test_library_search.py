@@ -133,6 +133,22 @@ def quoted(term: str) -> str:
     return f'"{term}"' if " " in term else term
 
 
+async def test_a_printed_reference_finds_what_it_names(database: Database) -> None:
+    everything = await images_of(database)
+    image = everything[7]
+    digest = image.digest
+    for words in (
+        f"{image.host}/{image.repository}@{digest}",
+        f"{image.registry}/{image.repository}:{image.tag}",
+        f"{image.registry}/{image.repository}:{image.tag}@{digest}",
+        f"{image.repository}@{digest[:19]}",
+        f"@{digest}",
+    ):
+        assert [found.digest for found in await images_of(database, words)] == [digest], words
+        assert len(await images_of(database, f"-{words}")) == len(everything) - 1
+    assert await images_of(database, f"{everything[20].repository}@{digest}") == []
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(ASKED)), max_size=4))
 async def test_a_search_finds_what_reading_everything_finds(database: Database, asked: list[tuple[bool, str]]) -> None:
