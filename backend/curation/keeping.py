@@ -20,7 +20,9 @@ from backend.curation.assessments import Assessment
 from backend.curation.automatic import Act, Case
 from backend.curation.candidates import QueueData, load
 from backend.curation.decisions import Standing, Verdict
+from backend.curation.passing import needed_waiver
 from backend.curation.policy import Policy
+from backend.evidence import store as evidence_store
 from backend.evidence.facts import ImageFacts
 from backend.store import ledger, meta
 from backend.store.connection import Database, SqlValue, Transaction
@@ -216,13 +218,18 @@ async def act(transaction: Transaction, judged: Judged, *, policy: Policy, ids: 
     changed = candidate.evidence_hash != judged.evidence_hash or now.round != judged.standing.round
     if changed or people_decided or not now.is_open:
         return False
+    needed = None
+    if judged.act.verdict is Verdict.APPROVE and candidate.waivers:
+        evidence = await evidence_store.of_digest(transaction, judged.facts.digest)
+        needed = needed_waiver(policy, judged.facts, evidence, candidate.waivers, at=at)
     decision = recording.make_decision(
-        judged.act.verdict, candidate, judged.facts, WORKER, policy=policy, reason=judged.act.reason, ids=ids, at=at
-    )
+        judged.act.verdict, candidate, judged.facts, WORKER, policy=policy, reason=judged.act.reason, ids=ids, at=at,
+        needed=needed,
+    )  # fmt: skip
     decision = msgspec.structs.replace(decision, automatic=True)
     if judged.act.verdict is Verdict.APPROVE and judged.act.stands_for is None:
         decision = msgspec.structs.replace(decision, stands_for=decision.approvals_needed, requirements=())
     elif judged.act.verdict is Verdict.APPROVE:
         decision = msgspec.structs.replace(decision, stands_for=judged.act.stands_for)
-    await recording.record(transaction, decision, WORKER, candidate, policy=policy)
+    await recording.record(transaction, decision, WORKER, candidate, policy=policy, needed=needed)
     return True

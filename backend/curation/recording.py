@@ -18,6 +18,7 @@ from backend.curation.archive import row_hash
 from backend.curation.candidates import Candidate, decisions_of
 from backend.curation.decisions import ANYTHING, Decision, Standing, Verdict, standing
 from backend.curation.policy import Policy
+from backend.curation.waivers import Waiver
 from backend.evidence.facts import ImageFacts
 from backend.store import ledger
 from backend.store.connection import Transaction
@@ -59,9 +60,17 @@ def make_decision(
     scope: ScopeView = ANYTHING,
     ids: IdSource,
     at: datetime,
+    needed: Waiver | None = None,
 ) -> Decision:
-    """A decision as it is about to be recorded, with what policy asks for and says of the actor now."""
+    """A decision as it is about to be recorded, with what policy asks for and says of the actor now.
+
+    Args:
+        needed: of an approval, the waiver without which a gate would stand in its way; it ends with that.
+    """
     expires = policy.config.expires if verdict is Verdict.APPROVE else None
+    ends = [at + expires] if expires is not None else []
+    if needed is not None:
+        ends.append(needed.until)
     requirements = policy.requirements(facts, scope.environment)
     return Decision(
         seq=0,
@@ -76,7 +85,7 @@ def make_decision(
         evidence_hash=candidate.evidence_hash,
         policy_hash=policy.hash,
         approvals_needed=quorum.needed_people(policy.approvals, requirements),
-        expires_at=at + expires if expires is not None else None,
+        expires_at=min(ends, default=None),
         person=policy.people.person(actor.name),
         groups=tuple(actor.groups),
         roles=tuple(sorted(role.value for role in actor.roles)),
@@ -86,9 +95,18 @@ def make_decision(
 
 
 async def record(
-    transaction: Transaction, decision: Decision, actor: Actor, candidate: Candidate, *, policy: Policy
+    transaction: Transaction,
+    decision: Decision,
+    actor: Actor,
+    candidate: Candidate,
+    *,
+    policy: Policy,
+    needed: Waiver | None = None,
 ) -> Standing:
     """Insert a decision and tell of it in the ledger.
+
+    Args:
+        needed: as `make_decision` took it.
 
     Returns:
         where the image stands after it.
@@ -117,6 +135,8 @@ async def record(
         detail["automatic"] = True
     if decision.expires_at is not None:
         detail["expires_at"] = timestamp(decision.expires_at)
+    if needed is not None and needed.until == decision.expires_at:
+        detail["ends_with"] = {"waiver": needed.id, "finding": needed.finding}
     if decision.about:
         detail["about"] = decision.about
     await ledger.append(

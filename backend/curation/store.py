@@ -12,14 +12,15 @@ from typing import Final
 
 from backend.core.actors import Actor, ActorSource
 from backend.core.canonical import Json
-from backend.core.errors import ConflictError, PolicyError, RefusedError, RoleError, UsageError
+from backend.core.errors import ConflictError, RefusedError, RoleError, UsageError
 from backend.core.permits import Permit
 from backend.core.ports import IdSource, timestamp
 from backend.core.views import CommentView, DecisionView, ImageState, ScopeView
-from backend.curation import differences, evidence_sets, gates, recording, waivers
+from backend.curation import differences, evidence_sets, recording, waivers
 from backend.curation.archive import row_hash
 from backend.curation.candidates import Candidate, decisions_of, load
 from backend.curation.decisions import ANYTHING, Standing, Verdict, why_not
+from backend.curation.passing import check_gates
 from backend.curation.policy import Policy
 from backend.curation.waivers import Waiver
 from backend.evidence import store as evidence_store
@@ -222,13 +223,14 @@ async def record_decision(
     )  # fmt: skip
     if refusal:
         raise RoleError(what, refusal, "ask another approver")
+    needed = None
     if verdict is Verdict.APPROVE:
-        _check_gates(what, policy, facts, evidence, candidate, scope, at)
+        needed = check_gates(what, policy, facts, evidence, candidate.waivers, environment=scope.environment, at=at)
     decision = recording.make_decision(
         verdict, candidate, facts, permit.actor, policy=policy, reason=reason, ticket=ticket, scope=scope, ids=ids,
-        at=at,
+        at=at, needed=needed,
     )  # fmt: skip
-    await recording.record(transaction, decision, permit.actor, candidate, policy=policy)
+    await recording.record(transaction, decision, permit.actor, candidate, policy=policy, needed=needed)
     return decision.view()
 
 
@@ -377,28 +379,3 @@ def _check_policy(what: str, verdict: Verdict, policy: Policy, shown: str) -> No
         return
     changed = f"policy changed since it was shown: {shown[:80]} then, {policy.hash} now"
     raise ConflictError(what, changed, "look at it again, and decide by the policy of now", conflicts=[changed])
-
-
-def _check_gates(
-    what: str,
-    policy: Policy,
-    facts: ImageFacts,
-    evidence: Sequence[EvidenceRecord],
-    candidate: Candidate,
-    scope: ScopeView,
-    at: datetime,
-) -> None:
-    granted = waivers.in_force(candidate.waivers, at)
-    judged = gates.evaluate(
-        policy,
-        facts,
-        evidence,
-        at,
-        waivers.waived_counts(evidence, granted),
-        waived_names=granted.keys(),
-        environment=scope.environment,
-    )
-    blocking = [view for view in judged if view.blocks]
-    if blocking:
-        told = "; ".join(f"{view.kind} ({view.value.value}): {view.sentence}" for view in blocking)
-        raise PolicyError(what, told, "mend what the gates name, waive single findings, or reject it")

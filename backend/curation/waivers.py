@@ -1,6 +1,7 @@
 """Waivers: a finding that somebody answers for, until a date. Pure.
 
-A waiver is of one vulnerability on one digest. When it lapses the finding counts again, and the gate closes by itself.
+A waiver is of one vulnerability on one digest. When it lapses the finding counts again and the gate closes by itself;
+an approval that needed the waiver ends with it (`backend.curation.passing`).
 """
 
 from __future__ import annotations

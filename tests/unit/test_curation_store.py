@@ -211,6 +211,46 @@ async def test_a_waiver_opens_the_gate_until_it_lapses_and_is_part_of_what_is_sh
         await yard.waive(MIRA, "CVE-9", NOW + timedelta(days=70))
 
 
+async def test_an_approval_ends_with_the_first_waiver_that_it_needed(yard: Curation) -> None:
+    yard.policy = policy(None, {**SCAN, "max_critical": 1}, approvals=1, expires="30d")
+    await yard.submit()
+    await yard.collect(report_record(finding("CVE-1"), finding("CVE-2"), finding("CVE-3")))
+    # One of three may be there: the end of the first waiver closes nothing, that of the second does.
+    for found, days in (("CVE-1", 2), ("CVE-2", 5), ("CVE-3", 9)):
+        await yard.waive(KIM, found, NOW + timedelta(days=days))
+    decided = await yard.decide(MIRA)
+    assert decided.expires_at == NOW + timedelta(days=5)
+    (entry,) = await yard.database.fetch_all("SELECT detail FROM ledger WHERE action = 'queue.approve'")
+    assert '"finding":"CVE-2"' in entry["detail"]
+    yard.now += timedelta(days=4)
+    assert await yard.state() is ImageState.APPROVED
+    yard.now += timedelta(days=1)
+    assert await yard.state() is ImageState.EXPIRED
+    with pytest.raises(PolicyError, match="2 critical"):
+        await yard.decide(ROBIN)
+
+
+async def test_a_waiver_that_no_gate_needs_ends_no_approval(yard: Curation) -> None:
+    yard.policy = policy(None, {**SCAN, "max_critical": 1}, approvals=1)
+    await yard.submit()
+    await yard.collect(report_record(finding("CVE-1")))
+    await yard.waive(KIM, "CVE-1", NOW + timedelta(days=2))
+    assert (await yard.decide(MIRA)).expires_at is None
+
+
+async def test_what_policy_approves_on_a_waiver_ends_with_it_too(yard: Curation) -> None:
+    yard.policy = policy(None, SCAN, approvals=1, automatic=[{"decide": "approve"}])
+    await yard.submit()
+    await yard.collect(report_record(finding("CVE-1")))
+    await yard.waive(KIM, "CVE-1", NOW + timedelta(days=2))
+    await yard.keep()
+    assert await yard.state() is ImageState.APPROVED
+    yard.now += timedelta(days=2)
+    assert await yard.state() is ImageState.EXPIRED
+    await yard.keep()
+    assert await yard.state() is ImageState.EXPIRED
+
+
 async def test_permits_are_spent_and_are_for_one_image_and_one_verdict(yard: Curation) -> None:
     await yard.submit()
     await yard.collect(report_record())
