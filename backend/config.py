@@ -81,6 +81,7 @@ class LoadedConfiguration(msgspec.Struct, frozen=True, kw_only=True):
         exists: whether it was there; without it everything has its default.
         policy_source: for the title bar, "policy: own file" or the system file's path.
         notes: what a person should know, such as tables that the system policy overrules.
+        system_policy: where the system's policy is, or would be.
     """
 
     settings: Configuration
@@ -88,6 +89,7 @@ class LoadedConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     exists: bool
     policy_source: str
     notes: tuple[str, ...] = ()
+    system_policy: Path = SYSTEM_POLICY
 
     @property
     def folder(self) -> Path:
@@ -137,13 +139,35 @@ def load_configuration(path: Path | None = None, *, system_policy: Path = SYSTEM
         raise ConfigurationError("there is no such file", "name an existing file, or run modelyard init", path=file)
     settings = parse_settings(read_text(file), file) if exists else Configuration()
     if not system_policy.exists():
-        return LoadedConfiguration(settings=settings, path=file, exists=exists, policy_source="policy: own file")
+        return LoadedConfiguration(
+            settings=settings, path=file, exists=exists, policy_source="policy: own file", system_policy=system_policy
+        )
     _require_root_owned(system_policy)
     system = read_model(system_policy, SystemPolicy)
     overruled = [name for name in ("policy", "role", "scanner") if name in settings.model_fields_set]
     notes = tuple(f"[{name}] in {file} is not used: {system_policy} has it" for name in overruled)
     merged = settings.model_copy(update={"policy": system.policy, "role": system.role, "scanner": system.scanner})
-    return LoadedConfiguration(settings=merged, path=file, exists=exists, policy_source=str(system_policy), notes=notes)
+    return LoadedConfiguration(
+        settings=merged, path=file, exists=exists, policy_source=str(system_policy), notes=notes,
+        system_policy=system_policy,
+    )  # fmt: skip
+
+
+def load_policy_tables(file: Path, system_policy: Path) -> tuple[PolicyConfig, tuple[RoleConfig, ...]]:
+    """Policy and roles as the files say now, by the same precedence as `load_configuration`.
+
+    Args:
+        file: the user's own; a missing one means all defaults.
+
+    Raises:
+        ConfigurationError: the file that has them cannot be read, or is wrong.
+    """
+    if system_policy.exists():
+        _require_root_owned(system_policy)
+        system = read_model(system_policy, SystemPolicy)
+        return system.policy, system.role
+    settings = parse_settings(read_text(file), file) if file.exists() else Configuration()
+    return settings.policy, settings.role
 
 
 def read_model(file: Path, model: type[_Model]) -> _Model:

@@ -32,6 +32,7 @@ from backend.flows.cluster_link import ClusterLink
 from backend.flows.configuration import ConfigurationRecord, ConfigurationWatch, RulesInForce
 from backend.flows.foundation import Foundation, Identity
 from backend.flows.gate import Gate
+from backend.flows.policy_in_force import PolicyInForce
 from backend.flows.registries import Registries, learning_credentials
 from backend.flows.status import StatusBoard
 from backend.registry.credentials import Credentials
@@ -240,6 +241,7 @@ class Yard:
         cluster = ClusterLink(context, namespaces, clock=clock, hub=hub, changed=lambda: None)
         identity = Identity(configuration, cluster)
         rules = RulesInForce(configuration, clock)
+        policy_in_force = PolicyInForce(configuration, policy.hash, clock)
         record = ConfigurationRecord(
             database, clock, configuration, identity.onlooker, policy_hash=policy.hash, rules=rules
         )
@@ -250,7 +252,12 @@ class Yard:
             ids=ids or RandomIds(),
             hub=hub,
             gate=Gate(
-                database=database, clock=clock, actor=identity.actor, writes_off=lambda: read_only, before=record.keep
+                database=database,
+                clock=clock,
+                actor=identity.actor,
+                writes_off=lambda: read_only,
+                before=record.keep,
+                policy_holds=policy_in_force.require,
             ),
             policy=policy,
             identity=identity,
@@ -263,6 +270,7 @@ class Yard:
             ),
             rules=rules,
             record=record,
+            policy_in_force=policy_in_force,
         )
         yard = cls(foundation, read_only)
         try:
@@ -346,8 +354,9 @@ class Yard:
 
     def _configuration_watch(self) -> ConfigurationWatch:
         return ConfigurationWatch(
-            self._foundation.rules, self._foundation.record, self._foundation.hub, self._configuration_changed
-        )
+            self._foundation.rules, self._foundation.record, self._foundation.hub, self._configuration_changed,
+            policy=self._foundation.policy_in_force,
+        )  # fmt: skip
 
     def _schedule(self, kind: str) -> Schedule:
         from backend.flows.schedule import Schedule

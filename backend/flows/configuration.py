@@ -21,6 +21,7 @@ from backend.core.errors import ConfigurationError, ModelyardError
 from backend.core.events import EventHub, RulesChanged, Topic
 from backend.core.ports import Clock
 from backend.core.views import SourceState, SourceView
+from backend.flows.policy_in_force import PolicyInForce
 from backend.library.config import RuleConfig
 from backend.library.rules import rule_hash
 from backend.store import ledger, meta
@@ -111,7 +112,7 @@ class RulesInForce:
                     "start again",
                     path=self._configuration.path,
                 )
-        overruled = {"policy", "role"} if self._configuration.policy_source != "policy: own file" else set()
+        overruled = {"policy", "role", "scanner"} if self._configuration.policy_source != "policy: own file" else set()
         self._waiting = tuple(
             name
             for name in Configuration.model_fields
@@ -204,7 +205,13 @@ class ConfigurationWatch:
     """Looks every few seconds whether the file changed, and tells of it."""
 
     def __init__(
-        self, rules: RulesInForce, record: ConfigurationRecord, hub: EventHub, told: Callable[[], Awaitable[None]]
+        self,
+        rules: RulesInForce,
+        record: ConfigurationRecord,
+        hub: EventHub,
+        told: Callable[[], Awaitable[None]],
+        *,
+        policy: PolicyInForce,
     ) -> None:
         """
         Args:
@@ -214,6 +221,7 @@ class ConfigurationWatch:
         self._record = record
         self._hub = hub
         self._told = told
+        self._policy = policy
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -221,6 +229,8 @@ class ConfigurationWatch:
             try:
                 if await self._rules.refresh():
                     self._hub.publish(Topic.LIBRARY, RulesChanged(key="rules"))
+                    await self._told()
+                if await self._policy.refresh():
                     await self._told()
                 await self._record.keep()
             except ModelyardError as error:

@@ -16,6 +16,7 @@ from backend.flows.cluster_link import ClusterLink
 from backend.flows.configuration import ConfigurationRecord, RulesInForce
 from backend.flows.gate import Gate
 from backend.flows.identity import operating_system_actor, with_roles
+from backend.flows.policy_in_force import PolicyInForce
 from backend.flows.registries import Registries
 from backend.store.connection import Database
 
@@ -93,3 +94,4 @@ class Foundation:
     registries: Registries
     rules: RulesInForce
     record: ConfigurationRecord
+    policy_in_force: PolicyInForce

@@ -123,9 +123,12 @@ class Gate:
         actor: Callable[[], Awaitable[Actor]],
         writes_off: Callable[[], str],
         before: Callable[[], Awaitable[None]] | None = None,
+        policy_holds: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """
         Args:
+            policy_holds: awaited with what is about to be decided; raises PolicyError when the policy that it would be
+                decided by is not the one of the files any more.
             before: awaited before whatever is let through, such as to record by which configuration it is.
             actor: tells who acts; raises IdentityError or UnreachableError when it cannot be told.
             writes_off: why nothing may be changed, or empty.
@@ -135,6 +138,7 @@ class Gate:
         self._actor = actor
         self._writes_off = writes_off
         self._before = before
+        self._policy_holds = policy_holds
 
     async def run(
         self,
@@ -216,6 +220,8 @@ class Gate:
                     f"{actor.name} does not have the role {mutation.role.value}, which is needed {mutation.phrase}",
                     "ask an administrator of the yard for the role, or somebody who has it to do this",
                 )
+            if self._policy_holds is not None and mutation.name.startswith("queue."):
+                await self._policy_holds(f"{mutation.name} of {object}")
             for check in (checks.access, checks.policy, checks.dry_run, checks.precondition):
                 if check is not None:
                     await check()

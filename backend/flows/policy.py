@@ -58,7 +58,9 @@ class PolicyFlow:
 
         Raises:
             ReadOnlyError: the yard was opened read-only.
+            PolicyError: the files have another policy now than this program; nothing was done.
         """
+        await self._foundation.policy_in_force.require("what policy does by itself")
 
         async def action(permit: Permit) -> int:
             permit.spend("policy.keep")

@@ -61,6 +61,7 @@ class Schedule:
         self._collected_at: float | None = None
         self._looked_at = float("-inf")
         self._renewed = float("-inf")
+        self._policy_problem = ""
         self._notifications = Notifications(foundation)
         self._anchoring = Anchoring(foundation)
 
@@ -172,8 +173,12 @@ class Schedule:
         """Note what ended, judge what changed, and let policy act where it does so by itself."""
         try:
             await self._policy.keep()
+            self._policy_problem = ""
         except ModelyardError as error:
-            _LOG.warning("policy: %s", error)
+            # The same is said once: a round comes every few seconds.
+            if str(error) != self._policy_problem:
+                self._policy_problem = str(error)
+                _LOG.warning("policy: %s", error)
 
     async def _anchor(self) -> None:
         """Note the ledger's head outside of the database."""

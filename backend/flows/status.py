@@ -28,7 +28,7 @@ class StatusBoard:
     def view(self) -> YardStatusView:
         """The title bar as of the last refresh; sources as of now."""
         foundation = self._foundation
-        file = foundation.rules.source()
+        files = (foundation.rules.source(), foundation.policy_in_force.source())
         settings = foundation.configuration.settings
         actor = foundation.identity.known
         total, approved, waiting = self._counts
@@ -46,7 +46,7 @@ class StatusBoard:
             sources=(
                 foundation.cluster.source,
                 *self._registries(),
-                *([file] if file is not None else []),
+                *(file for file in files if file is not None),
                 *self._untold,
             ),
             library_total=total,
