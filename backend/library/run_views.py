@@ -101,9 +101,9 @@ async def _view(database: Database, rows: Sequence[sqlite3.Row]) -> RunView:
 
 
 def _together(outcomes: Sequence[str]) -> str:
-    """The outcome of a run by those of its rules; where one failed and others did not, a part of it did."""
+    """The outcome of a run by those of its rules; where one failed or was refused and others were not, a part was."""
     worst = min(outcomes, key=_WORST_FIRST.index)
-    return "partial" if worst == "failed" and {"done", "partial"} & set(outcomes) else worst
+    return "partial" if worst in {"failed", "refused"} and {"done", "partial"} & set(outcomes) else worst
 
 
 async def _outcome(row: sqlite3.Row) -> str:

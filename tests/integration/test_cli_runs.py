@@ -200,6 +200,7 @@ def test_a_rule_that_takes_in_too_much_stops_no_other(tmp_path: Path) -> None:
         ran = place.run("sync", "-o", "json")
         assert ran.code == 1 and "rule many: it would take in 20 new tags" in ran.error
         assert len(ran.data["new"]) == 20 and ran.data["failed"][0]["misconfigured"]
+        assert place.json("runs", "list")[0]["outcome"] == "partial"
         alone = place.run("sync", "--rule", "many")
         assert alone.code == 2 and "--yes" in alone.error
         assert len(place.json("sync", "--rule", "many", "--yes")["new"]) == 20

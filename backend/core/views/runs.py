@@ -68,8 +68,8 @@ class RunView(View, frozen=True, kw_only=True):
     """A run of the synchroniser.
 
     Attributes:
-        outcome: running, done, partial (something failed, the rest is done), failed (nothing could be read), refused,
-            interrupted (it was cut off; the next run resumes it).
+        outcome: running, done, partial (something failed or was refused, the rest is done), failed (all of it),
+            refused, interrupted (it was cut off; the next run resumes it).
         resumed_from: the run that it went on with; empty: none.
         journal: a line a repository; empty in lists.
         seconds: by the monotonic clock; 0 until it ended.
