@@ -31,7 +31,7 @@ from tui.ports import ScreenSettings, ScreenYard
 
 _AGE_SECONDS: Final = 3.0
 _FLASH_SECONDS: Final = 8.0
-#: The first rows are there by then.
+#: The first rows are there by then, or the yard could not be opened.
 _STARTED_SECONDS: Final = 1.5
 _COMMANDS_KEPT: Final = 500
 

@@ -31,6 +31,7 @@ from backend.core.events import (
     SyncProgressed,
     Topic,
 )
+from backend.core.garbage import collect_from_now_on
 from backend.core.ports import Clock
 from tui.model import Model, PartName, Problem
 from tui.ports import ScreenYard
@@ -132,6 +133,7 @@ class Feed:
         self._tell_now()
         # Reading the rest imports much; these rows are painted first.
         await asyncio.sleep(_FRAME_SECONDS)
+        collect_from_now_on()
         self._wanted.add(PartName.LIBRARY)
         for part in (PartName.LIBRARY, PartName.SERVICES, PartName.QUEUE, PartName.GPUS):
             await self._read(part)
