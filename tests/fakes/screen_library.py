@@ -397,7 +397,7 @@ def _run(run: str, minutes: int, failed: int = 0) -> RunView:
         actor="modelyard-worker",
         started_at=data.ago(minutes=minutes),
         finished_at=data.ago(minutes=minutes) + timedelta(seconds=42),
-        outcome="done",
+        outcome="partial" if failed else "done",
         reason="",
         new=3,
         moved=1,

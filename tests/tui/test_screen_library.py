@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backend.core.errors import RoleError, UnreachableError
 from backend.core.events import LibraryChanged, SyncProgressed, Topic
-from backend.core.views import SyncProgressView
+from backend.core.views import PruneView, SyncProgressView
 from tests.fakes import screen_data as data
 from tests.fakes.screen_library import ManyImages
 from tests.fakes.screen_pilot import Desk, desk
 from tests.fakes.screen_yard import FakeYard
+from tui.document import plain
+from tui.panes.library.corrections import prune_lines
 from tui.panes.library.page import LibraryPage
 from tui.panes.library.rows import Row
 
@@ -343,7 +346,7 @@ async def test_runs_and_the_journal_of_one(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     async with desk(size=(120, 40)) as table:
         await table.press("1", "J")
-        await table.sees("1 RUNS 2", "✓ done", "nim-llama", "08-14 13:58")
+        await table.sees("1 RUNS 2", "! partial", "✓ done", "nim-llama", "08-14 13:58")
         await table.press("enter")
         await table.sees("1 JOURNAL 2", "evil/repo", "! partial")
         await table.press("x")
@@ -357,3 +360,10 @@ async def test_runs_and_the_journal_of_one(tmp_path: Path, monkeypatch: pytest.M
         await table.sees("1 LIBRARY 64")
         await table.press("u")
         await table.sees("1 RULES")
+
+
+def test_pruning_says_when_no_cluster_was_asked() -> None:
+    found = PruneView(dry_run=True, before=data.NOW, removed=(), kept=(), bytes=0)
+    assert plain(prune_lines(found)[0]).startswith("There is nothing to forget")
+    alone = prune_lines(msgspec.structs.replace(found, asked_cluster=False))
+    assert plain(alone[0]).startswith("No cluster was asked") and len(alone) == 2
