@@ -27,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 _LEASE_LASTS: Final = timedelta(seconds=30)
 _RENEW_EVERY: Final = 8.0
 _LOOK_EVERY: Final = 1.0
+_KEEP_EVERY: Final = 5.0
 _LOOK_FOR_MORE_EVERY: Final = 30.0
 _COLLECT_AGAIN_EVERY: Final = 600.0
 _RETRY_AFTER: Final = timedelta(minutes=1)
@@ -61,6 +62,8 @@ class Schedule:
         self._collected_at: float | None = None
         self._looked_at = float("-inf")
         self._renewed = float("-inf")
+        self._kept_at = float("-inf")
+        self._kept_version = -1
         self._policy_problem = ""
         self._notifications = Notifications(foundation)
         self._anchoring = Anchoring(foundation)
@@ -171,9 +174,15 @@ class Schedule:
 
     async def _keep_policy(self) -> None:
         """Note what ended, judge what changed, and let policy act where it does so by itself."""
+        database, now = self._foundation.database, self._foundation.clock.monotonic()
         try:
+            # Where nothing was written there is nothing to judge; only time goes on, and ends what has an end.
+            if await database.data_version() == self._kept_version and now - self._kept_at < _KEEP_EVERY:
+                return
+            self._kept_at = now
             await self._policy.keep()
             self._policy_problem = ""
+            self._kept_version = await database.data_version()
         except ModelyardError as error:
             # The same is said once: a round comes every few seconds.
             if str(error) != self._policy_problem:
