@@ -76,7 +76,9 @@ async def test_it_lists_filters_and_opens_the_tabs_of_an_image() -> None:
 async def test_what_the_pane_shows_at_both_sizes(size: tuple[int, int]) -> None:
     async with desk(size=size) as table:
         await table.press("1", "j", "j")
-        await table.sees("1 LIBRARY 64  38 approved", "SYNC  done  3m ago  nim-llama", "3 failed", "IMAGE▲", "CHANGED")
+        await table.sees(
+            "1 LIBRARY 64  38 approved", "SYNC  partial  3m ago  nim-llama", "3 failed", "IMAGE▲", "CHANGED"
+        )
         wide = size[0] == 160
         for word in ("TYPE", "registry   ngc  nvcr.io", "t tree"):
             assert (word in table.text()) == wide
