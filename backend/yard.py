@@ -30,6 +30,7 @@ from backend.core.views import ChangeView, CheckView, YardStatusView
 from backend.curation.policy import load_policy
 from backend.flows.cluster_link import ClusterLink
 from backend.flows.configuration import ConfigurationRecord, ConfigurationWatch, RulesInForce
+from backend.flows.decided import DecidedStates
 from backend.flows.foundation import Foundation, Identity
 from backend.flows.gate import Gate
 from backend.flows.policy_in_force import PolicyInForce
@@ -113,7 +114,8 @@ class Yard:
         """
         self._foundation = foundation
         self._read_only = read_only
-        self._status = StatusBoard(foundation, read_only)
+        self._decided = DecidedStates(foundation)
+        self._status = StatusBoard(foundation, read_only, self._decided)
         self._tasks: list[asyncio.Task[None]] = []
         self._looked_at = float("-inf")
 
@@ -198,7 +200,9 @@ class Yard:
     def _standings(self) -> Standings:
         from backend.flows.standings import Standings
 
-        return Standings(self._foundation, lambda: self._services, lambda: self._services if self._tasks else None)
+        return Standings(
+            self._foundation, lambda: self._services, lambda: self._services if self._tasks else None, self._decided
+        )
 
     @cached_property
     def _services(self) -> Services:

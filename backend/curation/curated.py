@@ -47,13 +47,15 @@ async def decided_states(reader: Reader, policy_hash: str, now: datetime) -> dic
     return await asyncio.to_thread(lambda: states_of(read_decided(rows), policy_hash, now))
 
 
-async def counts(reader: Reader, policy_hash: str, now: datetime) -> Counter[ImageState]:
+async def counts(reader: Reader, decided_on: Mapping[str, ImageState]) -> Counter[ImageState]:
     """How many of the submitted digests stand where.
+
+    Args:
+        decided_on: where those stand that were ever decided on.
 
     Raises:
         StoreError: of its kind.
     """
-    decided_on = await decided_states(reader, policy_hash, now)
     rows = await reader.fetch_all("SELECT count(*) FROM candidate")
     found = Counter(decided_on.values())
     found[ImageState.CANDIDATE] += int(rows[0][0]) - len(decided_on)

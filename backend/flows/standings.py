@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from backend.core.errors import ConfigurationError, ModelyardError, RefusedError, UnreachableError
 from backend.core.views import ImageState
 from backend.curation import curated
+from backend.flows.decided import DecidedStates
 from backend.flows.foundation import Foundation
 from backend.library.search import Standing
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from backend.flows.services import Services
 
 _LOG = logging.getLogger(__name__)
-#: For how long states are taken for what they were although something was committed: as runs do all the time.
-_HELD: Final = 5.0
-#: For how long they are at most, as approvals expire by themselves.
-_HELD_AT_MOST: Final = 30.0
 #: How long a cluster may take to say what runs, where that is told beside other things.
 _PATIENCE: Final = 5.0
 
@@ -30,36 +27,22 @@ class Standings:
     """Asked at each keystroke: states are kept until decisions change, and what runs is taken as it is watched."""
 
     def __init__(
-        self, foundation: Foundation, services: Callable[[], Services], watched: Callable[[], Services | None]
+        self,
+        foundation: Foundation,
+        services: Callable[[], Services],
+        watched: Callable[[], Services | None],
+        decided: DecidedStates,
     ) -> None:
         """
         Args:
             services: of the cluster, for reading them.
             watched: the same while they are watched, else None.
+            decided: where digests stand.
         """
         self._foundation = foundation
         self._services = services
         self._watched = watched
-        self._states: Mapping[str, ImageState] = {}
-        self._marks: tuple[int, int] | None = None
-        self._read_at = 0.0
-
-    async def states(self) -> Mapping[str, ImageState]:
-        """Where each digest stands that was ever decided on.
-
-        Raises:
-            StoreError: of its kind.
-        """
-        foundation = self._foundation
-        row = await foundation.database.fetch_one("SELECT coalesce(max(seq), 0) FROM decision")
-        marks = (0 if row is None else row[0], await foundation.database.data_version())
-        age = foundation.clock.monotonic() - self._read_at
-        same = self._marks is not None and self._marks[0] == marks[0]
-        if same and age < (_HELD_AT_MOST if self._marks == marks else _HELD):
-            return self._states
-        self._states = await curated.decided_states(foundation.database, foundation.policy.hash, foundation.clock.now())
-        self._marks, self._read_at = marks, foundation.clock.monotonic()
-        return self._states
+        self._decided = decided
 
     async def standing(self, *, approved: bool = False, at: datetime | None = None, ask: bool = False) -> Standing:
         """What is to be known for a search.
@@ -71,7 +54,7 @@ class Standings:
         Raises:
             ModelyardError: it cannot be told.
         """
-        states = await self.states()
+        states = await self._decided.states()
         only = None
         if approved and at is not None:
             only = await curated.approved_digests(self._foundation.database, at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backend.core.views import ImageState, SourceState, SourceView, YardStatusView
 from backend.curation import curated
 from backend.curation.emergency import alarms
+from backend.flows.decided import DecidedStates
 from backend.flows.foundation import LEASE, Foundation
 from backend.library import events
 from backend.library.runs import LastRun, last_runs
@@ -16,8 +17,9 @@ _WAITING = frozenset({ImageState.CANDIDATE, ImageState.EXPIRED})
 class StatusBoard:
     """Keeps what was last found out, so that it can be shown without waiting."""
 
-    def __init__(self, foundation: Foundation, read_only: str) -> None:
+    def __init__(self, foundation: Foundation, read_only: str, decided: DecidedStates) -> None:
         self._foundation = foundation
+        self._decided = decided
         self._read_only = read_only
         self._worker = ""
         self._counts = (0, 0, 0)
@@ -84,7 +86,7 @@ class StatusBoard:
         foundation = self._foundation
         if foundation.configuration.settings.yard.identity == "os" and foundation.identity.known is None:
             await foundation.identity.actor()
-        standing = await curated.counts(foundation.database, foundation.policy.hash, foundation.clock.now())
+        standing = await curated.counts(foundation.database, await self._decided.fresh())
         total, _ = await events.count(foundation.database)
         waiting = sum(standing[state] for state in _WAITING)
         self._counts = (total, standing[ImageState.APPROVED], waiting)
