@@ -122,7 +122,15 @@ class Writer:
             StoreError: the database cannot be written; what was committed stands.
         """
         while batch := await self._next():
-            await self._write(batch)
+            writing = asyncio.ensure_future(self._write(batch))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                # A commit cannot be called back: the batch comes to its end, so that what is counted is what stands.
+                await asyncio.wait({writing})
+                if not writing.cancelled():
+                    writing.exception()
+                raise
 
     async def write_rest(self) -> None:
         """Write what waits, after `write_all` was cancelled.
