@@ -62,7 +62,7 @@ def grype_report(*matches: Mapping[str, Any], digest: str = DIGEST, older: bool 
         "schemaVersion": "v6.1.3",
         "from": "https://grype.anchore.io/databases/v6/vulnerability-db_v6.1.3.tar.zst",
         "built": "2026-11-18T06:26:54Z",
-        "path": "/root/.cache/grype/db/6/vulnerability.db",
+        "path": "/var/cache/grype/db/6/vulnerability.db",
         "valid": True,
     }
     database: dict[str, Any] = {"status": status, "providers": {}}
