@@ -15,7 +15,6 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,33 +27,19 @@ from backend.core.logs import Redactor
 from backend.core.ports import Clock, IdSource, RandomIds, SystemClock
 from backend.core.views import ChangeView, CheckView, YardStatusView
 from backend.curation.policy import load_policy
-from backend.flows.cluster_link import ClusterLink
+from backend.flows.clusters import Clusters
 from backend.flows.configuration import ConfigurationRecord, ConfigurationWatch, RulesInForce
-from backend.flows.decided import DecidedStates
 from backend.flows.foundation import Foundation, Identity
 from backend.flows.gate import Gate
 from backend.flows.policy_in_force import PolicyInForce
 from backend.flows.registries import Registries, learning_credentials
+from backend.flows.rooms import Rooms
 from backend.flows.status import StatusBoard
 from backend.registry.credentials import Credentials
 from backend.store.connection import Database
 
 if TYPE_CHECKING:
-    from backend.flows.approvals import Approvals
-    from backend.flows.audit import AuditFlow
-    from backend.flows.deployments import DeploymentsFlow
-    from backend.flows.evidence import EvidenceFlow
-    from backend.flows.gpus import GpusFlow
-    from backend.flows.library import LibraryFlow
-    from backend.flows.lookup import Lookup
-    from backend.flows.plans import Plans
-    from backend.flows.policy import PolicyFlow
-    from backend.flows.queue import QueueFlow
-    from backend.flows.rules import RulesFlow
     from backend.flows.schedule import Schedule
-    from backend.flows.services import Services
-    from backend.flows.standings import Standings
-    from backend.flows.synchronising import SynchroniseFlow
 
 _LOG = logging.getLogger(__name__)
 #: How often approvals and waivers are looked through for those that ended by themselves.
@@ -104,7 +89,7 @@ class ScreenRequest:
     title: bool = True
 
 
-class Yard:
+class Yard(Rooms):
     """One installation: its configuration, database, registries and cluster."""
 
     def __init__(self, foundation: Foundation, read_only: str) -> None:
@@ -112,109 +97,11 @@ class Yard:
         Args:
             read_only: why nothing may be changed, or empty.
         """
-        self._foundation = foundation
+        super().__init__(foundation)
         self._read_only = read_only
-        self._decided = DecidedStates(foundation)
         self._status = StatusBoard(foundation, read_only, self._decided)
         self._tasks: list[asyncio.Task[None]] = []
         self._looked_at = float("-inf")
-
-    # ------------------------------------------------------------ rooms
-
-    @cached_property
-    def library(self) -> LibraryFlow:
-        """Images."""
-        from backend.flows.library import LibraryFlow
-
-        return LibraryFlow(self._foundation, self._lookup, self._standings)
-
-    @cached_property
-    def rules(self) -> RulesFlow:
-        """The rules by which images are taken in."""
-        from backend.flows.rules import RulesFlow
-
-        return RulesFlow(self._foundation)
-
-    @cached_property
-    def runs(self) -> SynchroniseFlow:
-        """Runs of the synchroniser."""
-        from backend.flows.synchronising import SynchroniseFlow
-
-        return SynchroniseFlow(self._foundation, lambda: self.evidence.evaluate())
-
-    @cached_property
-    def queue(self) -> QueueFlow:
-        """Candidates before gates and people."""
-        from backend.flows.queue import QueueFlow
-
-        return QueueFlow(self._foundation, self._lookup, lambda digests: self._services.running(digests))
-
-    @cached_property
-    def evidence(self) -> EvidenceFlow:
-        """What is known of images."""
-        from backend.flows.evidence import EvidenceFlow
-
-        return EvidenceFlow(self._foundation, self._lookup)
-
-    @cached_property
-    def policy(self) -> PolicyFlow:
-        """What images have to meet."""
-        from backend.flows.policy import PolicyFlow
-
-        return PolicyFlow(self._foundation, self._lookup)
-
-    @cached_property
-    def deployments(self) -> DeploymentsFlow:
-        """Services, plans and what can be done to them."""
-        from backend.flows.deployments import DeploymentsFlow
-
-        return DeploymentsFlow(self._foundation, self._approvals, self._services, self._plans)
-
-    @cached_property
-    def gpus(self) -> GpusFlow:
-        """GPUs, as last sampled."""
-        from backend.flows.gpus import GpusFlow
-
-        return GpusFlow(self._foundation, self._approvals)
-
-    @cached_property
-    def audit(self) -> AuditFlow:
-        """The ledger."""
-        from backend.flows.audit import AuditFlow
-
-        return AuditFlow(self._foundation)
-
-    @cached_property
-    def _lookup(self) -> Lookup:
-        from backend.flows.lookup import Lookup
-
-        return Lookup(self._foundation)
-
-    @cached_property
-    def _approvals(self) -> Approvals:
-        from backend.flows.approvals import Approvals
-
-        return Approvals(self._foundation.database, self._foundation.policy, self._foundation.clock)
-
-    @cached_property
-    def _standings(self) -> Standings:
-        from backend.flows.standings import Standings
-
-        return Standings(
-            self._foundation, lambda: self._services, lambda: self._services if self._tasks else None, self._decided
-        )
-
-    @cached_property
-    def _services(self) -> Services:
-        from backend.flows.services import Services
-
-        return Services(self._foundation, self._approvals)
-
-    @cached_property
-    def _plans(self) -> Plans:
-        from backend.flows.plans import Plans
-
-        return Plans(self._foundation, self._approvals, self._lookup)
 
     # ------------------------------------------------------------ life
 
@@ -239,11 +126,8 @@ class Yard:
         database = await _open_database(configuration.database_path(options.database), clock, options)
         hub = EventHub()
         read_only = "opened with --read-only" if options.read_only else ""
-        configured = settings.cluster[0] if settings.cluster else None
-        context = options.context or (configured.context if configured is not None else None)
-        namespaces = configured.namespaces if configured is not None else ()
-        cluster = ClusterLink(context, namespaces, clock=clock, hub=hub, changed=lambda: None)
-        identity = Identity(configuration, cluster)
+        clusters = Clusters.configured(settings.cluster, options.context, clock=clock, hub=hub, changed=lambda: None)
+        identity = Identity(configuration, clusters.primary)
         rules = RulesInForce(configuration, clock)
         policy_in_force = PolicyInForce(configuration, policy.hash, clock)
         record = ConfigurationRecord(
@@ -265,7 +149,7 @@ class Yard:
             ),
             policy=policy,
             identity=identity,
-            cluster=cluster,
+            clusters=clusters,
             registries=Registries(
                 settings.registry,
                 credentials=learning_credentials(Credentials(configuration.folder), redactor or Redactor()),
@@ -283,6 +167,9 @@ class Yard:
             await yard.close()
             raise
         return yard
+
+    def _is_live(self) -> bool:
+        return bool(self._tasks)
 
     async def start(self) -> None:
         """Go live for a screen: follow the cluster, sample GPUs, notice what others write, keep the schedule."""
@@ -331,7 +218,7 @@ class Yard:
         if "gpus" in self.__dict__:
             await self.gpus.close()
         await self._foundation.registries.close()
-        await self._foundation.cluster.close()
+        await self._foundation.clusters.close()
         await self._foundation.database.close()
 
     def status(self) -> YardStatusView:

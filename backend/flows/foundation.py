@@ -13,6 +13,7 @@ from backend.core.events import EventHub
 from backend.core.ports import Clock, IdSource
 from backend.curation.policy import Policy
 from backend.flows.cluster_link import ClusterLink
+from backend.flows.clusters import Clusters
 from backend.flows.configuration import ConfigurationRecord, RulesInForce
 from backend.flows.gate import Gate
 from backend.flows.identity import operating_system_actor, with_roles
@@ -90,8 +91,13 @@ class Foundation:
     gate: Gate
     policy: Policy
     identity: Identity
-    cluster: ClusterLink
+    clusters: Clusters
     registries: Registries
     rules: RulesInForce
     record: ConfigurationRecord
     policy_in_force: PolicyInForce
+
+    @property
+    def cluster(self) -> ClusterLink:
+        """The primary cluster."""
+        return self.clusters.primary
