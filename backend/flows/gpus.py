@@ -100,6 +100,7 @@ class GpusFlow:
         self._has_cluster = source is not None
         self._collector = Collector(
             source,
+            context=self._foundation.cluster.context if source is not None else "",
             clock=self._foundation.clock,
             local=NvmlSource(clock=self._foundation.clock, node=_host()),
             approved=self._approved,

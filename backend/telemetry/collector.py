@@ -9,13 +9,13 @@ from typing import Any, Final
 from backend.cluster.objects import Node, Pod
 from backend.core.errors import AccessDeniedError, ModelyardError, UnreachableError
 from backend.core.ports import Clock
-from backend.core.views import GpuSnapshotView, ModelServerView
+from backend.core.views import GpuSnapshotView
 from backend.telemetry.idle import Quiet
 from backend.telemetry.inventory import SERVICE_LABEL, Claim, claims_of, nodes_with_gpus
-from backend.telemetry.model_servers import Quantile, ServerMetrics
 from backend.telemetry.readings import LocalGpus
-from backend.telemetry.rows import STALE_AFTER, Approved, Inputs, Measured, join
+from backend.telemetry.rows import Approved, Inputs, Measured, join
 from backend.telemetry.scraping import ExporterScrape, ServerScrape
+from backend.telemetry.services import server_view, service_views
 from backend.telemetry.sources import EXPORTER_SELECTORS, LocalSource, MetricsCluster
 
 #: Seconds that one page may take.
@@ -34,6 +34,7 @@ class Collector:
 
     Args:
         cluster: None: only this machine is looked at.
+        context: the cluster's, of the kubeconfig.
         local: this machine's own GPUs; None: they are not looked at.
         approved: whether the digests that a container names or runs are approved.
         patience: seconds after which a sample goes on without the sources that have not answered yet.
@@ -46,6 +47,7 @@ class Collector:
         cluster: MetricsCluster | None,
         *,
         clock: Clock,
+        context: str = "",
         local: LocalSource | None = None,
         approved: Approved = _unknown,
         patience: float = 1.5,
@@ -54,6 +56,7 @@ class Collector:
     ) -> None:
         self._cluster = cluster
         self._clock = clock
+        self._context = context
         self._local = local
         self._approved = approved
         self._patience = patience
@@ -184,14 +187,11 @@ class Collector:
     def _snapshot(self, local: LocalGpus | None) -> GpuSnapshotView:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         measured = self._measured(local, monotonic)
-        fresh: dict[str, ServerMetrics] = {}
-        views = []
-        for server in self._servers.values():
-            meta = server.pod.metadata
-            age = None if server.read_at is None else max(0.0, monotonic - server.read_at)
-            if server.metrics is not None and age is not None and age <= STALE_AFTER:
-                fresh[f"{meta.namespace}/{meta.name}"] = server.metrics
-            views.append(_server_view(server, age))
+        replicas = sorted(
+            (server.replica(monotonic) for server in self._servers.values()),
+            key=lambda each: (each.namespace, each.pod),
+        )
+        fresh = {f"{each.namespace}/{each.pod}": each.now for each in replicas if each.now is not None}
         nodes = nodes_with_gpus(self._nodes)
         joined = join(Inputs(now, nodes, self._claims, measured, fresh, self._quiet, self._approved))
         self._quiet = joined.quiet
@@ -199,7 +199,8 @@ class Collector:
         return GpuSnapshotView(
             at=now,
             gpus=joined.rows,
-            servers=tuple(sorted(views, key=lambda view: (view.namespace, view.pod))),
+            servers=tuple(server_view(replica, self._context) for replica in replicas),
+            services=tuple(service_views(replicas, joined.rows, self._context)),
             notes=tuple(notes[:_MOST_NOTES]),
             unreached="" if joined.rows else self._unreached,
         )
@@ -265,33 +266,3 @@ def _may_be_asked(pod: Pod) -> bool:
     """Pods of InferenceServices and those that offer metrics; others' ports are left alone."""
     offered = pod.metadata.annotation("prometheus.io/scrape") == "true"
     return pod.status.phase == "Running" and (bool(pod.metadata.label(SERVICE_LABEL)) or offered)
-
-
-def _server_view(server: ServerScrape, age: float | None) -> ModelServerView:
-    meta, metrics = server.pod.metadata, server.metrics
-    notes = [server.failure] if server.failure else []
-    if metrics is not None:
-        for name, quantile in (("TTFT", metrics.ttft_p95), ("inter-token latency", metrics.inter_token_p95)):
-            if quantile is not None and quantile.at_least:
-                notes.append(f"{name} is at least {quantile.value:g} s")
-        if not notes and metrics.generation_rate == 0 and metrics.ttft_p95 is None:
-            notes.append("no traffic")
-    return ModelServerView(
-        namespace=meta.namespace,
-        pod=meta.name,
-        service=meta.label(SERVICE_LABEL),
-        engine=metrics.engine if metrics is not None else "",
-        running=metrics.running if metrics is not None else None,
-        waiting=metrics.waiting if metrics is not None else None,
-        kv_cache=metrics.cache if metrics is not None else None,
-        ttft_p95=_seconds(metrics.ttft_p95) if metrics is not None else None,
-        inter_token_p95=_seconds(metrics.inter_token_p95) if metrics is not None else None,
-        prompt_tokens_per_second=metrics.prompt_rate if metrics is not None else None,
-        generation_tokens_per_second=metrics.generation_rate if metrics is not None else None,
-        age=age,
-        note="; ".join(notes),
-    )
-
-
-def _seconds(quantile: Quantile | None) -> float | None:
-    return None if quantile is None else quantile.value

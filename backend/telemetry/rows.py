@@ -98,8 +98,8 @@ def _measured(row: _Row, inputs: Inputs) -> tuple[GpuView, Quiet]:
     tokens = server.token_rate if server is not None else None
     work = Work(
         activity=None if stale else reading.activity,
-        running=server.running if server is not None else None,
-        waiting=server.waiting if server is not None else None,
+        running=server.gauges.running if server is not None else None,
+        waiting=server.gauges.waiting if server is not None else None,
         tokens_per_second=tokens,
     )
     nothing = None if stale else does_nothing(work)

@@ -13,9 +13,11 @@ from backend.core.errors import AccessDeniedError, MalformedDataError, Modelyard
 from backend.core.ports import Clock
 from backend.telemetry.dcgm import read_page
 from backend.telemetry.exposition import ExpositionParser, Families
+from backend.telemetry.inventory import SERVICE_LABEL
 from backend.telemetry.model_servers import ModelServer, ServerMetrics
 from backend.telemetry.readings import Freshness, GpuReading
 from backend.telemetry.rows import Measured
+from backend.telemetry.services import Replica
 from backend.telemetry.sources import EXPORTER_PORT, MetricsCluster
 
 _LARGE_PAGE: Final = 1 << 20
@@ -92,6 +94,12 @@ class ServerScrape:
         self._server = ModelServer()
         self._route: tuple[int, str] | None = None
         self._ask_again_at = float("-inf")
+
+    def replica(self, now: float) -> Replica:
+        """What it says, and how old that is at `now`, in monotonic seconds."""
+        meta = self.pod.metadata
+        age = None if self.read_at is None else max(0.0, now - self.read_at)
+        return Replica(meta.namespace, meta.name, meta.label(SERVICE_LABEL), self.metrics, age, self.failure)
 
     async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:
         """Read the server's page once; find out first where it is. Raises nothing that a user can meet."""

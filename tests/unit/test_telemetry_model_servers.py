@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import bisect
-import math
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from backend.telemetry.engines import engine_of, gauges_of
+from backend.telemetry.engines import Kind, engine_of, gauges_of
 from backend.telemetry.exposition import ExpositionParser, Families
-from backend.telemetry.model_servers import WINDOW, ModelServer, Quantile, quantile
+from backend.telemetry.model_servers import WINDOW, ModelServer
+from backend.telemetry.quantiles import Quantile
 
 BOUNDS = (0.1, 0.5, 1.0)
 
@@ -68,7 +64,7 @@ def test_every_engine_is_known_by_its_names(
     found = engine_of(families)
     assert found is not None
     assert found.name == engine
-    assert gauges_of(found, families) == (running, waiting, cache)
+    assert gauges_of(found, families)[:3] == (running, waiting, cache)
 
 
 def test_other_pages_are_no_model_servers() -> None:
@@ -78,7 +74,7 @@ def test_other_pages_are_no_model_servers() -> None:
 def test_the_first_scrape_tells_no_rates() -> None:
     metrics = ModelServer().update(vllm(1000, 500, (1, 2, 3, 4)), 10)
     assert metrics is not None
-    assert (metrics.running, metrics.waiting) == (3, 1)
+    assert metrics.gauges[:2] == (3, 1)
     assert (metrics.ttft_p95, metrics.prompt_rate, metrics.generation_rate, metrics.token_rate) == (None,) * 4
 
 
@@ -123,14 +119,88 @@ def test_beyond_the_highest_bound_the_bound_is_told_as_the_least() -> None:
     assert metrics.ttft_p95 == Quantile(1.0, at_least=True)
 
 
-@pytest.mark.parametrize("restarted", [vllm(10, 500), vllm(1000, 5), vllm(1000, 500, (0, 0, 1, 1))])
-def test_a_server_that_started_anew_is_followed_from_there(restarted: Families) -> None:
+@pytest.mark.parametrize(
+    ("restarted", "prompt", "generated", "ttft"),
+    [
+        (vllm(10, 500), 5, 250, None),
+        (vllm(1000, 4, (0, 0, 1, 1)), 500, 2, 1.0),
+        (vllm(1000, 500, (0, 0, 1, 1)), 500, 250, 1.0),
+    ],
+)
+def test_after_a_restart_what_is_counted_is_what_happened(
+    restarted: Families, prompt: float, generated: float, ttft: float | None
+) -> None:
     server = ModelServer()
     server.update(vllm(1000, 500, (5, 5, 5, 5)), 0)
     metrics = server.update(restarted, 2)
     assert metrics is not None
-    assert metrics.generation_rate is None
+    assert (metrics.prompt_rate, metrics.generation_rate) == (prompt, generated)
+    assert metrics.ttft_p95 is None if ttft is None else metrics.ttft_p95 is not None
+    # What was counted before the restart is still of the last half minute.
+    again = server.update(vllm(1000, 600, (0, 0, 1, 1)), 4)
+    assert again is not None
+    assert again.window.counts[Kind.GENERATED] == generated * 2 + (
+        600 - restarted["vllm:generation_tokens_total"][0][1]
+    )
+
+
+def test_a_server_says_itself_that_it_started_anew() -> None:
+    server = ModelServer()
+    page_of = "vllm:num_requests_running 1\nprocess_start_time_seconds %s\nvllm:generation_tokens_total %s\n"
+    server.update(page(page_of % (1000, 50)), 0)
+    metrics = server.update(page(page_of % (2000, 90)), 2)
+    assert metrics is not None
+    assert metrics.generation_rate == 45
+
+
+def test_other_bounds_start_over() -> None:
+    server = ModelServer()
+    bucket = 'vllm:num_requests_running 1\nvllm:time_to_first_token_seconds_bucket{le="%s"} %s\n'
+    bucket += 'vllm:time_to_first_token_seconds_bucket{le="+Inf"} %s\n'
+    server.update(page(bucket % (1, 0, 0)), 0)
+    server.update(page(bucket % (1, 9, 9)), 2)
+    metrics = server.update(page(bucket % (2, 1, 1)), 4)
+    assert metrics is not None
     assert metrics.ttft_p95 is None
+
+
+def test_failed_requests_are_told_from_others() -> None:
+    server = ModelServer()
+    text = (
+        'vllm:num_requests_running 1\nvllm:request_success_total{finished_reason="stop"} %s\n'
+        'vllm:request_success_total{finished_reason="abort"} %s\n'
+    )
+    server.update(page(text % (100, 5)), 0)
+    metrics = server.update(page(text % (116, 9)), 10)
+    assert metrics is not None
+    assert (metrics.window.rate(Kind.REQUESTS), metrics.window.rate(Kind.ERRORS)) == (2, 0.4)
+    triton = ModelServer()
+    text = "nv_inference_request_success %s\nnv_inference_request_failure %s\n"
+    triton.update(page(text % (0, 0)), 0)
+    metrics = triton.update(page(text % (30, 10)), 10)
+    assert metrics is not None
+    assert (metrics.window.rate(Kind.REQUESTS), metrics.window.rate(Kind.ERRORS)) == (4, 1)
+
+
+def test_prefix_hits_are_counted_or_told() -> None:
+    server = ModelServer()
+    text = "vllm:num_requests_running 1\nvllm:gpu_prefix_cache_hits_total %s\nvllm:gpu_prefix_cache_queries_total %s\n"
+    server.update(page(text % (10, 100)), 0)
+    metrics = server.update(page(text % (40, 200)), 2)
+    assert metrics is not None
+    assert metrics.prefix_hits == 0.3
+    sglang = ModelServer().update(page("sglang:num_running_reqs 1\nsglang:cache_hit_rate 0.25\n"), 0)
+    assert sglang is not None
+    assert sglang.prefix_hits == 0.25
+
+
+def test_a_server_asleep_says_so() -> None:
+    state = 'vllm:num_requests_running 0\nvllm:engine_sleep_state{sleep_state="awake"} %s\n'
+    assert [
+        metrics.gauges.asleep
+        for awake in (0, 1)
+        if (metrics := ModelServer().update(page(state % awake), 0)) is not None
+    ] == [True, False]
 
 
 def test_a_series_that_appears_counts_from_then_on() -> None:
@@ -139,20 +209,3 @@ def test_a_series_that_appears_counts_from_then_on() -> None:
     metrics = server.update(vllm(ttft=(0, 0, 900, 900), labels='model_name="new"'), 2)
     assert metrics is not None
     assert metrics.ttft_p95 is None
-
-
-@given(st.lists(st.floats(0, 2), min_size=1, max_size=60), st.floats(0.01, 1))
-def test_a_quantile_lies_in_the_bucket_that_holds_it(values: list[float], share: float) -> None:
-    counts = {bound: float(sum(value <= bound for value in values)) for bound in (*BOUNDS, math.inf)}
-    found = quantile(counts, share)
-    assert found is not None
-    true = sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
-    bucket = bisect.bisect_left(BOUNDS, true)
-    assert found.at_least == (bucket == len(BOUNDS))
-    assert (0, *BOUNDS)[bucket] <= found.value <= (*BOUNDS, BOUNDS[-1])[bucket]
-
-
-@given(st.dictionaries(st.floats(), st.floats(), max_size=5), st.floats(0, 1))
-def test_no_buckets_break_the_quantile(buckets: dict[float, float], share: float) -> None:
-    found = quantile(buckets, share)
-    assert found is None or not math.isnan(found.value)
