@@ -9,10 +9,15 @@ from backend.cluster.objects import ObjectMeta
 from backend.serving.deployment import DeploymentFile
 from backend.serving.engines import NIM, engine_of
 from backend.serving.manifests import STOP, RuntimeInfo
+from backend.serving.queries import unscoped
 
 _REMOTE_CODE = "--trust-remote-code"
 _RUNTIME_LORA = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 _CONTENT_ADDRESSED = "@sha256:"
+#: Kubernetes' own terminationGracePeriodSeconds.
+_DEFAULT_GRACE = 30
+#: Seconds that a long answer streams for.
+LONG_STREAM = 120
 
 
 def not_fixed(deployment: DeploymentFile) -> tuple[str, ...]:
@@ -73,12 +78,21 @@ def _cautions(
                 " 10 s are advisable"
             )
     scaling = deployment.autoscaling.class_
-    if deployment.replicas.min == 0 and deployment.mode == "Standard" and scaling == "hpa":
-        yield "replicas.min is 0, which a HorizontalPodAutoscaler silently makes 1"
     if deployment.mode == "Standard" and scaling == "none" and (deployment.replicas.max or 0) > deployment.replicas.min:
         yield "autoscaling is none: replicas.max has no effect, scale by hand"
     if scaling == "keda":
         yield "KServe up to 0.20 ignores the target's type: check what KEDA was really given"
+        reach = unscoped(deployment.autoscaling.query, deployment.namespace)
+        if deployment.autoscaling.query and reach:
+            yield f"the scaling query reaches beyond this service: {reach}"
+    grace = deployment.termination_grace_seconds
+    if (_DEFAULT_GRACE if grace is None else grace) < min(deployment.timeout, LONG_STREAM):
+        yield (
+            f"a pod that ends has {_DEFAULT_GRACE if grace is None else grace} s to finish its streams, and longer ones"
+            " are cut: set terminationGraceSeconds"
+        )
+    if deployment.canary.steps and deployment.mode == "Standard":
+        yield "KServe v0.20 splits no traffic in Standard mode: look at the HTTPRoute before trusting the canary"
     if any(argument.startswith(_REMOTE_CODE) for argument in deployment.args):
         yield f"{_REMOTE_CODE} runs code that comes with the weights, which no gate has seen"
     if any(variable.name == _RUNTIME_LORA for variable in deployment.env):

@@ -3,220 +3,202 @@
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backend.core.errors import UsageError
-from backend.core.references import ImageReference, parse_reference
 from backend.core.settings import Settings
+from backend.serving.deployment_fields import (
+    MAX_NAME_AND_NAMESPACE,
+    OWN_CONTAINERS,
+    Argument,
+    Image,
+    LabelKey,
+    LabelValue,
+    Name,
+    NamespaceName,
+    ObjectName,
+    OptionalName,
+    Quantity,
+    object_name,
+)
+from backend.serving.deployment_tables import (
+    Autoscaling,
+    Canary,
+    Health,
+    ModelSource,
+    Replicas,
+    ResourceSettings,
+    SecretKey,
+    Table,
+    Toleration,
+    TopologySpread,
+    Validation,
+    Variable,
+    Workers,
+)
 from backend.serving.yaml_lines import dump, line_of, read_document
 
-# KServe v0.20, webhook of InferenceService: the name, and how long it may be.
-_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
-MAX_NAME: Final = 48
-#: In Standard mode; longer ones are admitted and fail in the controller.
-MAX_NAME_AND_NAMESPACE: Final = 52
-#: The runtime of a service that brings its own containers.
-OWN_CONTAINERS: Final = "custom"
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
-# Kubernetes resource.Quantity, positive.
-_QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?\Z")
-_RESOURCE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-#: Names of environment variables that hold secrets.
-SECRET_WORD: Final = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|PRIVATE_?KEY|CREDENTIAL)", re.I)
-_SCHEMES: Final = ("gs", "s3", "pvc", "file", "http", "https", "hdfs", "webhdfs", "oci", "oci+native", "hf")
+Mode = Literal["Standard", "Knative"]
+# Of KServe's list of GPU resources (constants.DefaultGPUResourceTypeList): others, MIG's among them, its webhook
+# refuses for a service over several nodes.
+_WORKER_GPUS = ("nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu", "habana.ai/gaudi")
 
 
-def _name(text: str) -> str:
-    if len(text) > MAX_NAME:
-        raise ValueError(f"KServe takes at most {MAX_NAME} characters, this has {len(text)}")
-    if not _NAME.match(text):
-        raise ValueError("KServe takes lower-case letters, digits and dashes, a letter first and no dash last")
-    return text
+def _runtime(text: str) -> str:
+    return object_name(text) if text and text != OWN_CONTAINERS else OWN_CONTAINERS
 
 
-def _namespace(text: str) -> str:
-    if not _LABEL.match(text):
-        raise ValueError("a namespace has 1 to 63 lower-case letters, digits and dashes, no dash at its ends")
-    return text
-
-
-def _object_name(text: str) -> str:
-    if not _SUBDOMAIN.match(text):
-        raise ValueError("it is no name of a Kubernetes object")
-    return text
-
-
-def _quantity(value: object) -> object:
-    """YAML reads `8` as a number; a quantity is text."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _is_quantity(text: str) -> str:
-    if not _QUANTITY.match(text):
-        raise ValueError('write a quantity of Kubernetes, such as "8", "500m" or "48Gi"')
-    return text
-
-
-def _image(text: str) -> str:
-    try:
-        reference = parse_reference(text)
-    except UsageError as error:
-        raise ValueError(error.why) from error
-    if not isinstance(reference, ImageReference) or reference.digest is None:
-        raise ValueError("an image is deployed by its digest only: write host/repository@sha256:...")
-    if not any(mark in reference.registry for mark in ".:") and reference.registry != "localhost":
-        raise ValueError(f"{reference.registry!r} is no host, and the cluster knows no configured names")
-    return f"{reference.registry}/{reference.repository}@{reference.digest}"
-
-
-def _storage_uri(text: str) -> str:
-    scheme, separator, rest = text.partition("://")
-    if text and (not separator or scheme not in _SCHEMES or not rest):
-        raise ValueError(f"KServe takes addresses that start with {', '.join(_SCHEMES)} and ://")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-NamespaceName = Annotated[str, AfterValidator(_namespace)]
-ObjectName = Annotated[str, AfterValidator(_object_name)]
-Quantity = Annotated[str, BeforeValidator(_quantity), AfterValidator(_is_quantity)]
-Argument = Annotated[str, Field(max_length=4096)]
-
-
-class _Table(Settings):
-    """A table of the file: its keys are camelCase, as Kubernetes' are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
-
-
-class ModelSource(_Table):
-    """What fixes the weights; what is empty nothing fixes."""
-
-    storage_uri: Annotated[str, AfterValidator(_storage_uri)] = ""
-    profile: str = Field(default="", max_length=256)
-    revision: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._/-]*$")
-
-
-class ResourceSettings(_Table):
-    """What each replica asks for; requests equal limits."""
-
-    gpu: int = Field(default=0, ge=0, le=64)
-    gpu_resource: str = Field(default="nvidia.com/gpu", pattern=_RESOURCE.pattern.removesuffix(r"\Z") + "$")
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
-
-
-class Replicas(_Table):
-    """How many replicas serve; `max` matters to an autoscaler alone."""
-
-    min: int = Field(default=1, ge=0, le=1000)
-    max: int | None = Field(default=None, ge=1, le=1000)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Replicas:
-        if self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is greater than max {self.max}, which KServe refuses")
-        return self
-
-
-class Autoscaling(_Table):
-    """What changes the number of replicas by itself.
+class DeploymentFile(Table):
+    """A whole deployment file.
 
     Attributes:
-        metric, target: of class hpa, percent of cpu or memory.
-        query, server_address, value: of class keda, a Prometheus query whose value per replica is aimed at.
+        environment: of the policy, that the namespace has to belong to; empty: whichever it belongs to.
+        workers: one replica over several nodes; None: each replica is one pod.
+        tolerations: beside that of the GPUs.
+        termination_grace_seconds: how long a pod that ends may finish its streams; None: Kubernetes' 30.
+        timeout: seconds after which the gateway ends a request.
+        strategy: empty: Recreate for one replica, else RollingUpdate.
+        visibility: `cluster-local` keeps the service off the gateway.
+        on_failure: of its validation, whether a return to the last good snapshot is made or only proposed.
     """
-
-    class_: Literal["none", "hpa", "keda", "external"] = Field(default="none", alias="class")
-    metric: Literal["cpu", "memory"] | None = None
-    target: int | None = Field(default=None, ge=1, le=100)
-    query: str = Field(default="", max_length=4096)
-    server_address: str = Field(default="", max_length=2048)
-    value: Quantity | None = None
-
-    @model_validator(mode="after")
-    def _belongs_together(self) -> Autoscaling:
-        if self.class_ != "hpa" and (self.metric or self.target):
-            raise ValueError("metric and target belong to class hpa")
-        asked = bool(self.query or self.server_address or self.value)
-        if self.class_ != "keda" and asked:
-            raise ValueError("query, serverAddress and value belong to class keda")
-        if self.class_ == "keda" and not (self.query and self.server_address and self.value):
-            raise ValueError("class keda needs query, serverAddress and value")
-        return self
-
-
-class SecretKey(_Table):
-    """A key of a Secret in the service's namespace."""
-
-    name: ObjectName
-    key: str = Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
-
-
-class Variable(_Table):
-    """An environment variable: a value, or a secret by reference."""
-
-    name: str = Field(pattern=_VARIABLE.pattern.removesuffix(r"\Z") + "$", max_length=256)
-    value: str | None = Field(default=None, max_length=32_768)
-    secret_key_ref: SecretKey | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Variable:
-        if self.name == "PYTHONPATH":
-            raise ValueError("KServe refuses PYTHONPATH")
-        if (self.value is None) == (self.secret_key_ref is None):
-            raise ValueError("give either value or secretKeyRef")
-        if self.value is not None and SECRET_WORD.search(self.name):
-            raise ValueError(f"{self.name} looks like a secret: use secretKeyRef {{name, key}}")
-        return self
-
-
-class Health(_Table):
-    """Pages that tell a replica's health; empty: those of its engine."""
-
-    live: str = Field(default="", pattern=r"^(/.*)?$", max_length=1024)
-    ready: str = Field(default="", pattern=r"^(/.*)?$", max_length=1024)
-    startup_seconds: int = Field(default=1800, ge=30, le=14_400)
-
-
-class DeploymentFile(_Table):
-    """A whole deployment file."""
 
     name: Name
     namespace: NamespaceName
-    image: Annotated[str, AfterValidator(_image)]
+    environment: OptionalName = ""
+    image: Image
     model: ModelSource = ModelSource()
-    runtime: Annotated[str, AfterValidator(lambda text: text or OWN_CONTAINERS)] = Field(
-        default=OWN_CONTAINERS, max_length=253
-    )
+    runtime: Annotated[str, AfterValidator(_runtime)] = Field(default=OWN_CONTAINERS, max_length=253)
     model_format: str = Field(default="", max_length=253)
-    mode: Literal["Standard", "Knative"] = "Standard"
+    mode: Mode = "Standard"
     resources: ResourceSettings = ResourceSettings()
+    workers: Workers | None = None
     replicas: Replicas = Replicas()
     autoscaling: Autoscaling = Autoscaling()
     command: tuple[Argument, ...] = Field(default=(), max_length=64)
     args: tuple[Argument, ...] = Field(default=(), max_length=256)
     env: tuple[Variable, ...] = Field(default=(), max_length=256)
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = Field(default=(), max_length=64)
+    priority_class: OptionalName = ""
+    topology_spread: tuple[TopologySpread, ...] = Field(default=(), max_length=16)
     image_pull_secrets: tuple[ObjectName, ...] = Field(default=(), max_length=16)
-    service_account: Annotated[str, AfterValidator(lambda text: _object_name(text) if text else text)] = ""
+    service_account: OptionalName = ""
+    termination_grace_seconds: int | None = Field(default=None, ge=0, le=86_400)
     port: int = Field(default=8000, ge=1, le=65_535)
     timeout: int = Field(default=600, ge=1, le=86_400)
     strategy: Literal["", "Recreate", "RollingUpdate"] = ""
+    visibility: Literal["public", "cluster-local"] = "public"
     shm: Quantity = "16Gi"
     health: Health = Health()
+    canary: Canary = Canary()
+    validation: Validation = Validation()
+    on_failure: Literal["propose", "rollback"] = "propose"
 
     @property
     def own_containers(self) -> bool:
         """Whether the service brings its containers itself instead of naming a runtime."""
         return self.runtime == OWN_CONTAINERS
+
+    @property
+    def pods_per_replica(self) -> int:
+        """One, or with `workers` as many as its GPUs are spread over."""
+        if self.workers is None or not self.resources.gpu:
+            return 1
+        return self.workers.gpus // self.resources.gpu
+
+    # ------------------------------------------------------------ what fits together, by the field that is told
+
+    @field_validator("workers")
+    @classmethod
+    def _workers_fit(cls, workers: Workers | None, info: ValidationInfo) -> Workers | None:
+        resources: ResourceSettings | None = info.data.get("resources")
+        if workers is None or resources is None:
+            return workers
+        if info.data.get("mode") == "Knative":
+            raise ValueError("KServe serves one replica over several nodes in Standard mode only")
+        if info.data.get("runtime") == OWN_CONTAINERS:
+            raise ValueError("KServe serves one replica over several nodes by a runtime only, which needs a workerSpec")
+        if resources.gpu_resource not in _WORKER_GPUS:
+            raise ValueError(f"KServe refuses {resources.gpu_resource} for a replica over several nodes")
+        if not resources.gpu or workers.gpus % resources.gpu:
+            raise ValueError(
+                f"{workers.pipeline_parallel_size} times {workers.tensor_parallel_size} GPUs cannot be spread over pods"
+                f" of {resources.gpu}: set resources.gpu to a divisor of {workers.gpus}"
+            )
+        model: ModelSource | None = info.data.get("model")
+        if model is not None and model.storage_uri.partition("://")[0] not in {"pvc", "oci"}:
+            raise ValueError("KServe takes weights from pvc:// or oci:// only for a replica over several nodes")
+        return workers
+
+    @field_validator("autoscaling")
+    @classmethod
+    def _autoscaling_fits(cls, autoscaling: Autoscaling, info: ValidationInfo) -> Autoscaling:
+        mode, workers, replicas = (info.data.get(key) for key in ("mode", "workers", "replicas"))
+        if mode == "Knative":
+            if autoscaling.class_ != "none":
+                raise ValueError("autoscaling classes belong to Standard mode; Knative scales by concurrency or rps")
+            if autoscaling.metric not in (None, "concurrency", "rps"):
+                raise ValueError(f"Knative scales by concurrency or rps, not {autoscaling.metric}")
+        elif mode == "Standard":
+            if autoscaling.concurrency:
+                raise ValueError("concurrency belongs to Knative mode")
+            if autoscaling.class_ == "none" and (autoscaling.metric or autoscaling.target is not None):
+                raise ValueError("metric and target belong to class hpa, or to Knative mode")
+            if workers is not None and autoscaling.class_ != "none":
+                raise ValueError("KServe does not scale a service whose replicas are over several nodes")
+        if isinstance(replicas, Replicas) and replicas.min == 0:
+            if autoscaling.class_ == "hpa":
+                raise ValueError(
+                    "a HorizontalPodAutoscaler silently makes replicas.min 0 a 1; none, keda or Knative can"
+                )
+            if autoscaling.class_ == "keda" and not autoscaling.query:
+                raise ValueError(
+                    "with replicas.min 0 no model server is left to wake the service by its own metrics: give a query"
+                    " of something that goes on, such as the gateway"
+                )
+        return autoscaling
+
+    @field_validator("env")
+    @classmethod
+    def _variables_differ(cls, env: tuple[Variable, ...], info: ValidationInfo) -> tuple[Variable, ...]:
+        names = [variable.name for variable in env]
+        if len(set(names)) != len(names):
+            raise ValueError("env names the same variable twice")
+        told = [name for name in names if name in {"PIPELINE_PARALLEL_SIZE", "TENSOR_PARALLEL_SIZE"}]
+        if told and info.data.get("workers") is not None:
+            raise ValueError(f"KServe refuses {told[0]} here: it is set by workers")
+        return env
+
+    @field_validator("topology_spread")
+    @classmethod
+    def _spreads_differ(cls, spread: tuple[TopologySpread, ...]) -> tuple[TopologySpread, ...]:
+        keys = [(each.topology_key, each.when_unsatisfiable) for each in spread]
+        if len(set(keys)) != len(keys):
+            raise ValueError("Kubernetes refuses the same topologyKey and whenUnsatisfiable twice")
+        return spread
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy_fits(cls, strategy: str, info: ValidationInfo) -> str:
+        if strategy and info.data.get("mode") == "Knative":
+            raise ValueError("KServe refuses a strategy outside Standard mode")
+        replicas: Replicas | None = info.data.get("replicas")
+        if strategy == "Recreate" and replicas is not None and replicas.min > 1:
+            raise ValueError(f"Recreate stops all {replicas.min} replicas for a cold start: it is for one replica only")
+        return strategy
+
+    @field_validator("canary")
+    @classmethod
+    def _canary_fits(cls, canary: Canary, info: ValidationInfo) -> Canary:
+        autoscaling: Autoscaling | None = info.data.get("autoscaling")
+        if canary.steps and info.data.get("mode") == "Standard" and autoscaling and autoscaling.class_ != "none":
+            raise ValueError("KServe refuses a canary that scales by itself in Standard mode")
+        if canary.steps and info.data.get("workers") is not None:
+            raise ValueError("KServe makes no canary of a replica over several nodes")
+        return canary
 
     @model_validator(mode="after")
     def _fits_together(self) -> DeploymentFile:
@@ -225,15 +207,6 @@ class DeploymentFile(_Table):
                 f"name and namespace have {len(self.name) + len(self.namespace)} characters together; in Standard mode"
                 f" KServe's controller fails above {MAX_NAME_AND_NAMESPACE}"
             )
-        if not self.own_containers:
-            _object_name(self.runtime)
-        if self.mode == "Knative" and self.strategy:
-            raise ValueError("KServe refuses a strategy outside Standard mode")
-        if self.mode == "Knative" and self.autoscaling.class_ != "none":
-            raise ValueError("autoscaling classes belong to Standard mode; Knative scales by concurrency itself")
-        twice = [variable.name for variable in self.env]
-        if len(set(twice)) != len(twice):
-            raise ValueError("env names the same variable twice")
         return self
 
 
@@ -305,6 +278,11 @@ def _keys_at(location: tuple[str | int, ...]) -> list[str]:
         "env": Variable,
         "secretKeyRef": SecretKey,
         "health": Health,
+        "tolerations": Toleration,
+        "topologySpread": TopologySpread,
+        "workers": Workers,
+        "canary": Canary,
+        "validation": Validation,
     }
     named = [part for part in location if isinstance(part, str)]
     table = tables.get(named[-1], DeploymentFile) if named else DeploymentFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from backend.serving.deployment import SECRET_WORD
+from backend.serving.deployment_fields import SECRET_WORD
 from backend.serving.yaml_lines import dump
 
 _SERVER_METADATA: Final = frozenset(

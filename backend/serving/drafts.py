@@ -9,7 +9,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from backend.cluster.kserve_objects import ServingRuntime
-from backend.serving.deployment import MAX_NAME, MAX_NAME_AND_NAMESPACE, DeploymentFile, explained
+from backend.serving.cautions import LONG_STREAM
+from backend.serving.deployment import DeploymentFile, explained
+from backend.serving.deployment_fields import MAX_NAME, MAX_NAME_AND_NAMESPACE
 from backend.serving.engines import OTHER, Engine, engine_of
 from backend.serving.manifests import RuntimeInfo
 from backend.serving.runtimes import find_runtime
@@ -41,6 +43,7 @@ def draft(image: str, *, namespace: str, name: str = "", runtimes: Iterable[Serv
         "image": image,
         "runtime": chosen.name if chosen else "",
         "resources": {"gpu": gpus, "cpu": str(8 * gpus), "memory": f"{48 * gpus}Gi"},
+        "terminationGraceSeconds": LONG_STREAM,
     }
     try:
         return DeploymentFile.model_validate(values)

@@ -7,13 +7,21 @@ from typing import Any, Final
 import msgspec
 
 from backend.serving.deployment import DeploymentFile
+from backend.serving.deployment_fields import MIG_PREFIX
+from backend.serving.deployment_tables import Toleration
 from backend.serving.engines import NIM, OTHER, VLLM, Engine, engine_of
+from backend.serving.queries import keda_query
 
 MODE: Final = "serving.kserve.io/deploymentMode"
 AUTOSCALER: Final = "serving.kserve.io/autoscalerClass"
 STOP: Final = "serving.kserve.io/stop"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 CONTAINER: Final = "kserve-container"
+#: KServe's container of the nodes beside the first of one replica.
+WORKER_CONTAINER: Final = "worker-container"
+VISIBILITY: Final = "networking.kserve.io/visibility"
+#: KServe's label on the pods of a service, in both modes.
+SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
 _LIVENESS_TIMEOUT: Final = 10
 _PERIOD: Final = 10
 
@@ -43,6 +51,9 @@ def build(deployment: DeploymentFile, runtime: RuntimeInfo | None = None) -> lis
     if deployment.mode == "Standard":
         # Without the class KServe makes a HorizontalPodAutoscaler on CPU.
         annotations[AUTOSCALER] = deployment.autoscaling.class_
+    labels = {MANAGED_BY: "modelyard"}
+    if deployment.visibility == "cluster-local":
+        labels[VISIBILITY] = deployment.visibility
     return [
         {
             "apiVersion": "serving.kserve.io/v1beta1",
@@ -50,7 +61,7 @@ def build(deployment: DeploymentFile, runtime: RuntimeInfo | None = None) -> lis
             "metadata": {
                 "name": deployment.name,
                 "namespace": deployment.namespace,
-                "labels": {MANAGED_BY: "modelyard"},
+                "labels": labels,
                 "annotations": annotations,
             },
             "spec": {"predictor": _predictor(deployment, runtime)},
@@ -69,22 +80,71 @@ def _predictor(deployment: DeploymentFile, runtime: RuntimeInfo | None) -> dict[
     predictor["timeout"] = deployment.timeout
     if deployment.mode == "Standard":
         predictor["deploymentStrategy"] = _strategy(deployment)
-    if deployment.resources.gpu:
-        predictor["tolerations"] = [
-            {"key": deployment.resources.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}
-        ]
-    if deployment.node_selector:
-        predictor["nodeSelector"] = dict(deployment.node_selector)
-    if deployment.service_account:
-        predictor["serviceAccountName"] = deployment.service_account
-    if deployment.image_pull_secrets:
-        predictor["imagePullSecrets"] = [{"name": name} for name in deployment.image_pull_secrets]
+    predictor.update(_placement(deployment))
+    if deployment.topology_spread:
+        predictor["topologySpreadConstraints"] = _spread(deployment)
+    if deployment.termination_grace_seconds is not None:
+        predictor["terminationGracePeriodSeconds"] = deployment.termination_grace_seconds
     if deployment.own_containers:
         predictor["volumes"] = [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": deployment.shm}}]
         predictor["containers"] = [_container(deployment, engine)]
     else:
         predictor["model"] = _model(deployment, engine, runtime)
+    if deployment.workers is not None:
+        predictor["workerSpec"] = {
+            "pipelineParallelSize": deployment.workers.pipeline_parallel_size,
+            "tensorParallelSize": deployment.workers.tensor_parallel_size,
+            **_placement(deployment),
+            "containers": [{"name": WORKER_CONTAINER, "image": deployment.image, **_resources(deployment)}],
+        }
     return predictor
+
+
+def _placement(deployment: DeploymentFile) -> dict[str, Any]:
+    """Where the pods may run, and as whom; the same for all pods of a replica."""
+    placed: dict[str, Any] = {}
+    tolerations = [_toleration(each) for each in deployment.tolerations]
+    if deployment.resources.gpu and not any(each.get("key") == gpu_taint(deployment) for each in tolerations):
+        tolerations.insert(0, {"key": gpu_taint(deployment), "operator": "Exists", "effect": "NoSchedule"})
+    if tolerations:
+        placed["tolerations"] = tolerations
+    if deployment.node_selector:
+        placed["nodeSelector"] = dict(deployment.node_selector)
+    if deployment.priority_class:
+        placed["priorityClassName"] = deployment.priority_class
+    if deployment.service_account:
+        placed["serviceAccountName"] = deployment.service_account
+    if deployment.image_pull_secrets:
+        placed["imagePullSecrets"] = [{"name": name} for name in deployment.image_pull_secrets]
+    return placed
+
+
+def gpu_taint(deployment: DeploymentFile) -> str:
+    """The taint by which nodes keep pods without GPUs away; nodes with MIG have that of whole GPUs."""
+    resource = deployment.resources.gpu_resource
+    return "nvidia.com/gpu" if resource.startswith(MIG_PREFIX) else resource
+
+
+def _toleration(toleration: Toleration) -> dict[str, str]:
+    told = {
+        "key": toleration.key,
+        "operator": toleration.operator,
+        "value": toleration.value,
+        "effect": toleration.effect,
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def _spread(deployment: DeploymentFile) -> list[dict[str, Any]]:
+    return [
+        {
+            "maxSkew": each.max_skew,
+            "topologyKey": each.topology_key,
+            "whenUnsatisfiable": each.when_unsatisfiable,
+            "labelSelector": {"matchLabels": {SERVICE_LABEL: deployment.name}},
+        }
+        for each in deployment.topology_spread
+    ]
 
 
 def _strategy(deployment: DeploymentFile) -> dict[str, Any]:
@@ -98,14 +158,30 @@ def _strategy(deployment: DeploymentFile) -> dict[str, Any]:
 
 def _autoscaling(deployment: DeploymentFile) -> dict[str, Any]:
     asked = deployment.autoscaling
+    if deployment.mode == "Knative":
+        told: dict[str, Any] = {}
+        if asked.metric:
+            told["scaleMetric"] = asked.metric
+        if asked.target is not None:
+            told["scaleTarget"] = asked.target
+        if asked.concurrency:
+            told["containerConcurrency"] = asked.concurrency
+        return told
     if asked.class_ == "hpa":
         return {"scaleMetric": asked.metric or "cpu", "scaleTarget": asked.target or 80}
     if asked.class_ == "keda":
         external = {
-            "metric": {"backend": "prometheus", "serverAddress": asked.server_address, "query": asked.query},
+            "metric": {
+                "backend": "prometheus",
+                "serverAddress": asked.server_address,
+                "query": asked.query or keda_query(deployment),
+            },
             "target": {"type": "AverageValue", "value": asked.value},
         }
-        return {"autoScaling": {"metrics": [{"type": "External", "external": external}]}}
+        scaling: dict[str, Any] = {"metrics": [{"type": "External", "external": external}]}
+        if asked.scale_down_seconds is not None:
+            scaling["behavior"] = {"scaleDown": {"stabilizationWindowSeconds": asked.scale_down_seconds}}
+        return {"autoScaling": scaling}
     return {}
 
 
@@ -181,15 +257,18 @@ def _variable(variable: Any) -> dict[str, Any]:
 
 
 def _resources(deployment: DeploymentFile) -> dict[str, Any]:
-    """Requests equal to limits; a runtime's own defaults of 1 CPU and 2 Gi would hold otherwise."""
-    asked: dict[str, str] = {}
-    if deployment.resources.cpu:
-        asked["cpu"] = deployment.resources.cpu
-    if deployment.resources.memory:
-        asked["memory"] = deployment.resources.memory
-    if deployment.resources.gpu:
-        asked[deployment.resources.gpu_resource] = str(deployment.resources.gpu)
-    return {"resources": {"requests": asked, "limits": dict(asked)}} if asked else {}
+    """Limits equal to requests unless given; a runtime's own defaults of 1 CPU and 2 Gi would hold otherwise."""
+    resources = deployment.resources
+    told = {"cpu": resources.cpu, "memory": resources.memory, "ephemeral-storage": resources.ephemeral_storage}
+    asked = {key: value for key, value in told.items() if value}
+    if resources.gpu:
+        asked[resources.gpu_resource] = str(resources.gpu)
+    allowed = dict(asked)
+    if resources.cpu_limit:
+        allowed["cpu"] = resources.cpu_limit
+    if resources.memory_limit:
+        allowed["memory"] = resources.memory_limit
+    return {"resources": {"requests": asked, "limits": allowed}} if asked else {}
 
 
 def _probes(deployment: DeploymentFile, engine: Engine) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backend.serving.deployment import MAX_NAME, MAX_NAME_AND_NAMESPACE
+from backend.serving.deployment_fields import MAX_NAME, MAX_NAME_AND_NAMESPACE
 from backend.serving.manifests import AUTOSCALER, CONTAINER, MODE
 
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")

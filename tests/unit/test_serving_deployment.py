@@ -31,6 +31,33 @@ replicas: {{min: 1, max: 3}}
 autoscaling: {{class: none}}
 """
 OWN = f"name: chat\nnamespace: models\nimage: registry.example/vllm-openai@{DIGEST}\n"
+WORKERS = (
+    OWN
+    + "model: {storageUri: 'pvc://m/x'}\nruntime: vllm\nworkers: {pipelineParallelSize: 2, tensorParallelSize: 8}\n"
+    + "resources: {gpu: 8}\n"
+)
+EVERYTHING = f"""\
+name: llama-chat
+namespace: llm-prod
+environment: production
+image: r.example/vllm-openai@{DIGEST}
+model: {{storageUri: 'hf://a/b', revision: r1}}
+runtime: vllm
+modelFormat: vLLM
+resources: {{gpu: 2, gpuResource: nvidia.com/mig-3g.40gb, cpu: 4, cpuLimit: 8, memory: 32Gi, memoryLimit: 48Gi,
+  ephemeralStorage: 100Gi}}
+replicas: {{min: 1, max: 5}}
+autoscaling: {{class: keda, serverAddress: 'http://prometheus.monitoring:9090', value: 4, scaleDownSeconds: 600}}
+nodeSelector: {{nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3, zone: 1, spot: true}}
+tolerations: [{{key: dedicated, operator: Equal, value: llm, effect: NoSchedule}}]
+priorityClass: high
+topologySpread: [{{topologyKey: topology.kubernetes.io/zone, maxSkew: 2}}]
+serviceAccount: chat
+terminationGraceSeconds: 300
+visibility: cluster-local
+validation: {{latency: 2s, errorRate: 0.01, window: 5m}}
+onFailure: rollback
+"""
 
 
 def _predictor(text: str, runtime: RuntimeInfo | None = None) -> dict[str, Any]:
@@ -46,7 +73,15 @@ def test_the_designs_example_is_read() -> None:
 
 
 def test_what_is_written_reads_back_the_same() -> None:
-    for text in (EXAMPLE, OWN, OWN + "env: [{name: A, value: b}]\nport: 9000\nnodeSelector: {a: b}\nshm: 1Gi\n"):
+    canary = OWN + "mode: Knative\ncanary: {steps: [10, 50], hold: 90s}\nautoscaling: {metric: rps, target: 5}\n"
+    for text in (
+        EXAMPLE,
+        OWN,
+        WORKERS,
+        EVERYTHING,
+        canary,
+        OWN + "env: [{name: A, value: b}]\nport: 9000\nnodeSelector: {a: b}\nshm: 1Gi\n",
+    ):
         assert parse(to_yaml(parse(text))) == parse(text)
 
 
@@ -66,14 +101,40 @@ def test_what_is_written_reads_back_the_same() -> None:
         (EXAMPLE.replace("min: 1, max: 3", "min: 4, max: 3"), 8, "greater than max"),
         (EXAMPLE.replace("48Gi", "48 GB"), 7, "quantity"),
         (EXAMPLE.replace('storageUri: ""', "storageUri: ftp://x/y"), 4, "hf and ://"),
-        (EXAMPLE.replace("mode: Standard", "mode: Knative\nstrategy: Recreate"), 1, "outside Standard"),
+        (EXAMPLE.replace("mode: Standard", "mode: Knative\nstrategy: Recreate"), 7, "outside Standard"),
         (OWN + "env:\n- {name: HF_TOKEN, value: abc}\n", 5, "use secretKeyRef"),
         (OWN + "env:\n- {name: PYTHONPATH, value: /x}\n", 5, "PYTHONPATH"),
         (OWN + "env:\n- {name: A}\n", 5, "either value or secretKeyRef"),
-        (OWN + "env: [{name: A, value: b}, {name: A, value: c}]\n", 1, "same variable twice"),
+        (OWN + "env: [{name: A, value: b}, {name: A, value: c}]\n", 4, "same variable twice"),
         (OWN + "autoscaling: {class: hpa, target: 101}\n", 4, "target"),
-        (OWN + "autoscaling: {class: keda, query: x}\n", 4, "needs query, serverAddress and value"),
+        (OWN + "autoscaling: {class: keda, query: x}\n", 4, "needs serverAddress (of Prometheus) and value"),
         (OWN + "autoscaling: {class: none, metric: cpu}\n", 4, "belong to class hpa"),
+        (OWN + "autoscaling: {class: hpa, metric: rps}\n", 4, "by cpu or memory"),
+        (OWN + "autoscaling: {class: hpa}\nreplicas: {min: 0, max: 2}\n", 4, "silently makes"),
+        (OWN + "autoscaling: {class: keda, value: 4, serverAddress: 'http://p'}\nreplicas: {min: 0}\n", 4, "to wake"),
+        (OWN + "mode: Knative\nautoscaling: {metric: cpu}\n", 5, "by concurrency or rps"),
+        (OWN + "autoscaling: {concurrency: 4}\n", 4, "belongs to Knative"),
+        (OWN + "strategy: Recreate\nreplicas: {min: 2}\n", 4, "for one replica only"),
+        (OWN + "resources: {gpu: 1, gpuResource: nvidia.com/mig-big}\n", 4, "no MIG profile"),
+        (OWN + "resources: {cpuLimit: 4}\n", 4, "needs cpu beside"),
+        (OWN + "priorityClass: High!\n", 4, "no name of a Kubernetes object"),
+        (OWN + "tolerations: [{operator: Exists, value: x}]\n", 4, "operator: Equal"),
+        (OWN + "topologySpread: [{topologyKey: 'a b'}]\n", 4, "no key of a label"),
+        (OWN + "topologySpread: [{topologyKey: z}, {topologyKey: z}]\n", 4, "twice"),
+        (OWN + "canary: {steps: [50, 10]}\n", 4, "rise from one to the next"),
+        (OWN + "canary: {steps: [100]}\n", 4, "canary.steps.0"),
+        (OWN + "canary: {steps: [10], hold: soon}\n", 4, "duration"),
+        (OWN + "canary: {steps: [10]}\nautoscaling: {class: hpa}\n", 4, "scales by itself"),
+        (OWN + "validation: {errorRate: 2}\n", 4, "errorRate"),
+        (OWN + "onFailure: panic\n", 4, "onFailure"),
+        (OWN + "visibility: secret\n", 4, "visibility"),
+        (OWN + "workers: {pipelineParallelSize: 2, tensorParallelSize: 8}\n", 4, "by a runtime only"),
+        (WORKERS.replace("gpu: 8", "gpu: 3"), 6, "divisor of 16"),
+        (WORKERS.replace("pvc://m", "hf://m"), 6, "pvc:// or oci://"),
+        (WORKERS.replace("gpu: 8", "gpu: 8, gpuResource: nvidia.com/mig-1g.10gb"), 6, "refuses nvidia.com/mig"),
+        (WORKERS + "mode: Knative\n", 6, "Standard mode only"),
+        (WORKERS + "env: [{name: TENSOR_PARALLEL_SIZE, value: '8'}]\n", 8, "set by workers"),
+        (WORKERS + "autoscaling: {class: hpa}\n", 8, "does not scale"),
         ("name: [\n", 2, "not YAML"),
         ("a: &x [1]\nb: *x\n", 1, "anchors"),
         ("- 1\n", None, "no table"),
@@ -184,6 +245,55 @@ def test_what_fixes_the_weights_reaches_the_server() -> None:
     assert container["args"] == ["--model=a/b", "--revision=r1"]
     (container,) = _predictor(OWN + "model: {storageUri: 'hf://a/b', revision: r1}\n")["containers"]
     assert container["env"] == [{"name": "STORAGE_URI", "value": "hf://a/b:r1"}]
+
+
+def test_every_field_reaches_the_manifest() -> None:
+    file = parse(EVERYTHING)
+    (manifest,) = build(file)
+    assert check(manifest) == ()
+    assert manifest["metadata"]["labels"]["networking.kserve.io/visibility"] == "cluster-local"
+    predictor = manifest["spec"]["predictor"]
+    assert predictor["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "zone": "1", "spot": "true"}
+    assert predictor["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "dedicated", "operator": "Equal", "value": "llm", "effect": "NoSchedule"},
+    ]
+    assert predictor["priorityClassName"] == "high"
+    assert predictor["serviceAccountName"] == "chat"
+    assert predictor["terminationGracePeriodSeconds"] == 300
+    assert predictor["topologySpreadConstraints"] == [
+        {
+            "maxSkew": 2,
+            "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"serving.kserve.io/inferenceservice": "llama-chat"}},
+        }
+    ]
+    assert predictor["model"]["resources"] == {
+        "requests": {"cpu": "4", "memory": "32Gi", "ephemeral-storage": "100Gi", "nvidia.com/mig-3g.40gb": "2"},
+        "limits": {"cpu": "8", "memory": "48Gi", "ephemeral-storage": "100Gi", "nvidia.com/mig-3g.40gb": "2"},
+    }
+    scaling = predictor["autoScaling"]
+    assert scaling["behavior"] == {"scaleDown": {"stabilizationWindowSeconds": 600}}
+    assert 'namespace="llm-prod",model_name="llama-chat"' in scaling["metrics"][0]["external"]["metric"]["query"]
+
+
+def test_a_replica_over_several_nodes_has_workers_of_the_approved_image() -> None:
+    file = parse(WORKERS)
+    assert file.pods_per_replica == 2
+    predictor = _predictor(WORKERS)
+    assert check(build(file)[0]) == ()
+    worker = predictor["workerSpec"]
+    assert (worker["pipelineParallelSize"], worker["tensorParallelSize"]) == (2, 8)
+    (container,) = worker["containers"]
+    assert container["image"] == file.image
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": "8"}
+    assert worker["tolerations"] == predictor["tolerations"]
+
+
+def test_knative_scales_by_concurrency_or_rps() -> None:
+    predictor = _predictor(OWN + "mode: Knative\nautoscaling: {metric: rps, target: 7, concurrency: 2}\n")
+    assert (predictor["scaleMetric"], predictor["scaleTarget"], predictor["containerConcurrency"]) == ("rps", 7, 2)
 
 
 def test_secrets_stay_references() -> None:
@@ -391,13 +501,11 @@ def test_what_is_fixed_is_not_told(more: str) -> None:
 
 
 def test_surprises_are_told() -> None:
-    file = parse(
-        OWN + "runtime: r\nargs: [--trust-remote-code]\nautoscaling: {class: hpa}\nreplicas: {min: 0, max: 2}\n"
-    )
+    file = parse(OWN + "runtime: r\nargs: [--trust-remote-code]\nreplicas: {min: 1, max: 2}\n")
     stopped = {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}
     runtime = RuntimeInfo(name="r", namespace="", formats=(), liveness_timeout=1)
     told = "\n".join(cautions(file, stopped, runtime, "Argo CD"))
-    for words in ("Argo CD writes", "is stopped", "liveness probe", "silently makes 1", "--trust-remote-code"):
+    for words in ("Argo CD writes", "is stopped", "liveness probe", "has no effect", "--trust-remote-code"):
         assert words in told
     assert "'r' is not in the namespace" in "\n".join(cautions(file, None, None, ""))
 
