@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
+from backend.core.gpu_lists import short_product
 from backend.core.views import ServiceView, Verdict
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, join, text
@@ -109,12 +110,6 @@ def gpus_cell(service: ServiceView) -> Line:
         return text("no GPU", "faint")
     product = short_product(service.gpu_type)
     return text(f"{service.gpus}x{product}" if product else f"{service.gpus} GPU", "muted")
-
-
-def short_product(product: str) -> str:
-    """A GPU's product without its maker and its form: `H100`."""
-    words = product.replace("NVIDIA", "").replace("-", " ").split()
-    return next((word for word in words if any(character.isdigit() for character in word)), "".join(words[:1]))
 
 
 def reason_cell(service: ServiceView) -> Line:

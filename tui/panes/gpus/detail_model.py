@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from backend.core.gpu_lists import short_product
 from backend.core.views import GpuSnapshotView, GpuState, GpuView, ModelServerView, ServiceView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, text
 from tui.panes.deployments.detail_model import verdict_section
-from tui.panes.deployments.view_model import short_product
 from tui.panes.gpus.view_model import STATE_MARK, STATE_ROLE, gauge_role, load_of
 from tui.widgets.columns import Column
 

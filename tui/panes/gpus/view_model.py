@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from backend.core.gpu_lists import short_product
 from backend.core.views import GpuSnapshotView, GpuState, GpuView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, join, text
-from tui.panes.deployments.view_model import short_product
 from tui.widgets.columns import Column
 
 _RANK: Final = {GpuState.FAULT: 0, GpuState.IDLE: 1, GpuState.UNKNOWN: 2, GpuState.BUSY: 3, GpuState.FREE: 4}
