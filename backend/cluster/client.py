@@ -10,10 +10,10 @@ import msgspec
 
 from backend.cluster.answers import MAX_OBJECT, object_of, placed, require
 from backend.cluster.connection import ClusterConnection, Response
-from backend.cluster.objects import KubeObject, ObjectMeta
-from backend.cluster.reader import ClusterReader
-from backend.cluster.resources import Resource, resource_of
-from backend.cluster.status import FieldConflict, field_conflicts, read_status
+from backend.cluster.objects import KubeObject
+from backend.cluster.resources import PODS, Resource
+from backend.cluster.server_side_apply import ATTEMPTS, FIELD_MANAGER, Applied, ClusterApplier, target_of
+from backend.cluster.status import read_status
 from backend.core.errors import ConflictError, ModelyardError, PartialFailureError
 from backend.core.permits import Permit
 from backend.core.ports import Clock
@@ -21,17 +21,22 @@ from backend.core.ports import Clock
 Item = TypeVar("Item", bound=KubeObject)
 _Sent = TypeVar("_Sent")
 
-#: Name under which our fields are managed; the demo and the contract tests rely on it too.
-FIELD_MANAGER: Final = "modelyard"
-_APPLY: Final = "application/apply-patch+yaml"
+__all__ = [
+    "FIELD_MANAGER",
+    "Application",
+    "Applied",
+    "ClusterClient",
+]
+
 _MERGE: Final = "application/merge-patch+json"
-#: How often a change is tried while nothing but the object's status moves under it.
-_ATTEMPTS: Final = 5
+#: Largest answer of a pod that is taken: a short completion, or an embedding of 16,384 numbers.
+_MAX_PROXIED: Final = 1024 * 1024
 
 #: The mutations that each changing call serves, by their names in the gate's table.
 APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback")
 PATCH_MUTATIONS: Final = ("deploy.scale", "deploy.stop", "deploy.start")
 DELETE_MUTATIONS: Final = ("deploy.delete",)
+PROXY_MUTATIONS: Final = ("deploy.validate",)
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +45,11 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         resource_version: that the object must still have; None: whatever it is.
         absent: the object must not exist.
-        forced: fields that may be taken from their managers (`.spec.predictor.maxReplicas`); a conflict over any other
-            refuses the apply. Fields that our own patches wrote are taken in any case.
+        forced: fields that a person named to be taken from their managers: as the server names them
+            (`.spec.predictor.maxReplicas`, whoever manages it), or as a line of `ConflictError.conflicts`
+            (`.spec.predictor.maxReplicas is managed by kubectl-edit`, from that manager alone). A conflict over
+            anything else refuses the apply with all conflicts, and nothing is taken. Fields that our own patches wrote
+            are taken in any case.
         while_true: tells of the object as it is now whether a changed resourceVersion does not matter, such as when
             its status alone moved; the apply is then tried again with the new one.
     """
@@ -53,40 +61,13 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     while_true: Callable[[Mapping[str, Any]], bool] | None = None
 
 
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """An API server's answer to an apply, dry or not.
-
-    Attributes:
-        object: as it is, or for a dry run would be, afterwards.
-        created: it did not exist before.
-    """
-
-    object: dict[str, Any]
-    created: bool
-
-    @property
-    def metadata(self) -> ObjectMeta:
-        """The object's metadata, typed."""
-        return msgspec.convert(self.object.get("metadata") or {}, ObjectMeta)
-
-
-class ClusterClient(ClusterReader):
+class ClusterClient(ClusterApplier):
     """One API server, as one context of the kubeconfig reaches it, to read and to change."""
 
     @classmethod
     async def open(cls, context: str | None = None, kubeconfig: Path | None = None, *, clock: Clock) -> ClusterClient:
         """Read the kubeconfig; see `ClusterConnection.open`."""
         return cls(await ClusterConnection.open(context, kubeconfig, clock=clock), clock=clock)
-
-    async def dry_run_apply(
-        self, manifest: Mapping[str, Any], *, resource_version: str | None = None, forced: Sequence[str] = ()
-    ) -> Applied:
-        """What a server-side apply would make of the object; changes nothing.
-
-        Raises:
-            AdmissionError, AccessDeniedError, ConflictError, NotFoundError: as the real apply would.
-        """
-        return await self._apply(manifest, resource_version, forced, dry_run=True)
 
     async def apply(self, permit: Permit, applications: Sequence[Application]) -> tuple[Applied, ...]:
         """Server-side apply of objects in their order, under our field manager, with strict field validation.
@@ -109,7 +90,7 @@ class ClusterClient(ClusterReader):
 
     async def _apply_one(self, application: Application) -> Applied:
         manifest = application.manifest
-        resource, namespace, name = _target(manifest)
+        resource, namespace, name = target_of(manifest)
         if application.absent and await self.find(resource, namespace, name) is not None:
             raise _appeared(resource, namespace, name)
         applied = await self._apply_while_true(application, resource, namespace, name)
@@ -121,7 +102,7 @@ class ClusterClient(ClusterReader):
         self, application: Application, resource: Resource[Any], namespace: str | None, name: str
     ) -> Applied:
         version, holds = application.resource_version, application.while_true
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
                 return await self._apply(application.manifest, version, application.forced, dry_run=False)
             except ConflictError:
@@ -216,7 +197,7 @@ class ClusterClient(ClusterReader):
         several times a second; those are looked at and the change is sent again.
         """
         version = str(seen["metadata"]["resourceVersion"])
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
                 return await send(version)
             except ConflictError:
@@ -225,6 +206,44 @@ class ClusterClient(ClusterReader):
                     raise
                 version = str(live["metadata"]["resourceVersion"])
         return await send(version)
+
+    async def pod_request(
+        self,
+        permit: Permit,
+        namespace: str,
+        pod: str,
+        port: int,
+        path: str,
+        body: bytes,
+        *,
+        content_type: str = "application/json",
+        limit: int = _MAX_PROXIED,
+        patience: float = 60.0,
+    ) -> Response:
+        """POST to a pod through the API server, and give the pod's answer whatever its status.
+
+        Args:
+            path: with its leading slash.
+            limit: bytes of the answer that are taken. patience: seconds for everything.
+
+        Raises:
+            AccessDeniedError: we lack `create` on `pods/proxy`.
+            NotFoundError: no such pod. UnreachableError: nothing answers there, or not in time.
+            LimitExceededError: the answer is larger than `limit`.
+        """
+        permit.spend(*PROXY_MUTATIONS)
+        response = await self.connection.request(
+            "POST",
+            PODS.path(namespace, f"{pod}:{port}", "proxy") + path,
+            body=body,
+            content_type=content_type,
+            accept="*/*",
+            limit=limit,
+            patience=patience,
+        )
+        if response.status >= 400 and read_status(response.body) is not None:
+            require(response, f"port {port} of pod {placed(namespace, pod)}")
+        return response
 
     async def _delete(
         self, resource: Resource[Item], namespace: str | None, name: str, uid: str, resource_version: str
@@ -268,51 +287,6 @@ class ClusterClient(ClusterReader):
         )
         require(response, what)
         return object_of(response, what)
-
-    async def _apply(
-        self, manifest: Mapping[str, Any], resource_version: str | None, forced: Sequence[str], *, dry_run: bool
-    ) -> Applied:
-        resource, namespace, name = _target(manifest)
-        body = dict(manifest)
-        if resource_version:
-            body["metadata"] = {**body["metadata"], "resourceVersion": resource_version}
-        content = msgspec.json.encode(body)
-        what = f"{'dry run' if dry_run else 'apply'} of {resource.kind} {placed(namespace, name)}"
-        response = await self._send_apply(resource, namespace, name, content, dry_run=dry_run, force=False)
-        if response.status == 409 and (status := read_status(response.body)) is not None:
-            conflicts = field_conflicts(status)
-            if conflicts and all(_may_take(conflict, forced) for conflict in conflicts):
-                response = await self._send_apply(resource, namespace, name, content, dry_run=dry_run, force=True)
-        require(response, what)
-        return Applied(object=object_of(response, what), created=response.status == 201)
-
-    async def _send_apply(
-        self, resource: Resource[Any], namespace: str | None, name: str, content: bytes, *, dry_run: bool, force: bool
-    ) -> Response:
-        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-        if dry_run:
-            params["dryRun"] = "All"
-        if force:
-            params["force"] = "true"
-        return await self.connection.request(
-            "PATCH",
-            resource.path(namespace, name),
-            params=params,
-            body=content,
-            content_type=_APPLY,
-            limit=MAX_OBJECT,
-        )
-
-
-def _may_take(conflict: FieldConflict, forced: Sequence[str]) -> bool:
-    """Whether a field may be taken: it was named, or our own merge patch (stop, scale) wrote it."""
-    return conflict.manager == FIELD_MANAGER or conflict.field in forced
-
-
-def _target(manifest: Mapping[str, Any]) -> tuple[Resource[Any], str | None, str]:
-    resource = resource_of(manifest)
-    metadata = manifest.get("metadata") or {}
-    return resource, metadata.get("namespace") if resource.namespaced else None, str(metadata.get("name") or "")
 
 
 def _partial(done: Sequence[Applied], error: ModelyardError) -> PartialFailureError:

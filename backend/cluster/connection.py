@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -149,12 +150,13 @@ class ClusterConnection:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, params: Mapping[str, str], silence: float
+        self, path: str, *, params: Mapping[str, str], silence: float | None, accept: str = "application/json"
     ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """GET an answer that goes on: its status, and its bytes as they come.
 
         Args:
-            silence: seconds without a byte after which it counts as lost.
+            silence: seconds without a byte after which it counts as lost. None: it may be silent for ever, and a server
+                that vanished is found by TCP's own probes.
 
         Raises:
             UnreachableError: no answer came, it broke off, or it fell silent.
@@ -163,7 +165,7 @@ class ClusterConnection:
 
         credential = await self._current()
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=silence)
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {"Accept": accept, "Accept-Encoding": "identity"}
         self.requests += 1
         try:
             async with self._session.get(
@@ -171,6 +173,8 @@ class ClusterConnection:
             ) as answer:
                 if answer.status == 401 and credential.renewable:
                     await self._renew(credential)
+                if silence is None:
+                    _probe_peer(answer)
                 yield answer.status, self._chunks(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(error, silence) from error
@@ -251,7 +255,7 @@ class ClusterConnection:
             if self._credential is seen:
                 self._credential = await load_credential(self.context)
 
-    def _unreachable(self, error: Exception, seconds: float) -> ModelyardError:
+    def _unreachable(self, error: Exception, seconds: float | None) -> ModelyardError:
         import aiohttp
 
         what = f"cluster of context {self.context.name}"
@@ -259,7 +263,7 @@ class ClusterConnection:
         if isinstance(error, TimeoutError):
             return UnreachableError(
                 what,
-                f"{server} sent nothing for {seconds:g} s",
+                f"{server} sent nothing for {seconds or _CONNECT_TIMEOUT:g} s",
                 "check the network, or whether the server is overloaded",
             )
         if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
@@ -286,6 +290,18 @@ async def _new_session() -> aiohttp.ClientSession:
         trust_env=False,
     )
     return session  # type: ignore[no-any-return]
+
+
+def _probe_peer(answer: aiohttp.ClientResponse) -> None:
+    """Let the kernel ask a silent peer whether it is still there, and give up after about two minutes."""
+    transport = answer.connection.transport if answer.connection is not None else None
+    peer = transport.get_extra_info("socket") if transport is not None else None
+    if peer is None:
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _import_aiohttp() -> Any:

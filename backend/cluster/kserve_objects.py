@@ -1,4 +1,7 @@
-"""The fields of KServe's objects that are shown or judged: v0.20's `serving.kserve.io` v1beta1 and v1alpha1."""
+"""The fields of KServe's objects that are shown or judged: v0.20's `serving.kserve.io` v1beta1 and v1alpha1.
+
+LLMInferenceService, graphs and model caches are in `llm_objects`.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,20 @@ class Component(KubeStruct, frozen=True, kw_only=True):
     init_containers: tuple[Container, ...] | None = None
 
 
+class Canary(KubeStruct, frozen=True, kw_only=True):
+    """`spec.canary`: a second predictor and its share of the traffic, in percent."""
+
+    predictor: Component = Component()
+    traffic_percent: int = 0
+
+
 class InferenceServiceSpec(KubeStruct, frozen=True, kw_only=True):
     """What is wanted of an InferenceService."""
 
     predictor: Component = Component()
     transformer: Component | None = None
     explainer: Component | None = None
+    canary: Canary | None = None
 
 
 class ModelStates(KubeStruct, frozen=True, kw_only=True):
@@ -70,6 +81,15 @@ class Address(KubeStruct, frozen=True, kw_only=True):
     url: str = ""
 
 
+class TrafficTarget(KubeStruct, frozen=True, kw_only=True):
+    """A Knative revision's share of the traffic, in percent; absent: none."""
+
+    revision_name: str = ""
+    percent: int | None = None
+    latest_revision: bool | None = None
+    tag: str = ""
+
+
 class ComponentStatus(KubeStruct, frozen=True, kw_only=True):
     """State of a component: its addresses and, in Knative mode, revisions."""
 
@@ -78,6 +98,9 @@ class ComponentStatus(KubeStruct, frozen=True, kw_only=True):
     grpc_url: str = ""
     latest_created_revision: str = ""
     latest_ready_revision: str = ""
+    latest_rolledout_revision: str = ""
+    previous_rolledout_revision: str = ""
+    traffic: tuple[TrafficTarget, ...] | None = None
 
 
 class InferenceServiceStatus(KubeStruct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final, TypeVar
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -15,17 +16,50 @@ from backend.cluster.connection import ClusterConnection, Sleep
 from backend.cluster.objects import Event, KubeObject
 from backend.cluster.resources import EVENTS, PODS, Resource
 from backend.cluster.reviews import Access, AccessRequest, ClusterIdentity, KServe
-from backend.cluster.status import read_status
+from backend.cluster.status import error_of, read_status
+from backend.cluster.streams import head_of, text_lines
 from backend.cluster.watch import SILENCE, Watcher, WatchEvent, params_of
-from backend.core.errors import ConflictError, MalformedDataError, NotFoundError
+from backend.core.errors import (
+    AccessDeniedError,
+    ConflictError,
+    MalformedDataError,
+    NotFoundError,
+    NotInstalledError,
+)
 from backend.core.ports import Clock
 
 Item = TypeVar("Item", bound=KubeObject)
 
+
+class Sight(StrEnum):
+    """What came of looking for objects of a kind."""
+
+    READ = "read"
+    NOT_INSTALLED = "not installed"
+    FORBIDDEN = "forbidden"
+
+
+class Look(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
+    """What is there of a kind that a cluster need not have, or that we need not be let see.
+
+    Attributes:
+        objects: empty unless they could be read.
+        why: in words, when they could not be read.
+    """
+
+    sight: Sight
+    objects: tuple[Item, ...] = ()
+    why: str = ""
+
+
 PAGE: Final = 500
 _MAX_LOG: Final = 4 * 1024 * 1024
+#: Longest line of a log that is passed on whole; what is longer comes without its rest.
+MAX_LOG_LINE: Final = 16 * 1024
+_METADATA: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 _MAX_PROXY: Final = 32 * 1024 * 1024
 _LIST_ATTEMPTS: Final = 3
+_TEXT: Final = "text/plain, application/json"
 
 
 class ClusterReader:
@@ -98,7 +132,9 @@ class ClusterReader:
         what = f"list of {resource.plural}" + (f" in {namespace}" if namespace else "")
         params = {**params_of(label_selector, field_selector), "limit": str(self._page_size)}
         while True:
-            response = await self.connection.request("GET", resource.path(namespace), params=params)
+            response = await self.connection.request(
+                "GET", resource.path(namespace), params=params, accept=_accept(resource, "List")
+            )
             require(response, what)
             try:
                 page = resource.pages.decode(response.body)
@@ -170,14 +206,18 @@ class ClusterReader:
             NotFoundError: there is none of that name.
         """
         what = f"{resource.kind} {placed(namespace, name)}"
-        response = await self.connection.request("GET", resource.path(namespace, name), limit=MAX_OBJECT)
+        response = await self.connection.request(
+            "GET", resource.path(namespace, name), accept=_accept(resource), limit=MAX_OBJECT
+        )
         require(response, what)
         return object_of(response, what)
 
     async def find(self, resource: Resource[Item], namespace: str | None, name: str) -> dict[str, Any] | None:
         """Like `get`, but None when there is no such object. A kind that is not installed still raises."""
         what = f"{resource.kind} {placed(namespace, name)}"
-        response = await self.connection.request("GET", resource.path(namespace, name), limit=MAX_OBJECT)
+        response = await self.connection.request(
+            "GET", resource.path(namespace, name), accept=_accept(resource), limit=MAX_OBJECT
+        )
         if response.status == 404:
             status = read_status(response.body)
             # A missing namespace, and a kind that is not installed (no Status), are not an absent object.
@@ -186,6 +226,56 @@ class ClusterReader:
         require(response, what)
         return object_of(response, what)
 
+    async def served(self, resource: Resource[Item]) -> Resource[Item]:
+        """The resource in the newest version that the server has.
+
+        Raises:
+            NotInstalledError: it has none of them. A kind that we may not read is found all the same.
+        """
+        for candidate in (resource, *resource.older):
+            if await reviews.serves(self.connection, candidate):
+                return candidate
+        raise NotInstalledError(
+            f"{resource.plural} in context {self.context}",
+            f"the cluster does not serve {resource.plural} of {resource.group or 'the core group'}",
+            "install what provides it, or choose another cluster",
+        )
+
+    async def look(
+        self, resource: Resource[Item], namespace: str | None = None, *, label_selector: str = ""
+    ) -> Look[Item]:
+        """All objects of a kind in whichever version the server has; what is not installed or forbidden is told apart.
+
+        Raises:
+            UnreachableError: and whatever else is neither of the two.
+        """
+        try:
+            objects = await self._list_served(resource, namespace, label_selector)
+        except NotInstalledError as error:
+            return Look(sight=Sight.NOT_INSTALLED, why=error.why)
+        except AccessDeniedError as error:
+            return Look(sight=Sight.FORBIDDEN, why=error.why)
+        return Look(sight=Sight.READ, objects=objects)
+
+    async def _list_served(
+        self, resource: Resource[Item], namespace: str | None, label_selector: str
+    ) -> tuple[Item, ...]:
+        try:
+            return (await self.list(resource, namespace, label_selector=label_selector))[0]
+        except NotInstalledError:
+            if not resource.older:
+                raise
+        served = await self.served(resource)
+        return (await self.list(served, namespace, label_selector=label_selector))[0]
+
+    async def exists(self, resource: Resource[Item], namespace: str | None, name: str) -> bool:
+        """Whether there is an object of that name. Of a Secret nothing but its metadata is asked for.
+
+        Raises:
+            AccessDeniedError: we may not know. NotInstalledError: the kind is not there.
+        """
+        return await self.find(resource, namespace, name) is not None
+
     async def events_of(self, namespace: str, name: str, *, kind: str = "") -> tuple[Event, ...]:
         """The cluster's events on an object, oldest first."""
         selector = f"involvedObject.name={name}" + (f",involvedObject.kind={kind}" if kind else "")
@@ -193,31 +283,64 @@ class ClusterReader:
         return tuple(sorted(found, key=lambda event: event.at.timestamp() if event.at else 0.0))
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str = "", previous: bool = False, tail: int = 500
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str = "",
+        previous: bool = False,
+        tail: int = 500,
+        since_seconds: int | None = None,
     ) -> str:
         """The last lines of a container's log, at most 4 MiB, as the container wrote them.
+
+        Args:
+            container: may be left out for a pod that has one.
+            previous: of the process before the current one.
+            tail: how many of the last lines. since_seconds: none that are older.
 
         Raises:
             NotFoundError: no such pod or container, or it has written nothing yet.
             UnreachableError: the node does not answer.
         """
         what = f"log of pod {placed(namespace, pod)}"
-        params = {"tailLines": str(tail), "limitBytes": str(_MAX_LOG)}
-        if container:
-            params["container"] = container
-        if previous:
-            params["previous"] = "true"
         response = await self.connection.request(
             "GET",
             PODS.path(namespace, pod, "log"),
-            params=params,
-            accept="text/plain, application/json",
+            params=_log_params(container, previous, tail, since_seconds) | {"limitBytes": str(_MAX_LOG)},
+            accept=_TEXT,
             limit=_MAX_LOG + 65_536,
         )
-        if response.status == 400 and (status := read_status(response.body)) is not None:
-            raise NotFoundError(what, status.message, "wait until the container runs, or ask for another")
-        require(response, what)
+        _require_log(response.status, response.body, what)
         return response.body.decode("utf-8", "replace")
+
+    async def follow_logs(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str = "",
+        tail: int = 500,
+        since_seconds: int | None = None,
+    ) -> AsyncGenerator[str, None]:
+        """The last lines of a container's log, then each as it is written, until the container ends.
+
+        Close the generator when done. A line longer than 16 KiB comes without its rest; nothing else is held back, so
+        that memory does not grow with the log. It does not take itself up again: whoever shows it says that it ended.
+
+        Raises:
+            NotFoundError: no such pod or container, or it has written nothing yet.
+            UnreachableError: the node does not answer, or the connection broke.
+        """
+        what = f"log of pod {placed(namespace, pod)}"
+        params = _log_params(container, False, tail, since_seconds) | {"follow": "true"}
+        path = PODS.path(namespace, pod, "log")
+        async with self.connection.stream(path, params=params, silence=None, accept=_TEXT) as (status, chunks):
+            if status >= 300:
+                _require_log(status, await head_of(chunks), what)
+            async with aclosing(text_lines(chunks, MAX_LOG_LINE)) as lines:
+                async for line in lines:
+                    yield line
 
     async def pod_proxy(
         self, namespace: str, pod: str, port: int, path: str, *, limit: int = _MAX_PROXY, patience: float = 10.0
@@ -236,3 +359,26 @@ class ClusterReader:
         response = await self.connection.request("GET", address, accept="*/*", limit=limit, patience=patience)
         require(response, f"port {port} of pod {placed(namespace, pod)}")
         return response.body
+
+
+def _accept(resource: Resource[Any], form: str = "") -> str:
+    return _METADATA.format(form) if resource.metadata_only else "application/json"
+
+
+def _log_params(container: str, previous: bool, tail: int, since_seconds: int | None) -> dict[str, str]:
+    params = {"tailLines": str(tail)}
+    if container:
+        params["container"] = container
+    if previous:
+        params["previous"] = "true"
+    if since_seconds is not None:
+        params["sinceSeconds"] = str(max(1, since_seconds))
+    return params
+
+
+def _require_log(code: int, body: bytes, what: str) -> None:
+    """Pass an answer that holds a log; a container that has none yet is a 400."""
+    if code == 400 and (status := read_status(body)) is not None:
+        raise NotFoundError(what, status.message, "wait until the container runs, or ask for another")
+    if code >= 300:
+        raise error_of(code, body, what)

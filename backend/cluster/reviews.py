@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from backend.cluster.connection import ClusterConnection, Response
-from backend.cluster.resources import KSERVE_GROUP
+from backend.cluster.resources import KSERVE_GROUP, Resource
 from backend.cluster.status import error_of
 from backend.core.errors import AccessDeniedError, MalformedDataError, NotFoundError
 
@@ -165,6 +165,16 @@ async def kserve(connection: ClusterConnection) -> KServe:
             message=f"KServe in the cluster of context {name} is not complete: it serves no inferenceservices",
         )
     return KServe(installed=True, kinds=kinds, message="")
+
+
+async def serves(connection: ClusterConnection, resource: Resource[Any]) -> bool:
+    """Whether the API server has a kind in that version, by discovery, which needs no rights on the kind."""
+    group = f"/apis/{resource.group}" if resource.group else "/api"
+    response = await connection.request("GET", f"{group}/{resource.version}", limit=_MAX_ANSWER)
+    if response.status == 404:
+        return False
+    what = f"kinds of {resource.api_version} in context {connection.context.name}"
+    return any(kind.name == resource.plural for kind in _decoded(response, _Kinds, what).resources)
 
 
 async def _cluster_id(connection: ClusterConnection, what: str) -> str:

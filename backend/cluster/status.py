@@ -20,6 +20,7 @@ from backend.core.errors import (
     MalformedDataError,
     ModelyardError,
     NotFoundError,
+    NotInstalledError,
     RefusedError,
     UnreachableError,
 )
@@ -149,7 +150,7 @@ def _without_status(code: int, body: bytes, what: str) -> ModelyardError:
     if code == 401:
         return AuthenticationError(what, "the cluster refused our credentials", "renew the token or sign in again")
     if code == 404:
-        return NotFoundError(
+        return NotInstalledError(
             what,
             "the cluster does not have this kind of object (404 without a Status)",
             "install what provides it, or choose another cluster",

@@ -6,7 +6,7 @@ goes on from there, bookmarks move it on, and 410 (an answer's status, or an ERR
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -16,10 +16,10 @@ from backend.cluster.connection import ClusterConnection, Sleep
 from backend.cluster.objects import KubeObject, ObjectMeta
 from backend.cluster.resources import Resource
 from backend.cluster.status import error_of
+from backend.cluster.streams import event_lines, head_of
 from backend.core.errors import (
     AccessDeniedError,
     AuthenticationError,
-    LimitExceededError,
     MalformedDataError,
     ModelyardError,
     NotFoundError,
@@ -38,7 +38,6 @@ _LONGEST_DELAY: Final = 30.0
 _REFUSED_DELAY: Final = 15.0
 #: A watch that ends sooner than this, without an event, is taken for a failing one.
 _SHORTEST_WATCH: Final = 1.0
-_MAX_LINE: Final = 16 * 1024 * 1024
 
 
 class Listed(msgspec.Struct, Generic[Item], frozen=True):
@@ -168,11 +167,11 @@ class Watcher(Generic[Item]):
             if status == 410:
                 self._version = ""
             elif status != 200:
-                raise error_of(status, await _head(chunks), self._what)
+                raise error_of(status, await head_of(chunks), self._what)
             else:
                 if self._lost:
                     yield self._regained()
-                async with aclosing(_lines(chunks, self._what)) as lines:
+                async with aclosing(event_lines(chunks, self._what)) as lines:
                     async for line in lines:
                         event = self._decoded(line)
                         if not self._version:
@@ -226,35 +225,6 @@ class Watcher(Generic[Item]):
 
     def _backoff(self) -> float:
         return float(min(_FIRST_DELAY * 2 ** min(self._failures - 1, 10), _LONGEST_DELAY))
-
-
-async def _lines(chunks: AsyncIterator[bytes], what: str) -> AsyncGenerator[bytes, None]:
-    """The lines of a stream, without empty ones.
-
-    Raises:
-        LimitExceededError: a line is longer than any object of the API may be.
-    """
-    rest = bytearray()
-    async for chunk in chunks:
-        rest += chunk
-        if b"\n" in chunk:
-            *whole, last = bytes(rest).split(b"\n")
-            rest = bytearray(last)
-            for line in whole:
-                if line.strip():
-                    yield line
-        if len(rest) > _MAX_LINE:
-            raise LimitExceededError(what, f"an event is larger than {_MAX_LINE} bytes", "look at it with kubectl")
-
-
-async def _head(chunks: AsyncIterator[bytes]) -> bytes:
-    """The first bytes of an answer that is not a watch, enough for its Status."""
-    body = b""
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > 65_536:
-            break
-    return body
 
 
 def params_of(label_selector: str, field_selector: str) -> dict[str, str]:

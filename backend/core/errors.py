@@ -13,6 +13,7 @@
     - PolicyError               a gate of our own policy refuses
   - ConflictError               exit 4, something changed since it was seen; carries the conflicts
   - NotFoundError               exit 5, nothing of that name
+    - NotInstalledError         a server does not have that kind of thing at all
   - UnreachableError            exit 6, a server could not be reached
     - AuthenticationError       exit 6, a server refused our credentials
   - MalformedDataError          exit 1, a server or a file says what cannot be so
@@ -131,6 +132,10 @@ class NotFoundError(ModelyardError):
     """Nothing of that name."""
 
     exit_code = 5
+
+
+class NotInstalledError(NotFoundError):
+    """A server does not have that kind of thing at all, in contrast to one that is missing or may not be read."""
 
 
 class UnreachableError(ModelyardError):

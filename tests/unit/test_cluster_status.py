@@ -18,6 +18,7 @@ from backend.core.errors import (
     ConflictError,
     ModelyardError,
     NotFoundError,
+    NotInstalledError,
     UnreachableError,
 )
 from tests.fakes.cluster_server import wire_exchanges
@@ -40,7 +41,7 @@ EXPECTED: dict[str, tuple[type[ModelyardError], int, str]] = {
     "38-pod-proxy-forbidden": (AccessDeniedError, 3, "let operator get pods/proxy in namespace llm-prod"),
     "41-admission-denied": (AdmissionError, 3, "image is not in the approved model library: docker.io/evil/llm"),
     "43-delete-stale-precondition": (ConflictError, 4, "changed since it was read"),
-    "55-api-group-not-installed": (NotFoundError, 5, "does not have this kind"),
+    "55-api-group-not-installed": (NotInstalledError, 5, "does not have this kind"),
     "56-list-forbidden-namespace-secrets": (AccessDeniedError, 3, "let operator list secrets in namespace llm-prod"),
     "60-apply-stale-resource-version": (ConflictError, 4, "changed since it was read"),
     "61-apply-wrong-uid": (ConflictError, 4, "deleted and made again"),
