@@ -66,6 +66,14 @@ class Services:
         board = await self.current()
         return list(board.using(digests))
 
+    def watched_rows(self) -> tuple[ServiceView, ...]:
+        """The rows as they are watched; none while they are not."""
+        return self.board.rows() if self._told_all else ()
+
+    def on_node(self, context: str, node: str) -> tuple[str, ...]:
+        """Keys of the services that have a pod on a node, as watched."""
+        return self.board.on_node(node) if context == self._foundation.cluster.context else ()
+
     def users(self) -> Mapping[str, tuple[str, ...]] | None:
         """By digest as the library knows it, the services that name or run it; None: the watches have not told all."""
         return self._users_on(self.board) if self._told_all else None
