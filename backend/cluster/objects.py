@@ -172,12 +172,26 @@ class ContainerStatus(KubeStruct, frozen=True, kw_only=True):
     last_state: ContainerState = ContainerState()
 
 
+class Toleration(KubeStruct, frozen=True, kw_only=True):
+    """A taint that a pod puts up with; an empty key or effect stands for any."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
 class PodSpec(KubeStruct, frozen=True, kw_only=True):
-    """What a pod runs, and where."""
+    """What a pod runs, and where it may."""
 
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: tuple[Toleration, ...] | None = None
+    priority: int | None = None
+    preemption_policy: str | None = None
+    overhead: Resources | None = None
 
 
 class PodStatus(KubeStruct, frozen=True, kw_only=True):
