@@ -26,7 +26,8 @@ from backend.curation.queue_config import QueueConfig
 from backend.evidence.config import ScannerConfig
 from backend.library.config import RuleConfig
 from backend.registry.config import RegistryConfig
-from backend.telemetry.config import AlertConfig, ObjectiveConfig, TelemetryConfig
+from backend.telemetry.alert_config import AlertConfig, AlertmanagerConfig, ObjectiveConfig
+from backend.telemetry.config import TelemetryConfig
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -60,6 +61,7 @@ class Configuration(Settings):
     telemetry: TelemetryConfig = Field(default_factory=dict, validate_default=True)
     objective: tuple[ObjectiveConfig, ...] = ()
     alert: tuple[AlertConfig, ...] = ()
+    alertmanager: AlertmanagerConfig = Field(default_factory=dict, validate_default=True)
     queue: QueueConfig = Field(default_factory=dict, validate_default=True)
     notify: NotifyConfig = Field(default_factory=dict, validate_default=True)
     keys: dict[str, str] = Field(default_factory=dict)

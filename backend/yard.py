@@ -25,7 +25,6 @@ from backend.core.errors import IdentityError, ModelyardError, ReadOnlyError, St
 from backend.core.events import EventHub, StatusChanged, Subscription, Topic
 from backend.core.logs import Redactor
 from backend.core.ports import Clock, IdSource, RandomIds, SystemClock
-from backend.core.timeline import with_suspects
 from backend.core.views import ChangeView, CheckView, YardStatusView
 from backend.curation.policy import load_policy
 from backend.flows.clusters import Clusters
@@ -48,7 +47,7 @@ _EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
 _LIVE_ROOMS: Final = (
     "deployments", "gpus", "queue", "evidence", "library", "rules", "synchronising", "watch_store", "schedule", "audit",
-    "recent", "policy", "observing",
+    "recent", "policy",
 )  # fmt: skip
 
 
@@ -183,7 +182,6 @@ class Yard(Rooms):
         work: list[tuple[str, Coroutine[Any, Any, None]]] = [
             ("services", coroutine) for coroutine in self._services.following()
         ]
-        work += [("observer", coroutine) for coroutine in self._observer.following()]
         work.append(("store", StoreWatch(self._foundation, self._store_changed, self._store_touched).run()))
         work.append(("status", self._introduce()))
         work.append(("configuration", self._configuration_watch().run()))
@@ -203,12 +201,16 @@ class Yard(Rooms):
         """
         if self._read_only:
             raise ReadOnlyError("worker", self._read_only, "start modelyard without --read-only to run a worker")
-        watching = asyncio.create_task(self._guarded("configuration", self._configuration_watch().run()))
+        beside = [("configuration", self._configuration_watch().run())]
+        # Alerts are about what the cluster's services do, and are told without a screen too.
+        beside += [("services", coroutine) for coroutine in self._services.following()]
+        watching = [asyncio.create_task(self._guarded(name, one), name=name) for name, one in beside]
         try:
             await self._schedule("worker").run(first=first)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop all work and close everything."""
@@ -235,8 +237,7 @@ class Yard(Rooms):
         """What changed lately: our decisions and applies, tags, in one list, newest first."""
         from backend.flows.recent import recent_changes
 
-        changes = await recent_changes(self._foundation, timedelta(hours=hours))
-        return with_suspects(changes, self._services.watched_rows()) if self._is_live() else changes
+        return await recent_changes(self._foundation, timedelta(hours=hours))
 
     async def doctor(self) -> list[CheckView]:
         """What works here, what is missing, and what to do about it."""
@@ -255,7 +256,8 @@ class Yard(Rooms):
     def _schedule(self, kind: str) -> Schedule:
         from backend.flows.schedule import Schedule
 
-        return Schedule(self._foundation, self.runs, self.evidence, self.policy, kind)
+        alerts = self._alert_keeping()
+        return Schedule(self._foundation, self.runs, self.evidence, self.policy, kind, beside=(alerts.run,))
 
     async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A failure of one piece of live work is logged and told, and ends no other."""

@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from backend.core.views import (
-    ChangeView,
     DecisionView,
     GpuSnapshotView,
     LedgerEntryView,
@@ -39,6 +38,7 @@ class Topic(StrEnum):
     SYNC = "sync"
     SCANS = "scans"
     STATUS = "status"
+    ALERTS = "alerts"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +94,6 @@ class LedgerAppended(Event, frozen=True, kw_only=True):
     entry: LedgerEntryView
 
 
-class ChangeObserved(Event, frozen=True, kw_only=True):
-    """Something was changed by others, as it was seen here for the first time. `key` is what was changed."""
-
-    change: ChangeView
-
-
 class SourceChanged(Event, frozen=True, kw_only=True):
     """A source (cluster, registry, metrics) changed its state. `key` is its name."""
 
@@ -118,6 +112,10 @@ class ScanProgressed(Event, frozen=True, kw_only=True):
     scan: ScanView
 
 
+class AlertsChanged(Event, frozen=True, kw_only=True):
+    """Alerts or silences changed, here or in another process; read them again."""
+
+
 class StatusChanged(Event, frozen=True, kw_only=True):
     """What the title bar tells changed."""
 
@@ -125,7 +123,7 @@ class StatusChanged(Event, frozen=True, kw_only=True):
 
 
 _KEEPS_LATEST_ONLY: Final = frozenset(
-    {Topic.LIBRARY, Topic.SERVICES, Topic.GPUS, Topic.SOURCES, Topic.SYNC, Topic.SCANS, Topic.STATUS}
+    {Topic.LIBRARY, Topic.SERVICES, Topic.GPUS, Topic.SOURCES, Topic.SYNC, Topic.SCANS, Topic.STATUS, Topic.ALERTS}
 )
 
 

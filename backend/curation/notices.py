@@ -1,4 +1,4 @@
-"""What people should be told of: candidates that wait, broken glass, approvals that end soon. Pure."""
+"""What people should be told of: candidates that wait, broken glass, approvals that end soon, alerts. Pure."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def notices(found: Iterable[Item], told: Set[str], *, yard: str, now: datetime, 
 def body_of(id: str, kind: NoticeKind, told: Sequence[Item], *, yard: str, now: datetime) -> bytes:
     """What a target receives, as JSON.
 
-    Keys: `id` (the same at every attempt), `event` (waiting, break-glass or expiring), `yard`, `at` (RFC 3339, UTC),
-    `text` (a sentence), `count`, `items` [{reference, text, at}] of which at most 20 are named.
+    Keys: `id` (the same at every attempt), `event` (waiting, break-glass, expiring or alert), `yard`, `at` (RFC 3339,
+    UTC), `text` (a sentence), `count`, `items` [{reference, text, at}] of which at most 20 are named.
     """
     ordered = sorted(told, key=lambda item: (item.at, item.reference))
     named: list[Any] = [
@@ -121,6 +121,7 @@ def _sentence(kind: NoticeKind, told: Sequence[Item]) -> str:
         NoticeKind.WAITING: f"{number} candidates wait for a decision",
         NoticeKind.BREAK_GLASS: f"{number} images may run by one person's decision alone",
         NoticeKind.EXPIRING: f"{number} approvals end soon",
+        NoticeKind.ALERT: f"{number} alerts fired or are over",
     }[kind]
 
 

@@ -11,7 +11,7 @@ kind = "webhook"
 name = "security"                   # in doctor and in messages; none: its place in the list
 url = "https://chat.example.org/hooks/modelyard"  # or { env = "HOOK_URL" }, { file = "PATH" }
 secret = { env = "HOOK_SECRET" }    # signs what is sent; see backend/flows/notify_webhook.py
-events = ["waiting", "break-glass"] # none: all
+events = ["waiting", "break-glass"] # none: all; also "expiring", "alert"
 
 [[notify.target]]
 kind = "command"
@@ -35,11 +35,12 @@ from backend.core.settings import Duration, SecretReference, Settings
 
 
 class NoticeKind(StrEnum):
-    """What is told of: a candidate waits for people, somebody broke the glass, an approval ends soon."""
+    """What is told of: a candidate waits, a glass was broken, an approval ends soon, an alert fires or is over."""
 
     WAITING = "waiting"
     BREAK_GLASS = "break-glass"
     EXPIRING = "expiring"
+    ALERT = "alert"
 
 
 class _Target(Settings):

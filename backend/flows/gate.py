@@ -91,6 +91,16 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         Mutation(
             "queue.comment", Role.APPROVER, Reach.STORE, "to comment", also=(Role.CURATOR, Role.OPERATOR, Role.ADMIN)
         ),
+        Mutation("alert.keep", Role.OPERATOR, Reach.STORE, "to keep alerts", by_worker=True),
+        Mutation(
+            "alert.acknowledge",
+            Role.OPERATOR,
+            Reach.STORE,
+            "to take an alert up",
+            also=(Role.APPROVER, Role.CURATOR, Role.ADMIN),
+        ),
+        Mutation("alert.silence", Role.OPERATOR, Reach.STORE, "to silence alerts", also=(Role.ADMIN,)),
+        Mutation("alert.lift", Role.OPERATOR, Reach.STORE, "to lift a silence", also=(Role.ADMIN,)),
         Mutation("policy.keep", Role.ADMIN, Reach.STORE, "to keep policy", by_worker=True),
         Mutation("queue.submit", Role.CURATOR, Reach.STORE, "to submit again", also=(Role.APPROVER,)),
         Mutation("deploy.apply", Role.OPERATOR, Reach.CLUSTER, "to apply"),

@@ -29,6 +29,7 @@ from backend.curation.notify_config import CommandTarget, NoticeKind, Target
 from backend.flows.foundation import Foundation
 from backend.flows.notify_command import start
 from backend.flows.notify_webhook import post
+from backend.telemetry import alert_notices, alert_store
 
 _LOG = logging.getLogger(__name__)
 _LOOK_EVERY: Final = 2.0
@@ -40,6 +41,8 @@ _ATTEMPTS: Final = 3
 #: After so many failed rounds of attempts the next comes so much later; after the last it is given up.
 _LATER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720, 1440))
 _TOLD: Final = 300
+#: That an alert was over longer ago than this is told nobody.
+_OVER_IS_NEWS: Final = timedelta(days=1)
 
 # What stamina would look for at the first retry, an import of prometheus_client among it, has no place on the loop.
 set_on_retry_hooks([LoggingOnRetryHook])
@@ -138,6 +141,9 @@ class Notifications:
             return notices.items(candidates, current, now=now, expiring=settings.notify.expiring)
 
         items = await asyncio.to_thread(found)
+        told = await notice_store.told(foundation.database)
+        alerts = await alert_store.views(foundation.database, now, resolved_since=now - _OVER_IS_NEWS)
+        items += alert_notices.items(alerts, told)
         if not items:
             return
         async with foundation.database.transaction() as transaction:

@@ -3,7 +3,7 @@
 What a receiver gets: `POST` with the notice as JSON (`backend.curation.notices.body_of`) and the headers
 
     Content-Type: application/json
-    X-Modelyard-Event: waiting | break-glass | expiring
+    X-Modelyard-Event: waiting | break-glass | expiring | alert
     X-Modelyard-Delivery: the notice's id, the same at every attempt
     X-Modelyard-Timestamp: seconds since 1970 at this attempt
     X-Modelyard-Signature: sha256=HEX

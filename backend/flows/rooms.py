@@ -9,6 +9,9 @@ from backend.flows.decided import DecidedStates
 from backend.flows.foundation import Foundation
 
 if TYPE_CHECKING:
+    from backend.core.views import ServiceView
+    from backend.flows.alert_keeping import AlertKeeping
+    from backend.flows.alerts import AlertsFlow
     from backend.flows.approvals import Approvals
     from backend.flows.audit import AuditFlow
     from backend.flows.deployments import DeploymentsFlow
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
     from backend.flows.gpus import GpusFlow
     from backend.flows.library import LibraryFlow
     from backend.flows.lookup import Lookup
-    from backend.flows.observing import Observer
     from backend.flows.plans import Plans
     from backend.flows.policy import PolicyFlow
     from backend.flows.queue import QueueFlow
@@ -84,14 +86,30 @@ class Rooms:
         """Services, plans and what can be done to them."""
         from backend.flows.deployments import DeploymentsFlow
 
-        return DeploymentsFlow(self._foundation, self._approvals, self._services, self._plans, self._observer)
+        return DeploymentsFlow(self._foundation, self._approvals, self._services, self._plans)
 
     @cached_property
     def gpus(self) -> GpusFlow:
         """GPUs, as last sampled."""
         from backend.flows.gpus import GpusFlow
 
-        return GpusFlow(self._foundation, self._approvals)
+        return GpusFlow(self._foundation, self._approvals, lambda: self._services.available())
+
+    @cached_property
+    def alerts(self) -> AlertsFlow:
+        """What needs a person now."""
+        from backend.flows.alerts import AlertsFlow
+
+        return AlertsFlow(self._foundation)
+
+    def _alert_keeping(self) -> AlertKeeping:
+        """What looks for alerts, for whoever keeps the yard's schedule."""
+        from backend.flows.alert_keeping import AlertKeeping
+
+        async def watched() -> list[ServiceView] | None:
+            return self._services.watched()
+
+        return AlertKeeping(self._foundation, self.gpus.snapshot, watched)
 
     @cached_property
     def audit(self) -> AuditFlow:
@@ -125,12 +143,6 @@ class Rooms:
         from backend.flows.services import Services
 
         return Services(self._foundation, self._approvals)
-
-    @cached_property
-    def _observer(self) -> Observer:
-        from backend.flows.observing import Observer
-
-        return Observer(self._foundation, self._services.on_node)
 
     @cached_property
     def _plans(self) -> Plans:

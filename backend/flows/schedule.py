@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -46,10 +46,18 @@ class Schedule:
     """Runs rules when they are due, collects evidence on what they bring in, and lets policy act on it."""
 
     def __init__(
-        self, foundation: Foundation, runs: SynchroniseFlow, evidence: EvidenceFlow, policy: PolicyFlow, kind: str
+        self,
+        foundation: Foundation,
+        runs: SynchroniseFlow,
+        evidence: EvidenceFlow,
+        policy: PolicyFlow,
+        kind: str,
+        *,
+        beside: Sequence[Callable[[Callable[[], bool]], Awaitable[None]]] = (),
     ) -> None:
         """
         Args:
+            beside: what else goes on for as long as we work; each is given whether the lease is ours.
             kind: `worker` or `screen`, for the title bars of others.
         """
         self._foundation = foundation
@@ -67,6 +75,7 @@ class Schedule:
         self._policy_problem = ""
         self._notifications = Notifications(foundation)
         self._anchoring = Anchoring(foundation)
+        self._beside = tuple(beside)
 
     async def run(self, *, patience: float = 0.0, first: Callable[[], Awaitable[None]] | None = None) -> None:
         """Work until cancelled.
@@ -86,7 +95,7 @@ class Schedule:
             )
         await asyncio.sleep(patience)
         # Beside the rounds: a long run keeps nobody from hearing of broken glass.
-        telling = asyncio.create_task(self._notifications.run(self._is_held))
+        beside = [asyncio.ensure_future(work(self._is_held)) for work in (self._notifications.run, *self._beside)]
         try:
             while True:
                 if await self._hold():
@@ -96,8 +105,9 @@ class Schedule:
                         first = None
                 await asyncio.sleep(_LOOK_EVERY)
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.shield(self._lease.release(LEASE))
 
     def _is_held(self) -> bool:

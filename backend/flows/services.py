@@ -15,7 +15,7 @@ from backend.cluster.resources import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, N
 from backend.cluster.watch import Changed, Listed, Lost, Regained, Removed
 from backend.core.errors import AccessDeniedError, ModelyardError, NotFoundError
 from backend.core.events import ServiceChanged, ServiceRemoved, ServicesReset, Topic
-from backend.core.views import ServiceView
+from backend.core.views import ServiceView, Verdict
 from backend.flows.approvals import Approvals
 from backend.flows.foundation import Foundation
 from backend.flows.kserve import explained
@@ -57,6 +57,18 @@ class Services:
         """
         return list((await self.current()).rows())
 
+    def watched(self) -> list[ServiceView] | None:
+        """All services as watched; None: the watches have not told all."""
+        return list(self.board.rows()) if self._told_all else None
+
+    def available(self) -> Mapping[str, bool]:
+        """Of each service that is watched, by its key, whether a replica serves; stopped ones promise nothing."""
+        return {
+            row.key: row.ready_replicas > 0
+            for row in self.watched() or ()
+            if row.verdict not in {Verdict.STOPPED, Verdict.SCALED_TO_ZERO}
+        }
+
     async def running(self, digests: frozenset[str]) -> list[ServiceView]:
         """The services that name or run an image by one of its digests.
 
@@ -65,14 +77,6 @@ class Services:
         """
         board = await self.current()
         return list(board.using(digests))
-
-    def watched_rows(self) -> tuple[ServiceView, ...]:
-        """The rows as they are watched; none while they are not."""
-        return self.board.rows() if self._told_all else ()
-
-    def on_node(self, context: str, node: str) -> tuple[str, ...]:
-        """Keys of the services that have a pod on a node, as watched."""
-        return self.board.on_node(node) if context == self._foundation.cluster.context else ()
 
     def users(self) -> Mapping[str, tuple[str, ...]] | None:
         """By digest as the library knows it, the services that name or run it; None: the watches have not told all."""

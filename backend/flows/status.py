@@ -10,6 +10,7 @@ from backend.flows.foundation import LEASE, Foundation
 from backend.library import events
 from backend.library.runs import LastRun, last_runs
 from backend.store.lease import Lease
+from backend.telemetry.silences import firing_counts
 
 _WAITING = frozenset({ImageState.CANDIDATE, ImageState.EXPIRED})
 
@@ -24,6 +25,7 @@ class StatusBoard:
         self._worker = ""
         self._counts = (0, 0, 0)
         self._alarms: tuple[str, ...] = ()
+        self._alerts = (0, 0)
         self._untold: tuple[SourceView, ...] = ()
         self._runs: dict[str, LastRun] = {}
 
@@ -55,6 +57,8 @@ class StatusBoard:
             library_approved=approved,
             queue_waiting=waiting,
             alarms=self._alarms,
+            alerts=self._alerts[0],
+            alerts_open=self._alerts[1],
         )
 
     def _registries(self) -> list[SourceView]:
@@ -91,6 +95,7 @@ class StatusBoard:
         waiting = sum(standing[state] for state in _WAITING)
         self._counts = (total, standing[ImageState.APPROVED], waiting)
         self._untold = await self._targets_lost()
+        self._alerts = await firing_counts(foundation.database, foundation.clock.now())
         self._alarms = await alarms(foundation.database, foundation.clock.now())
         by_rule = await last_runs(foundation.database)
         self._runs = {}

@@ -9,7 +9,7 @@ from typing import Final
 
 from backend.audit import entries as audit_entries
 from backend.core.errors import ModelyardError
-from backend.core.events import LedgerAppended, LibraryChanged, QueueChanged, Topic
+from backend.core.events import AlertsChanged, LedgerAppended, LibraryChanged, QueueChanged, Topic
 from backend.flows.foundation import Foundation
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class StoreWatch:
                 version = now
                 # Whatever is worth reading again is an entry of the ledger; a lease is renewed every few seconds.
                 if await self._tell_entries():
+                    self._foundation.hub.publish(Topic.ALERTS, AlertsChanged())
                     self._foundation.hub.publish(Topic.LIBRARY, LibraryChanged())
                     self._foundation.hub.publish(Topic.QUEUE, QueueChanged())
                     await self._changed()

@@ -88,7 +88,7 @@ def test_every_new_item_is_in_exactly_one_notice_and_nothing_told_is_told_again(
         for kind, number in dict.fromkeys(wanted)
     ]
     before = {f"{kind} {number}" for kind in NoticeKind for number in told}
-    made = notices.notices(found, before, yard="y", now=NOW, new_id=["a", "b", "c"])
+    made = notices.notices(found, before, yard="y", now=NOW, new_id=["a", "b", "c", "d"])
     keys = [key for notice in made for key in notice.items]
     assert sorted(keys) == sorted(item.key for item in found if item.key not in before)
     for notice in made:

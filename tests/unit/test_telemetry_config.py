@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from backend.core.settings import Settings
-from backend.telemetry.config import AlertConfig, ObjectiveConfig, TelemetryConfig
+from backend.telemetry.alert_config import AlertConfig, AlertmanagerConfig, ObjectiveConfig
+from backend.telemetry.config import TelemetryConfig
 
 
 def test_the_tables_of_the_design_are_read() -> None:
@@ -36,6 +37,15 @@ def test_the_tables_of_the_design_are_read() -> None:
         (AlertConfig, {"kind": "gpu-on-fire"}),
         (AlertConfig, {"kind": "gpu-idle", "for": "1s"}),
         (AlertConfig, {"kind": "gpu-idle", "lasting": "30m"}),
+        (AlertConfig, {"kind": "gpu-fault", "for": "-1s"}),
+        (AlertConfig, {"kind": "gpu-fault", "severity": "terrible"}),
+        (AlertConfig, {"kind": "service-down", "services": ["llama"]}),
+        (ObjectiveConfig, {"services": ["a/b"], "availability": 1}),
+        (AlertmanagerConfig, {"url": "http://alerts.example.org"}),
+        (AlertmanagerConfig, {"url": "https://user:word@alerts.example.org"}),
+        (AlertmanagerConfig, {"url": "alerts.example.org"}),
+        (AlertmanagerConfig, {"url": "https://alerts.example.org", "token": "secret"}),
+        (AlertmanagerConfig, {"url": "https://alerts.example.org", "every": "1s"}),
     ],
 )
 def test_what_makes_no_sense_is_refused(model: type[Settings], values: dict[str, object]) -> None:

@@ -9,11 +9,9 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.commands.deploy_changes import changes
-from backend.cli.commands.deploy_common import Name, Namespace, found_service
 from backend.cli.output import Column, cell, note, pairs
 from backend.cli.session import Session
-from backend.core.errors import ConflictError, RefusedError, UsageError
+from backend.core.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from backend.core.text import sanitise
 from backend.core.views import (
     AppliedView,
@@ -28,6 +26,8 @@ from backend.yard import Yard
 _File = Annotated[
     Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")
 ]
+_Namespace = Annotated[str | None, typer.Option("-n", "--namespace", metavar="NS")]
+_Name = Annotated[str, typer.Argument(metavar="NAME")]
 _LARGEST_FILE = 1024 * 1024
 
 
@@ -45,7 +45,6 @@ def add_to(application: typer.Typer) -> None:
         ("delete", _delete),
         ("export", _export),
         ("snapshots", _snapshots),
-        ("changes", changes),
     ):
         deploy.command(name)(command)
     application.add_typer(deploy, name="deploy")
@@ -72,7 +71,7 @@ def _read(file: Path) -> str:
         raise UsageError(what, "it is not UTF-8 text", "save it as UTF-8") from error
 
 
-def _plan(context: typer.Context, file: _File, namespace: Namespace = None) -> None:
+def _plan(context: typer.Context, file: _File, namespace: _Namespace = None) -> None:
     """Tell what an apply would change. Changes nothing. Exit 3 when it would be refused, 4 when it conflicts."""
     session: Session = context.obj
 
@@ -110,7 +109,7 @@ def plan_text(plan: PlanView) -> str:
     return "\n".join(lines)
 
 
-def _apply(context: typer.Context, file: _File, namespace: Namespace = None) -> None:
+def _apply(context: typer.Context, file: _File, namespace: _Namespace = None) -> None:
     """Plan, ask, and apply what the plan showed."""
     session: Session = context.obj
 
@@ -155,7 +154,7 @@ _SERVICES: list[Column[ServiceView]] = [
 def _status(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
-    namespace: Namespace = None,
+    namespace: _Namespace = None,
 ) -> None:
     """List services with their verdicts, worst first, or show one (NAME or NAMESPACE/NAME) with its reasons."""
     session: Session = context.obj
@@ -166,10 +165,26 @@ def _status(
         return
 
     async def work(yard: Yard) -> ServiceDetailView:
-        return await yard.deployments.service(*await found_service(yard, name, namespace))
+        return await yard.deployments.service(*await _found(yard, name, namespace))
 
     detail = session.run(work)
     session.print.item(detail, _detail_text(detail))
+
+
+async def _found(yard: Yard, name: str, namespace: str | None) -> tuple[str, str]:
+    """The namespace and name that the user means: `NS/NAME`, `-n NS NAME`, or a name that only one service has."""
+    before, slash, after = name.partition("/")
+    if slash:
+        return before, after
+    if namespace is not None:
+        return namespace, name
+    found = [one for one in await yard.deployments.services() if one.name == name]
+    if not found:
+        raise NotFoundError(f"service {name}", "there is none of that name", "see modelyard deploy status")
+    if len(found) > 1:
+        spaces = ", ".join(sorted(one.namespace for one in found))
+        raise UsageError(f"service {name}", f"it is in several namespaces: {spaces}", "give -n NAMESPACE")
+    return found[0].namespace, found[0].name
 
 
 def _detail_text(detail: ServiceDetailView) -> str:
@@ -204,15 +219,15 @@ def _detail_text(detail: ServiceDetailView) -> str:
 
 def _scale(
     context: typer.Context,
-    name: Name,
+    name: _Name,
     replicas: Annotated[int, typer.Argument(metavar="N", min=0)],
-    namespace: Namespace = None,
+    namespace: _Namespace = None,
 ) -> None:
     """Set how many replicas a service has."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> AppliedView:
-        found = await found_service(yard, name, namespace)
+        found = await _found(yard, name, namespace)
         session.confirm(f"scale {'/'.join(found)} to {replicas}?")
         return await yard.deployments.scale(*found, replicas)
 
@@ -221,38 +236,38 @@ def _scale(
 
 def _rollback(
     context: typer.Context,
-    name: Name,
+    name: _Name,
     to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None,
-    namespace: Namespace = None,
+    namespace: _Namespace = None,
 ) -> None:
     """Go back to a snapshot; without --to, to the last good one whose image is still approved."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> AppliedView:
-        plan = await yard.deployments.rollback_plan(*await found_service(yard, name, namespace), to)
+        plan = await yard.deployments.rollback_plan(*await _found(yard, name, namespace), to)
         return await _applied(session, yard, plan)
 
     _print_applied(session, session.run(work))
 
 
-def _stop(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
+def _stop(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
     """Stop a service: its workload goes, the resource stays."""
     _mutate(context.obj, "stop", name, namespace)
 
 
-def _start(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
+def _start(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
     """Start a stopped service."""
     _mutate(context.obj, "start", name, namespace)
 
 
-def _delete(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
+def _delete(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
     """Delete a service."""
     _mutate(context.obj, "delete", name, namespace)
 
 
 def _mutate(session: Session, verb: str, name: str, namespace: str | None) -> None:
     async def work(yard: Yard) -> AppliedView:
-        found = await found_service(yard, name, namespace)
+        found = await _found(yard, name, namespace)
         session.confirm(f"{verb} {'/'.join(found)}?")
         flows = {"stop": yard.deployments.stop, "start": yard.deployments.start, "delete": yard.deployments.delete}
         return await flows[verb](*found)
@@ -260,12 +275,12 @@ def _mutate(session: Session, verb: str, name: str, namespace: str | None) -> No
     _print_applied(session, session.run(work), done=_DONE[verb])
 
 
-def _export(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
+def _export(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
     """Write the deployment file of what runs to standard output."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> str:
-        return await yard.deployments.export(*await found_service(yard, name, namespace))
+        return await yard.deployments.export(*await _found(yard, name, namespace))
 
     sys.stdout.write(session.run(work))
 
@@ -280,12 +295,12 @@ _SNAPSHOTS: list[Column[SnapshotView]] = [
 ]
 
 
-def _snapshots(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
+def _snapshots(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
     """List what was applied and can be returned to."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> list[SnapshotView]:
-        return await yard.deployments.snapshots(*await found_service(yard, name, namespace))
+        return await yard.deployments.snapshots(*await _found(yard, name, namespace))
 
     session.print.rows(session.run(work), _SNAPSHOTS, empty="nothing was applied by modelyard")
 

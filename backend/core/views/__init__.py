@@ -38,6 +38,7 @@ from backend.core.views.gpus import (
     PointView,
     SeriesView,
     ServiceMetricsView,
+    SilenceView,
 )
 from backend.core.views.library import (
     ClassificationView,
@@ -158,6 +159,7 @@ __all__ = [
     "ServiceDetailView",
     "ServiceMetricsView",
     "ServiceView",
+    "SilenceView",
     "SnapshotView",
     "SourceState",
     "SourceView",

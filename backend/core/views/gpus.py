@@ -284,6 +284,22 @@ class AlertView(View, frozen=True, kw_only=True):
     source: str = "modelyard"
 
 
+class SilenceView(View, frozen=True, kw_only=True):
+    """What nobody is told of until an instant.
+
+    Attributes:
+        rule: a kind, or `alertmanager`; empty: all. object: a glob on what alerts are about.
+    """
+
+    id: str
+    rule: str
+    object: str
+    until: datetime
+    reason: str
+    actor: str
+    at: datetime
+
+
 class PointView(View, frozen=True, kw_only=True):
     """A point of a chart: the mean, smallest and largest value of the time from `at` to the next point."""
 

@@ -96,24 +96,13 @@ class SourceView(View, frozen=True, kw_only=True):
 
 
 class ChangeView(View, frozen=True, kw_only=True):
-    """A change, for the list of what changed.
-
-    Attributes:
-        actor: a person, a program by the name of its field manager, a registry, or a node.
-        kind: apply, decision, edit (somebody else wrote it), tag, scale, node, alert, validation, refused (nothing came
-            of it), or other.
-        services: keys of the services that it touches, as far as it tells.
-        suspected: what failed next after it, such as `llm-prod/llama failed`: a guess by time alone; empty: nothing.
-    """
+    """A change, for the list of what changed: ours, a tag's, another's edit, a node's."""
 
     at: datetime
     actor: str
     what: str
     object: str
     detail: str = ""
-    kind: str = "other"
-    services: tuple[str, ...] = ()
-    suspected: str = ""
 
 
 class CheckView(View, frozen=True, kw_only=True):
@@ -133,6 +122,7 @@ class YardStatusView(View, frozen=True, kw_only=True):
         enforcement: what the cluster refuses: "not enforced" unless proved.
         worker: who holds the yard's lease, or empty.
         policy_source: "policy: own file" or the path of the root-owned one.
+        alerts: that fire and are not silenced; alerts_open: of them those that nobody has taken up.
         alarms: what has to be seen on every screen, a sentence each: break-glass in force or not reviewed yet.
     """
 
@@ -151,3 +141,5 @@ class YardStatusView(View, frozen=True, kw_only=True):
     library_approved: int = 0
     queue_waiting: int = 0
     alarms: tuple[str, ...] = ()
+    alerts: int = 0
+    alerts_open: int = 0
