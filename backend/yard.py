@@ -39,6 +39,7 @@ from backend.registry.credentials import Credentials
 from backend.store.connection import Database
 
 if TYPE_CHECKING:
+    from backend.flows.cluster_link import ClusterLink
     from backend.flows.schedule import Schedule
 
 _LOG = logging.getLogger(__name__)
@@ -274,16 +275,20 @@ class Yard(Rooms):
             await self._foundation.identity.actor()
         except IdentityError as error:
             _LOG.warning("%s", error)
-        try:
-            if not self._read_only:
-                for line in await self._plans.settle(await self._foundation.cluster.client()):
-                    _LOG.warning("%s", line)
-        except ModelyardError as error:
-            _LOG.warning("%s", error)
+        await self._tell_status()
+        if not self._read_only:
+            await asyncio.gather(*(self._settle(link) for link in self._foundation.clusters.links))
         await self._tell_status()
         sources = self._foundation.hub.subscribe([Topic.SOURCES])
         async for _ in sources:
             await self._tell_status()
+
+    async def _settle(self, link: ClusterLink) -> None:
+        try:
+            for line in await self._plans.settle(await link.client()):
+                _LOG.warning("%s", line)
+        except ModelyardError as error:
+            _LOG.warning("%s", error)
 
     async def _store_touched(self) -> None:
         """Somebody renewed a lease: see who holds it, and now and then what time alone has changed."""

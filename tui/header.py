@@ -13,6 +13,8 @@ from tui.model import Model
 from tui.panes.deployments.view_model import verdict_counts
 
 _QUIET_SECONDS = 60
+#: Of more live clusters than this only the number is told.
+_NAMED = 2
 BROKEN = frozenset({Verdict.FAILED, Verdict.STUCK})
 SLOW = frozenset({Verdict.SLOW_TO_LOAD, Verdict.DEGRADED})
 
@@ -136,17 +138,26 @@ def _right_parts(model: Model, status: YardStatusView, now: datetime, paused: bo
     """Sources and the time of what is shown, with their rank: what is lost or refused stays longest."""
     parts: list[tuple[int, Line]] = [(0, (Span(" PAUSED ", "chip-warn"),))] if paused else []
     ordered = sorted(status.sources, key=lambda source: (_healthy(source), source.kind != "cluster", source.name))
+    several = sum(source.kind == "cluster" for source in ordered) > 1
+    well = [source for source in ordered if source.kind == "cluster" and source.state is SourceState.LIVE]
+    if several and len(well) > _NAMED:
+        parts.append((4, (*text(f"{len(well)} clusters", "bar-muted"), Span(" live", "ok"))))
+        ordered = [source for source in ordered if source not in well]
     for source in ordered:
         rank = 1 if not _healthy(source) else 4 if source.kind == "cluster" else 6
-        parts.append((rank, source_line(source, now)))
+        parts.append((rank, source_line(source, now, named=several)))
     if model.as_of is not None:
         parts.append((8, text(f"as of {fmt.clock_time(model.as_of)} UTC", "bar-muted")))
     return parts
 
 
-def source_line(source: SourceView, now: datetime) -> Line:
-    """A source and its state: `api live`, `registry 4m`, `prom lost 2m`."""
-    name = "api" if source.kind == "cluster" else source.name
+def source_line(source: SourceView, now: datetime, *, named: bool = False) -> Line:
+    """A source and its state: `api live`, `registry 4m`, `prom lost 2m`.
+
+    Args:
+        named: call a cluster by its context, since there are several.
+    """
+    name = "api" if source.kind == "cluster" and not named else source.name
     aged = source.as_of is not None and (now - source.as_of) > timedelta(seconds=_QUIET_SECONDS)
     age = f" {fmt.age(source.as_of, now)}" if aged else ""
     if source.state is SourceState.LIVE:

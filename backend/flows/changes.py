@@ -29,9 +29,9 @@ class ServiceChanges:
         self._foundation = foundation
         self._approvals = approvals
 
-    async def scale(self, namespace: str, name: str, replicas: int) -> AppliedView:
+    async def scale(self, namespace: str, name: str, replicas: int, *, context: str = "") -> AppliedView:
         """Set how many replicas serve; more of them only if the image is approved."""
-        client, live = await self._seen(namespace, name)
+        client, live = await self._seen(namespace, name, context)
         patch = scale_patch(live, replicas)
         before = (live.get("spec", {}).get("predictor") or {}).get("minReplicas")
         more = not isinstance(before, int) or replicas > before
@@ -40,23 +40,25 @@ class ServiceChanges:
             client,
             live,
             patch,
-            policy=self._approved(live, "scale up") if more else None,
+            policy=self._approved(client, live, "scale up") if more else None,
             detail={"replicas": replicas, "before": before},
         )
 
-    async def stop(self, namespace: str, name: str) -> AppliedView:
+    async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Stop a service."""
-        client, live = await self._seen(namespace, name)
+        client, live = await self._seen(namespace, name, context)
         return await self._patched("deploy.stop", client, live, stop_patch())
 
-    async def start(self, namespace: str, name: str) -> AppliedView:
+    async def start(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Start a stopped service, if its image is approved."""
-        client, live = await self._seen(namespace, name)
-        return await self._patched("deploy.start", client, live, start_patch(), policy=self._approved(live, "start"))
+        client, live = await self._seen(namespace, name, context)
+        return await self._patched(
+            "deploy.start", client, live, start_patch(), policy=self._approved(client, live, "start")
+        )
 
-    async def delete(self, namespace: str, name: str) -> AppliedView:
+    async def delete(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Delete a service, as it was seen."""
-        client, live = await self._seen(namespace, name)
+        client, live = await self._seen(namespace, name, context)
         metadata = live["metadata"]
 
         async def action(permit: Permit) -> AppliedView:
@@ -71,11 +73,11 @@ class ServiceChanges:
             detail={"uid": metadata["uid"]},
         )
 
-    async def _seen(self, namespace: str, name: str) -> tuple[ClusterClient, dict[str, Any]]:
-        client = await self._foundation.cluster.client()
+    async def _seen(self, namespace: str, name: str, context: str) -> tuple[ClusterClient, dict[str, Any]]:
+        client = await self._foundation.clusters.client(context)
         return client, await found_service(client, namespace, name)
 
-    def _approved(self, live: Mapping[str, Any], verb: str) -> Callable[[], Awaitable[None]]:
+    def _approved(self, client: ClusterClient, live: Mapping[str, Any], verb: str) -> Callable[[], Awaitable[None]]:
         async def check() -> None:
             await self._approvals.refresh()
             metadata = live["metadata"]
@@ -85,7 +87,7 @@ class ServiceChanges:
             except msgspec.ValidationError as error:
                 raise MalformedDataError(what, f"it cannot be read: {error}", "look at it with kubectl") from error
             digests = running_digests(service, ())
-            use = self._approvals.use_in(self._foundation.cluster.context, metadata["namespace"])
+            use = self._approvals.use_in(client.context, metadata["namespace"])
             approval = self._approvals.judge(digests.known, use)
             if digests.unpinned:
                 raise PolicyError(

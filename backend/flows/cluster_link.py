@@ -22,6 +22,7 @@ class ClusterLink:
     Attributes:
         namespaces: to look at; empty: all that may be listed.
         source: what the cluster last said.
+        followed: watches keep `source`; how a single request went is told of no more.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ClusterLink:
         self._changed = changed
         self._client: ClusterClient | None = None
         self._connecting = asyncio.Lock()
+        self.followed = False
         self.source = SourceView(
             name=context or "cluster", kind="cluster", state=SourceState.ABSENT, as_of=None, detail="not asked yet"
         )
@@ -81,6 +83,11 @@ class ClusterLink:
                     raise
             return self._client
 
+    def answered(self, error: ModelyardError | None = None) -> None:
+        """A request was answered, or failed: what is known of the cluster where nothing watches it."""
+        if not self.followed:
+            self.heard(error)
+
     def heard(self, error: ModelyardError | None, detail: str = "") -> None:
         """Note that the cluster answered, or why it did not, and tell subscribers when the state is new."""
         state = SourceState.LIVE
@@ -98,7 +105,7 @@ class ClusterLink:
         self.source = SourceView(
             name=self.context or "cluster", kind="cluster", state=state, as_of=self._clock.now(), detail=said
         )
-        self._hub.publish(Topic.SOURCES, SourceChanged(key="cluster", source=self.source))
+        self._hub.publish(Topic.SOURCES, SourceChanged(key=f"cluster/{self.source.name}", source=self.source))
         self._changed()
 
     async def close(self) -> None:

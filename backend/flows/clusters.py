@@ -49,6 +49,11 @@ class Clusters:
         )
 
     @property
+    def several(self) -> bool:
+        """Whether there is more than one."""
+        return len(self.links) > 1
+
+    @property
     def primary(self) -> ClusterLink:
         """The first: who acts is asked there, and what names no context goes there."""
         return self.links[0]
@@ -77,6 +82,9 @@ class Clusters:
         Raises:
             NotFoundError: the yard knows no such context. ConfigurationError: there is no usable kubeconfig.
         """
+        if context and not self.primary.context:
+            # The kubeconfig's current context: its name is known once it is connected.
+            await self.primary.client()
         return await self.link(context).client()
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ from backend.flows.changes import ServiceChanges, found_service
 from backend.flows.foundation import Foundation
 from backend.flows.kserve import explained
 from backend.flows.plans import Plans
-from backend.flows.services import Services
+from backend.flows.services import Services, Unread
 from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of
 from backend.serving.runtimes import runtime_views
@@ -27,7 +27,7 @@ _ORDER = ("failed", "stuck", "degraded", "slow to load", "starting", "unknown", 
 
 
 class DeploymentsFlow:
-    """Services of the yard's cluster."""
+    """Services of the yard's clusters; where a context is asked for, an empty one is the primary."""
 
     def __init__(self, foundation: Foundation, approvals: Approvals, services: Services, plans: Plans) -> None:
         self._foundation = foundation
@@ -38,25 +38,32 @@ class DeploymentsFlow:
 
     # ------------------------------------------------------------ looking
 
-    async def services(self) -> list[ServiceView]:
-        """All services with their verdicts, worst first.
+    def contexts(self) -> tuple[str, ...]:
+        """Names of the clusters' contexts, the primary first; empty names are not known before they are connected."""
+        return self._services.contexts
+
+    async def services(self, *, unread: Unread | None = None) -> list[ServiceView]:
+        """All services of all contexts with their verdicts, worst first.
+
+        Args:
+            unread: told of each context that cannot be read; None: those that do not answer soon are left out.
 
         Raises:
-            NotFoundError: KServe is not installed. Other ModelyardErrors: the cluster cannot be read.
+            NotFoundError: KServe is not installed. Other ModelyardErrors: no cluster can be read.
         """
-        rows = await self._services.rows()
-        return sorted(rows, key=lambda row: (_ORDER.index(row.verdict.value), row.namespace, row.name))
+        rows = await self._services.rows(unread=unread)
+        return sorted(rows, key=lambda row: (_ORDER.index(row.verdict.value), row.context, row.namespace, row.name))
 
-    async def service(self, namespace: str, name: str) -> ServiceDetailView:
+    async def service(self, namespace: str, name: str, *, context: str = "") -> ServiceDetailView:
         """One service with all that explains its verdict.
 
         Raises:
             NotFoundError: there is none of that name.
         """
-        client = await self._foundation.cluster.client()
+        client = await self._foundation.clusters.client(context)
         manifest = await found_service(client, namespace, name)
         key = (namespace, name)
-        board = await self._services.current(key)
+        board = await self._services.of(context).current(key)
         case = board.case(key, self._foundation.clock.now())
         row = board.row(key)
         if case is None or row is None:
@@ -71,38 +78,42 @@ class DeploymentsFlow:
             events = ()
         return detail_view(row, case, manifest, events, endpoints(case.service, row.mode))
 
-    async def runtimes(self) -> list[RuntimeView]:
+    async def runtimes(self, *, context: str = "") -> list[RuntimeView]:
         """ServingRuntimes and ClusterServingRuntimes, and who uses them."""
-        client = await self._foundation.cluster.client()
+        link = self._foundation.clusters.link(context)
+        client = await link.client()
         try:
             found = list((await client.list(CLUSTER_SERVING_RUNTIMES))[0])
         except NotFoundError as error:
             raise await explained(client, error) from error
         services: list[InferenceService] = []
-        for namespace in self._foundation.cluster.namespaces or (None,):
+        for namespace in link.namespaces or (None,):
             found += (await client.list(SERVING_RUNTIMES, namespace))[0]
             services += (await client.list(INFERENCE_SERVICES, namespace))[0]
         return list(runtime_views(client.context, found, services))
 
-    async def namespaces(self) -> list[str]:
+    async def namespaces(self, *, context: str = "") -> list[str]:
         """Namespaces that services may be in: as configured, or all that may be listed."""
-        if self._foundation.cluster.namespaces:
-            return list(self._foundation.cluster.namespaces)
-        client = await self._foundation.cluster.client()
+        link = self._foundation.clusters.link(context)
+        if link.namespaces:
+            return list(link.namespaces)
+        client = await link.client()
         try:
             found, _ = await client.list(NAMESPACES)
         except AccessDeniedError:
-            return sorted({row.namespace for row in await self.services()})
+            return sorted({row.namespace for row in (await self._services.of(context).current()).rows()})
         return sorted(namespace.metadata.name for namespace in found)
 
-    async def logs(self, namespace: str, pod: str, previous: bool = False, tail: int = 500) -> str:
+    async def logs(
+        self, namespace: str, pod: str, previous: bool = False, tail: int = 500, *, context: str = ""
+    ) -> str:
         """The last lines of a pod's log, as the container wrote them."""
-        client = await self._foundation.cluster.client()
+        client = await self._foundation.clusters.client(context)
         return await client.logs(namespace, pod, previous=previous, tail=tail)
 
-    async def snapshots(self, namespace: str, name: str) -> list[SnapshotView]:
+    async def snapshots(self, namespace: str, name: str, *, context: str = "") -> list[SnapshotView]:
         """What the service can be returned to, newest first."""
-        client = await self._foundation.cluster.client()
+        client = await self._foundation.clusters.client(context)
         await self._approvals.refresh()
         held = await snapshots(self._foundation.database, client.context, namespace, name)
         return [
@@ -112,14 +123,14 @@ class DeploymentsFlow:
             for one in held
         ]
 
-    async def export(self, namespace: str, name: str) -> str:
+    async def export(self, namespace: str, name: str, *, context: str = "") -> str:
         """The deployment file of what runs, YAML.
 
         Raises:
             NotFoundError: Modelyard did not apply this service.
             ConflictError: it was changed by others since.
         """
-        client = await self._foundation.cluster.client()
+        client = await self._foundation.clusters.client(context)
         live = await found_service(client, namespace, name)
         held = await snapshots(self._foundation.database, client.context, namespace, name)
         what = f"export of {namespace}/{name}"
@@ -141,7 +152,7 @@ class DeploymentsFlow:
         """A deployment file to start from for an image of the library, YAML."""
         return await self._plans.draft(reference, name, namespace)
 
-    async def plan(self, deployment_yaml: str, namespace: str | None = None) -> PlanView:
+    async def plan(self, deployment_yaml: str, namespace: str | None = None, *, context: str = "") -> PlanView:
         """What applying a deployment file would change. Changes nothing.
 
         Args:
@@ -150,9 +161,11 @@ class DeploymentsFlow:
         Raises:
             UsageError: the file is wrong; names the line.
         """
-        return await self._plans.plan(deployment_yaml, namespace)
+        return await self._plans.plan(deployment_yaml, namespace, context=context)
 
-    async def rollback_plan(self, namespace: str, name: str, snapshot: str | None = None) -> PlanView:
+    async def rollback_plan(
+        self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
+    ) -> PlanView:
         """What a return to a snapshot would change.
 
         Args:
@@ -161,7 +174,7 @@ class DeploymentsFlow:
         Raises:
             NotFoundError: there is no such snapshot.
         """
-        return await self._plans.rollback(namespace, name, snapshot)
+        return await self._plans.rollback(namespace, name, snapshot, context=context)
 
     async def apply(self, plan: PlanView) -> AppliedView:
         """Apply what a plan showed, if everything that it saw is still so.
@@ -171,18 +184,18 @@ class DeploymentsFlow:
         """
         return await self._plans.apply(plan)
 
-    async def scale(self, namespace: str, name: str, replicas: int) -> AppliedView:
+    async def scale(self, namespace: str, name: str, replicas: int, *, context: str = "") -> AppliedView:
         """Set how many replicas serve."""
-        return await self._changes.scale(namespace, name, replicas)
+        return await self._changes.scale(namespace, name, replicas, context=context)
 
-    async def stop(self, namespace: str, name: str) -> AppliedView:
+    async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Stop a service: its workload goes, the resource stays."""
-        return await self._changes.stop(namespace, name)
+        return await self._changes.stop(namespace, name, context=context)
 
-    async def start(self, namespace: str, name: str) -> AppliedView:
+    async def start(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Start a stopped service, if its image is approved."""
-        return await self._changes.start(namespace, name)
+        return await self._changes.start(namespace, name, context=context)
 
-    async def delete(self, namespace: str, name: str) -> AppliedView:
+    async def delete(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Delete a service."""
-        return await self._changes.delete(namespace, name)
+        return await self._changes.delete(namespace, name, context=context)

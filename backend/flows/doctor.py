@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import msgspec
+
 from backend.cluster.client import ClusterClient
 from backend.cluster.reviews import AccessRequest
 from backend.core.errors import ModelyardError
 from backend.core.views import CheckView
 from backend.flows.anchoring import Anchoring
+from backend.flows.cluster_link import ClusterLink
 from backend.flows.foundation import Foundation
 from backend.flows.notifications import Notifications
 from backend.registry.check import check as check_registry
@@ -102,20 +105,19 @@ class Doctor:
                     action="set KUBECONFIG, or add a [[cluster]], to see services",
                 )
             ]  # fmt: skip
-        checks = await self._connected_cluster()
-        if len(configured) > 1:
-            others = ", ".join(one.context for one in configured[1:])
-            checks.append(
-                CheckView(
-                    name="clusters", state="warning", detail=f"only the first [[cluster]] is watched, not {others}",
-                    action="look at the others with --context; images prune needs a yard with one [[cluster]]",
-                )
-            )  # fmt: skip
-        return checks
+        links = self._foundation.clusters.links
+        found = await asyncio.gather(*(self._connected_cluster(link) for link in links))
+        if len(links) == 1:
+            return found[0]
+        return [
+            msgspec.structs.replace(check, name=f"{link.context}: {check.name}")
+            for link, checks in zip(links, found, strict=True)
+            for check in checks
+        ]
 
-    async def _connected_cluster(self) -> list[CheckView]:
+    async def _connected_cluster(self, link: ClusterLink) -> list[CheckView]:
         try:
-            client = await self._foundation.cluster.client()
+            client = await link.client()
             version = await client.version()
             installed = await client.kserve_installed()
         except ModelyardError as error:
@@ -129,13 +131,15 @@ class Doctor:
             )
         else:
             checks.append(CheckView(name="KServe", state="ok", detail=f"serves {', '.join(installed.kinds)}"))
-        checks += await asyncio.gather(*(self._right(client, *right) for right in _RIGHTS))
+        checks += await asyncio.gather(*(self._right(client, link.namespaces, *right) for right in _RIGHTS))
         return checks
 
-    async def _right(self, client: ClusterClient, request: AccessRequest, purpose: str, missing: str) -> CheckView:
+    async def _right(
+        self, client: ClusterClient, spaces: tuple[str, ...], request: AccessRequest, purpose: str, missing: str
+    ) -> CheckView:
         kind = request.resource + (f"/{request.subresource}" if request.subresource else "")
         name = f"{request.verb} {kind}"
-        namespaces = self._foundation.cluster.namespaces if request.resource != "nodes" else ()
+        namespaces = spaces if request.resource != "nodes" else ()
         refused = []
         try:
             for namespace in namespaces or ("",):

@@ -65,13 +65,13 @@ class Identity:
             client = await self._cluster.client()
             identity = await client.identity()
         except ModelyardError as error:
-            self._cluster.heard(error)
+            self._cluster.answered(error)
             raise IdentityError(
                 "identity",
                 f"the cluster does not tell who you are: {error.why}",
                 'mend the connection to the cluster: with identity = "cluster" nothing is decided without it',
             ) from error
-        self._cluster.heard(None)
+        self._cluster.answered()
         if identity.impersonated:
             raise IdentityError(
                 "identity", "the kubeconfig acts as somebody else (as:)", "use a context of your own to decide"

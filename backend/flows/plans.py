@@ -71,18 +71,18 @@ class Plans:
         facts = await self._lookup.facts(reference)
         return to_yaml(draft(facts.reference, namespace=namespace, name=name))
 
-    async def plan(self, text: str, namespace: str | None = None) -> PlanView:
+    async def plan(self, text: str, namespace: str | None = None, *, context: str = "") -> PlanView:
         """Plan a deployment file."""
         deployment = await asyncio.to_thread(parse, text)
         if namespace is not None and namespace != deployment.namespace:
             deployment = await asyncio.to_thread(parse, to_yaml(deployment.model_copy(update={"namespace": namespace})))
-        made = await self._make(deployment, None)
+        made = await self._make(await self._foundation.clusters.client(context), deployment, None)
         await self._record(made)
         return made.planned.view
 
-    async def rollback(self, namespace: str, name: str, wanted: str | None) -> PlanView:
+    async def rollback(self, namespace: str, name: str, wanted: str | None, *, context: str = "") -> PlanView:
         """Plan the return to a snapshot."""
-        client = await self._foundation.cluster.client()
+        client = await self._foundation.clusters.client(context)
         await self._approvals.refresh()
         held = await snapshots(self._foundation.database, client.context, namespace, name)
         chosen = (
@@ -90,23 +90,23 @@ class Plans:
             if wanted is None
             else choose(held, wanted, f"{namespace}/{name}")
         )
-        made = await self._make(parse(chosen.intent.deployment, "snapshot"), chosen)
+        made = await self._make(client, parse(chosen.intent.deployment, "snapshot"), chosen)
         await self._record(made)
         return made.planned.view
 
     async def apply(self, plan: PlanView) -> AppliedView:
         """Apply a plan that was made here, or elsewhere and still comes out the same."""
+        client = await self._foundation.clusters.client(plan.context)
         made = self._made.get(plan.id)
         if made is None:
-            made = await self._make(parse(plan.deployment, "plan"), None)
+            made = await self._make(client, parse(plan.deployment, "plan"), None)
         view = made.planned.view
-        client = await self._foundation.cluster.client()
         await self.settle(client)
         again: list[_Made] = []
         what = f"apply of {view.namespace}/{view.name}"
 
         async def policy() -> None:
-            fresh = await self._make(made.deployment, made.snapshot)
+            fresh = await self._make(client, made.deployment, made.snapshot)
             again.append(fresh)
             approval = await self._approval(client, made.deployment)
             if not approval.approved:
@@ -173,8 +173,8 @@ class Plans:
 
     # ------------------------------------------------------------ making
 
-    async def _make(self, deployment: DeploymentFile, snapshot: Snapshot | None) -> _Made:
-        client = await self._foundation.cluster.client()
+    async def _make(self, client: ClusterClient, deployment: DeploymentFile, snapshot: Snapshot | None) -> _Made:
+        link = self._foundation.clusters.link(client.context)
         gates, warnings = await self._gates(deployment)
         approval = await self._approval(client, deployment)
         refusals = () if approval.approved else (_refusal(approval),)
@@ -190,9 +190,9 @@ class Plans:
                 warnings=warnings,
             )
         except UnreachableError as error:
-            self._foundation.cluster.heard(error)
+            link.answered(error)
             raise
-        self._foundation.cluster.heard(None)
+        link.answered()
         made = _Made(planned, deployment, snapshot)
         self._made[planned.view.id] = made
         self._made.move_to_end(planned.view.id)
@@ -272,7 +272,7 @@ class Plans:
             applied = await carry_out(client, permit, made.planned)
         except UnreachableError as error:
             # Nobody knows what became of it: the intent stays open, and the next apply or screen finds out.
-            self._foundation.cluster.heard(error)
+            self._foundation.clusters.link(client.context).answered(error)
             raise
         except (RefusedError, ConflictError, NotFoundError, MalformedDataError) as error:
             await self._complete(intent, Outcome.REFUSED, str(error))

@@ -1,65 +1,95 @@
-"""Services as the cluster has them: read once for a command, or watched for a screen."""
+"""The services of all contexts of the yard: one board for each, kept apart."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeAlias
 
-from backend.cluster.client import ClusterClient
-from backend.cluster.kserve_objects import InferenceService
-from backend.cluster.objects import KubeObject
-from backend.cluster.resources import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, NODES, PODS, Resource
-from backend.cluster.watch import Changed, Listed, Lost, Regained, Removed
-from backend.core.errors import AccessDeniedError, ModelyardError, NotFoundError
-from backend.core.events import ServiceChanged, ServiceRemoved, ServicesReset, Topic
+from backend.core.errors import ModelyardError, UnreachableError
 from backend.core.views import ServiceView, Verdict
 from backend.flows.approvals import Approvals
+from backend.flows.context_services import ContextServices
 from backend.flows.foundation import Foundation
-from backend.flows.kserve import explained
-from backend.serving.board import SERVICE_LABEL, ServiceBoard
+from backend.serving.board import ServiceBoard
 
 _LOG = logging.getLogger(__name__)
-_Item = TypeVar("_Item", bound=KubeObject)
-_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
-#: Changes that come within this time reach the screen together.
-_GATHER: Final = 0.05
-#: How often verdicts that time alone can change (slow to load, stuck) are judged again.
-_JUDGE_AGAIN: Final = 5.0
-_JUDGED_AT_ONCE: Final = 500
-#: Lines of a crashed container's log that are looked through, and crashes that are asked for at a time.
-_LAST_WORDS: Final = 60
-_MOST_LAST_WORDS: Final = 20
+#: Told of a context whose services cannot be read, and why.
+Unread: TypeAlias = Callable[[str, ModelyardError], None]
+#: How long a screen waits for the other contexts once the first has answered; they tell by themselves later.
+_PATIENCE: Final = 3.0
 
 
 class Services:
-    """The board of one context's services, and the watches that keep it."""
+    """What each context runs. One that is away neither hides nor delays the others."""
 
     def __init__(self, foundation: Foundation, approvals: Approvals) -> None:
         self._foundation = foundation
         self._approvals = approvals
-        self.board = ServiceBoard(foundation.cluster.context, approver=approvals.judge)
-        self._told_all = False
-        self._dirty = asyncio.Event()
-        self._was_reset = False
-        self._listed: set[tuple[str, str]] = set()
-        self._products: dict[str, str] = {}
+        self._contexts = tuple(ContextServices(foundation, link, approvals) for link in foundation.clusters.links)
 
-    # ------------------------------------------------------------ once
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """Names of the contexts in their order, as far as they are known."""
+        return tuple(one.context for one in self._contexts)
 
-    async def rows(self) -> list[ServiceView]:
-        """All services: as watched, or else read now.
+    def of(self, context: str = "") -> ContextServices:
+        """The services of a context; without one the primary's.
 
         Raises:
-            ModelyardError: they cannot be read.
+            NotFoundError: the yard knows no such context.
         """
-        return list((await self.current()).rows())
+        return self._contexts[self._foundation.clusters.links.index(self._foundation.clusters.link(context))]
+
+    async def rows(self, *, unread: Unread | None = None) -> list[ServiceView]:
+        """All services: as watched, or else read now.
+
+        Args:
+            unread: told of each context that cannot be read; None: those that do not answer soon are left out, and
+                the state of their source tells of it.
+
+        Raises:
+            ModelyardError: none can be read.
+        """
+        asked = {asyncio.create_task(one.current()): one for one in self._contexts}
+        try:
+            waiting = set(asked)
+            while waiting and not any(task.done() and task.exception() is None for task in asked):
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if waiting:
+                await asyncio.wait(waiting, timeout=_PATIENCE if unread is None else None)
+            return self._gathered(asked, unread)
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    def _gathered(
+        self, asked: Mapping[asyncio.Task[ServiceBoard], ContextServices], unread: Unread | None
+    ) -> list[ServiceView]:
+        rows: list[ServiceView] = []
+        failures: list[ModelyardError] = []
+        for task, one in asked.items():
+            error = task.exception() if task.done() else _late(one.context)
+            if error is None:
+                rows += task.result().rows()
+            elif isinstance(error, ModelyardError):
+                failures.append(error)
+                _LOG.info("services of %s: %s", one.context, error)
+                if unread is not None:
+                    unread(one.context, error)
+            else:
+                raise error
+        if len(failures) == len(asked):
+            raise failures[0]
+        return rows
 
     def watched(self) -> list[ServiceView] | None:
-        """All services as watched; None: the watches have not told all."""
-        return list(self.board.rows()) if self._told_all else None
+        """All services as watched; None: the watches of a context have not told all."""
+        if not all(one.told for one in self._contexts):
+            return None
+        return [row for one in self._contexts for row in one.board.rows()]
 
     def available(self) -> Mapping[str, bool]:
         """Of each service that is watched, by its key, whether a replica serves; stopped ones promise nothing."""
@@ -70,285 +100,49 @@ class Services:
         }
 
     async def running(self, digests: frozenset[str]) -> list[ServiceView]:
-        """The services that name or run an image by one of its digests.
+        """The services of all contexts that name or run an image by one of its digests.
 
         Raises:
-            ModelyardError: they cannot be read.
+            ModelyardError: those of a context cannot be read.
         """
-        board = await self.current()
-        return list(board.using(digests))
+        return [row for board in await self._boards() for row in board.using(digests)]
 
     def users(self) -> Mapping[str, tuple[str, ...]] | None:
         """By digest as the library knows it, the services that name or run it; None: the watches have not told all."""
-        return self._users_on(self.board) if self._told_all else None
+        return (
+            self._users_on([one.board for one in self._contexts]) if all(one.told for one in self._contexts) else None
+        )
 
     async def users_now(self) -> Mapping[str, tuple[str, ...]]:
         """The same, as watched or else read now.
 
         Raises:
-            ModelyardError: the services cannot be read.
+            ModelyardError: the services of a context cannot be read.
         """
-        return self._users_on(await self.current())
+        return self._users_on(await self._boards())
 
-    def _users_on(self, board: ServiceBoard) -> Mapping[str, tuple[str, ...]]:
+    async def _boards(self) -> list[ServiceBoard]:
+        return list(await asyncio.gather(*(one.current() for one in self._contexts)))
+
+    def _users_on(self, boards: list[ServiceBoard]) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, dict[str, None]] = {}
-        for digest, keys in board.users().items():
-            found.setdefault(self._approvals.canonical(digest), {}).update(dict.fromkeys(keys))
+        for board in boards:
+            for digest, keys in board.users().items():
+                found.setdefault(self._approvals.canonical(digest), {}).update(dict.fromkeys(keys))
         return {digest: tuple(keys) for digest, keys in found.items()}
 
-    async def current(self, key: tuple[str, str] | None = None) -> ServiceBoard:
-        """The board as watched, or else one that is read now.
-
-        Args:
-            key: namespace and name of a service that must be on it if there is one: what was just made may not have
-                come by the watch yet.
-
-        Raises:
-            ModelyardError: it cannot be read.
-        """
-        # The watched board is judged where its changes are told of, and nowhere else: none must be lost.
-        if self._told_all and (key is None or self.board.row(key) is not None):
-            return self.board
-        board = await self.read()
-        board.refresh(self._foundation.clock.now())
-        return board
-
-    def _brought_all(self) -> bool:
-        """Whether every watch has brought its objects, or said that we may not see them."""
-        wanted = {
-            (resource.plural, namespace)
-            for resource in (INFERENCE_SERVICES, PODS, DEPLOYMENTS)
-            for namespace in self._foundation.cluster.namespaces or ("",)
-        }
-        return wanted <= self._listed
-
-    async def read(self) -> ServiceBoard:
-        """Read everything now, what we may not see left out. Apart from the board that watches keep, if they do.
-
-        Raises:
-            NotFoundError: KServe is not installed.
-            ModelyardError: the services themselves cannot be read.
-        """
-        client = await self._foundation.cluster.client()
-        await self._approvals.refresh()
-        board = ServiceBoard(client.context, approver=self._approvals.judge)
-        beside = asyncio.gather(
-            self._seen(client, PODS, label_selector=SERVICE_LABEL),
-            self._seen(client, DEPLOYMENTS, label_selector=SERVICE_LABEL),
-            self._seen(client, EVENTS, field_selector="involvedObject.kind=Pod"),
-            self._seen_nodes(client),
-        )
-        try:
-            services = await self._read_services(client)
-            pods, deployments, events, nodes = await beside
-        finally:
-            # Without the services, what is still being asked is of no use.
-            beside.cancel()
-            await asyncio.gather(beside, return_exceptions=True)
-        board.reset_services(services)
-        board.reset_pods(pods)
-        board.reset_deployments(deployments)
-        board.reset_events(events)
-        board.set_gpu_types(nodes)
-        await self._hear_last_words(client, board)
-        return board
-
-    async def _hear_last_words(self, client: ClusterClient, board: ServiceBoard) -> None:
-        """Read the log of crashes that left no message in the pod's status: most tell their cause only there."""
-        for crash in board.silent_crashes()[:_MOST_LAST_WORDS]:
-            try:
-                words = await client.logs(
-                    crash.namespace, crash.pod, container=crash.container, previous=True, tail=_LAST_WORDS
-                )
-            except ModelyardError as error:
-                _LOG.info("last words of %s/%s: %s", crash.namespace, crash.pod, error)
-                words = ""
-            board.put_last_words(crash, words)
-
-    async def _read_services(self, client: ClusterClient) -> list[InferenceService]:
-        try:
-            services = await self._all(client, INFERENCE_SERVICES)
-        except NotFoundError as error:
-            self._foundation.cluster.heard(error)
-            raise await explained(client, error) from error
-        except ModelyardError as error:
-            self._foundation.cluster.heard(error)
-            raise
-        self._foundation.cluster.heard(None)
-        return services
-
-    async def _all(
-        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
-    ) -> list[_Item]:
-        found: list[_Item] = []
-        for namespace in self._foundation.cluster.namespaces or (None,):
-            items, _ = await client.list(
-                resource, namespace, label_selector=label_selector, field_selector=field_selector
-            )
-            found += items
-        return found
-
-    async def _seen(
-        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
-    ) -> list[_Item]:
-        """Like `_all`, but nothing where we may not look: verdicts then rest on what is left."""
-        try:
-            return await self._all(client, resource, label_selector=label_selector, field_selector=field_selector)
-        except AccessDeniedError as error:
-            _LOG.warning("%s", error)
-            return []
-
-    async def _seen_nodes(self, client: ClusterClient) -> dict[str, str]:
-        try:
-            nodes, _ = await client.list(NODES)
-        except AccessDeniedError as error:
-            _LOG.warning("%s", error)
-            return {}
-        return {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in nodes}
-
-    # ------------------------------------------------------------ live
-
     def following(self) -> list[Coroutine[Any, Any, None]]:
-        """The work that keeps the board live; run each as a task, and cancel them to stop."""
-        return [self._follow_all(), self._publish(), self._judge_again()]
-
-    async def _follow_all(self) -> None:
-        delay = 1.0
-        while True:
-            try:
-                client = await self._foundation.cluster.client()
-                break
-            except ModelyardError:
-                # The link has told subscribers already; a kubeconfig may yet be written.
-                await asyncio.sleep(delay)
-                delay = min(30.0, delay * 2)
-        self.board = ServiceBoard(client.context, approver=self._approvals.judge)
-        await self._approvals.refresh()
-        board = self.board
-        watches: list[Awaitable[None]] = [
-            self._follow(client.watch(NODES), NODES.plural, "", self._take_nodes),
-        ]
-        # One keeper a kind: a list of one namespace must not drop what another namespace holds.
-        keep_services = self._keeper(
-            board.reset_services, board.put_service, lambda service: board.remove_service(service.key)
-        )
-        keep_pods = self._keeper(board.reset_pods, board.put_pod, board.remove_pod)
-        keep_deployments = self._keeper(board.reset_deployments, board.put_deployment, board.remove_deployment)
-        keep_events = self._keeper(board.reset_events, board.put_event, lambda _event: None)
-        for namespace in self._foundation.cluster.namespaces or (None,):
-            where = namespace or ""
-            pods = client.watch(PODS, namespace, label_selector=SERVICE_LABEL)
-            deployments = client.watch(DEPLOYMENTS, namespace, label_selector=SERVICE_LABEL)
-            events = client.watch(EVENTS, namespace, field_selector="involvedObject.kind=Pod")
-            watches += [
-                self._follow(
-                    client.watch(INFERENCE_SERVICES, namespace), INFERENCE_SERVICES.plural, where, keep_services
-                ),
-                self._follow(pods, PODS.plural, where, keep_pods),
-                self._follow(deployments, DEPLOYMENTS.plural, where, keep_deployments),
-                self._follow(events, EVENTS.plural, where, keep_events),
-            ]
-        await asyncio.gather(*watches)
-
-    def _keeper(
-        self, reset: Callable[[list[_Item]], None], put: Callable[[_Item], None], remove: Callable[[_Item], None]
-    ) -> Callable[[str, list[_Item] | None, _Item | None, _Item | None], None]:
-        """Feeds the board from a watch; a list of one namespace leaves what other namespaces hold alone."""
-        held: dict[str, dict[tuple[str, str], _Item]] = {}
-
-        def keep(where: str, listed: list[_Item] | None, changed: _Item | None, removed: _Item | None) -> None:
-            kept = held.setdefault(where, {})
-            if listed is not None:
-                held[where] = {item.key: item for item in listed}
-                reset([item for items in held.values() for item in items.values()])
-            if changed is not None:
-                kept[changed.key] = changed
-                put(changed)
-            if removed is not None:
-                kept.pop(removed.key, None)
-                remove(removed)
-
-        return keep
-
-    def _take_nodes(self, _where: str, listed: list[Any] | None, changed: Any | None, removed: Any | None) -> None:
-        if listed is not None:
-            self._products = {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in listed}
-        if changed is not None:
-            self._products = {**self._products, changed.metadata.name: changed.metadata.label(_PRODUCT_LABEL)}
-        if removed is not None:
-            self._products = {name: it for name, it in self._products.items() if name != removed.metadata.name}
-        self.board.set_gpu_types(self._products)
-
-    async def _follow(
-        self,
-        watch: Any,
-        plural: str,
-        where: str,
-        keep: Callable[[str, list[Any] | None, Any | None, Any | None], None],
-    ) -> None:
-        async with aclosing(watch) as events:
-            async for event in events:
-                match event:
-                    case Listed(objects=objects):
-                        keep(where, list(objects), None, None)
-                        self._listed.add((plural, where))
-                        self._was_reset |= plural == INFERENCE_SERVICES.plural
-                        self._heard(plural, None)
-                    case Changed(object=item):
-                        keep(where, None, item, None)
-                    case Removed(object=item):
-                        keep(where, None, None, item)
-                    case Lost(error=error):
-                        if isinstance(error, AccessDeniedError) and plural != INFERENCE_SERVICES.plural:
-                            self._listed.add((plural, where))
-                        self._heard(plural, error)
-                    case Regained():
-                        self._heard(plural, None)
-                self._dirty.set()
-
-    def _heard(self, plural: str, error: ModelyardError | None) -> None:
-        """The watch of the services speaks for the cluster; the others may be forbidden to us."""
-        if plural == INFERENCE_SERVICES.plural:
-            self._foundation.cluster.heard(error)
-        elif error is not None:
-            _LOG.info("watch of %s: %s", plural, error)
-
-    async def _publish(self) -> None:
-        hub = self._foundation.hub
-        while True:
-            await self._dirty.wait()
-            await asyncio.sleep(_GATHER)
-            self._dirty.clear()
-            await self._hear_last_words(await self._foundation.cluster.client(), self.board)
-            rows: list[ServiceView] = []
-            removed: list[tuple[str, str]] = []
-            more = True
-            while more:
-                # In turns: judging thousands of services at once would hold up the event loop.
-                changes = self.board.refresh(self._foundation.clock.now(), limit=_JUDGED_AT_ONCE)
-                rows += changes.rows
-                removed += changes.removed
-                more = changes.more
-                await asyncio.sleep(0)
-            self._told_all = self._brought_all()
-            if self._was_reset:
-                self._was_reset = False
-                context = self._foundation.cluster.context
-                hub.publish(Topic.SERVICES, ServicesReset(key=context, services=self.board.rows()))
-                continue
-            for row in rows:
-                hub.publish(Topic.SERVICES, ServiceChanged(key=row.key, service=row))
-            for namespace, name in removed:
-                key = f"{self._foundation.cluster.context}/{namespace}/{name}"
-                hub.publish(Topic.SERVICES, ServiceRemoved(key=key))
-
-    async def _judge_again(self) -> None:
-        while True:
-            await asyncio.sleep(_JUDGE_AGAIN)
-            self._dirty.set()
+        """The work that keeps the boards live; run each as a task, and cancel them to stop."""
+        return [work for one in self._contexts for work in one.following()]
 
     async def store_changed(self) -> None:
         """Decisions changed, perhaps in another process: judge every service's approval again."""
         if await self._approvals.refresh():
-            self.board.set_approver(self._approvals.judge)
-            self._dirty.set()
+            for one in self._contexts:
+                one.judge_approvals()
+
+
+def _late(context: str) -> ModelyardError:
+    return UnreachableError(
+        f"services of {context}", "it has not answered yet", "wait; its services appear as soon as it answers"
+    )

@@ -95,19 +95,18 @@ class Standings:
             return None
 
     async def users_anywhere(self) -> Mapping[str, tuple[str, ...]] | None:
-        """The same of all clusters there are; None where there is none: no table, no context and no kubeconfig.
+        """The same; None where there is no cluster at all: no table, no context and no kubeconfig.
 
         Raises:
-            RefusedError: there are several clusters, of which only one is connected.
-            ModelyardError: there is one, and it does not tell.
+            RefusedError: `--context` asks for one of several clusters: what the others use is not known.
+            ModelyardError: one of those there are does not tell.
         """
         configured = self._foundation.configuration.settings.cluster
-        if len(configured) > 1:
+        if len(configured) > len(self._foundation.clusters.links):
             raise RefusedError(
                 "what runs",
-                f"{len(configured)} clusters are configured and only the first is watched: what the others use is not"
-                " known",
-                "do it in a yard that has one [[cluster]]",
+                f"--context asks for one of {len(configured)} clusters: what the others use is not known",
+                "do it without --context",
             )
         if not configured and not await self._foundation.cluster.is_named():
             return None

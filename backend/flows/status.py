@@ -48,7 +48,7 @@ class StatusBoard:
             worker=self._worker,
             policy_source=foundation.configuration.policy_source,
             sources=(
-                foundation.cluster.source,
+                *(link.source for link in foundation.clusters.links),
                 *self._registries(),
                 *(file for file in files if file is not None),
                 *self._untold,

@@ -5,7 +5,7 @@ Pure but for the caller's clock: feed it what the watches yield, then ask `refre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final, TypeAlias, TypeVar
 
@@ -76,6 +76,8 @@ class ServiceBoard:
         self._gpu_types: dict[str, str] = {}
         self._rows: dict[Key, ServiceView] = {}
         self._digests: dict[Key, frozenset[str]] = {}
+        self._silent: dict[Key, SilentCrash] = {}
+        self._lost: dict[str, datetime] = {}
         self._dirty: set[Key] = set()
         self._unsettled: set[Key] = set()
 
@@ -103,6 +105,7 @@ class ServiceBoard:
         listed = list(pods)
         self._pods = self._sorted_in(self._pods, listed)
         self._pod_services = {pod.key: service for pod in listed if (service := _service_key(pod)) is not None}
+        self._silent = {pod.key: crash for pod in listed if (crash := _silent(pod)) is not None}
 
     def put_pod(self, pod: Pod) -> None:
         """A pod appeared or changed."""
@@ -110,11 +113,17 @@ class ServiceBoard:
         service = _service_key(pod)
         if service is not None:
             self._pod_services[pod.key] = service
+        crash = _silent(pod)
+        if crash is not None:
+            self._silent[pod.key] = crash
+        else:
+            self._silent.pop(pod.key, None)
 
     def remove_pod(self, pod: Pod) -> None:
         """A pod is gone, and its events matter no more."""
         self._remove(self._pods, pod)
         self._pod_services.pop(pod.key, None)
+        self._silent.pop(pod.key, None)
         self._events.pop(pod.key, None)
         for crash in [one for one in self._words if (one.namespace, one.pod) == pod.key]:
             del self._words[crash]
@@ -153,13 +162,11 @@ class ServiceBoard:
 
     def silent_crashes(self) -> tuple[SilentCrash, ...]:
         """Crashes whose last words are not known yet: read the end of the log of the run before, and put it here."""
-        found = (
+        return tuple(
             crash
-            for service in self._services
-            for pod in self._pods.get(service, {}).values()
-            if (crash := _silent(pod)) is not None
+            for pod, crash in self._silent.items()
+            if crash not in self._words and self._pod_services.get(pod) in self._services
         )
-        return tuple(crash for crash in found if crash not in self._words)
 
     def put_last_words(self, crash: SilentCrash, text: str) -> None:
         """The end of the log of a crashed container; empty when it cannot be read."""
@@ -180,6 +187,15 @@ class ServiceBoard:
         """What is approved changed: every row is made again."""
         self._approver = approver
         self._dirty.update(self._services)
+
+    def set_lost(self, lost: Mapping[str, datetime]) -> None:
+        """Since when watches are lost, by namespace (empty: of all): rows there are as of then, and age.
+
+        Nothing is judged by the passing of time where nobody sees what happens.
+        """
+        before, self._lost = self._lost, dict(lost)
+        moved = {where for where in before.keys() | lost.keys() if before.get(where) != lost.get(where)}
+        self._dirty.update(key for key in self._services if "" in moved or key[0] in moved)
 
     # ------------------------------------------------------------ what they come to
 
@@ -258,7 +274,8 @@ class ServiceBoard:
         return Case(service=service, deployments=deployments, pods=pods, events=events, last_words=words, now=now)
 
     def _row(self, service: InferenceService, now: datetime) -> ServiceView:
-        case = self._case(service, now)
+        as_of = self._lost.get("") or self._lost.get(service.key[0])
+        case = self._case(service, as_of or now)
         judgement = judge_case(case)
         if judgement.settled:
             self._unsettled.discard(service.key)
@@ -278,6 +295,7 @@ class ServiceBoard:
             images=digests.images,
             approval=approval,
             gpu_type=", ".join(products),
+            as_of=as_of,
         )
 
     def _put(self, held: dict[Key, dict[str, _Owned]], item: _Owned) -> None:
@@ -303,7 +321,14 @@ class ServiceBoard:
 
 
 def service_view(
-    context: str, case: Case, judgement: Judgement, *, images: tuple[str, ...], approval: Approval, gpu_type: str = ""
+    context: str,
+    case: Case,
+    judgement: Judgement,
+    *,
+    images: tuple[str, ...],
+    approval: Approval,
+    gpu_type: str = "",
+    as_of: datetime | None = None,
 ) -> ServiceView:
     """The row of one service."""
     service = case.service
@@ -333,6 +358,7 @@ def service_view(
         created_at=parsed_time(metadata.creation_timestamp),
         generation=metadata.generation,
         resource_version=metadata.resource_version,
+        as_of=as_of,
     )
 
 

@@ -180,11 +180,11 @@ class FakeDeployments:
     def __init__(self, yard: FakeYard) -> None:
         self._yard = yard
 
-    async def services(self) -> list[ServiceView]:
+    async def services(self, *, unread: object = None) -> list[ServiceView]:
         self._yard.note("services")
         return list(self._yard.service_views.values())
 
-    async def service(self, namespace: str, name: str) -> ServiceDetailView:
+    async def service(self, namespace: str, name: str, *, context: str = "") -> ServiceDetailView:
         self._yard.note("service", namespace, name)
         return data.detail(self._find(namespace, name))
 
@@ -192,7 +192,7 @@ class FakeDeployments:
         self._yard.note("draft", reference, name, namespace)
         return f"name: {name}\nnamespace: {namespace}\nimage: {reference}\nreplicas: {{min: 1, max: 1}}\n"
 
-    async def plan(self, deployment_yaml: str, namespace: str | None = None) -> PlanView:
+    async def plan(self, deployment_yaml: str, namespace: str | None = None, *, context: str = "") -> PlanView:
         self._yard.note("plan", deployment_yaml, namespace)
         fields = dict(line.split(": ", 1) for line in deployment_yaml.splitlines() if ": " in line)
         return self._plan(fields["namespace"], fields["name"], fields["image"], "create", deployment_yaml)
@@ -219,32 +219,36 @@ class FakeDeployments:
             resource_version="50000",
         )
 
-    async def scale(self, namespace: str, name: str, replicas: int) -> AppliedView:
+    async def scale(self, namespace: str, name: str, replicas: int, *, context: str = "") -> AppliedView:
         return self._change("scale", namespace, name, wanted_replicas=replicas, arguments=(replicas,))
 
-    async def stop(self, namespace: str, name: str) -> AppliedView:
+    async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         return self._change("stop", namespace, name, verdict=Verdict.STOPPED, ready_replicas=0)
 
-    async def start(self, namespace: str, name: str) -> AppliedView:
+    async def start(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         return self._change("start", namespace, name, verdict=Verdict.STARTING)
 
-    async def delete(self, namespace: str, name: str) -> None:
+    async def delete(self, namespace: str, name: str, *, context: str = "") -> None:
         self._yard.note("delete", namespace, name)
         self._yard.remove_service(self._find(namespace, name).key)
 
-    async def snapshots(self, namespace: str, name: str) -> list[SnapshotView]:
+    async def snapshots(self, namespace: str, name: str, *, context: str = "") -> list[SnapshotView]:
         self._yard.note("snapshots", namespace, name)
         return data.snapshots(self._find(namespace, name))
 
-    async def rollback_plan(self, namespace: str, name: str, snapshot: str | None = None) -> PlanView:
+    async def rollback_plan(
+        self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
+    ) -> PlanView:
         self._yard.note("rollback_plan", namespace, name, snapshot)
         view = self._find(namespace, name)
         return self._plan(namespace, name, view.images[0], "update", "name: x\nnamespace: y\nimage: z\n")
 
-    async def runtimes(self) -> list[RuntimeView]:
+    async def runtimes(self, *, context: str = "") -> list[RuntimeView]:
         return []
 
-    async def logs(self, namespace: str, pod: str, previous: bool = False, tail: int = 500) -> str:
+    async def logs(
+        self, namespace: str, pod: str, previous: bool = False, tail: int = 500, *, context: str = ""
+    ) -> str:
         self._yard.note("logs", namespace, pod, previous)
         lines = [f"INFO 08-14 13:5{index % 10}:00 engine.py:{index} loading shard {index} of 30" for index in range(60)]
         return "\n".join(
@@ -257,7 +261,7 @@ class FakeDeployments:
             ]
         )
 
-    async def namespaces(self) -> list[str]:
+    async def namespaces(self, *, context: str = "") -> list[str]:
         return ["llm-dev", "llm-prod", "llm-search"]
 
     def _find(self, namespace: str, name: str) -> ServiceView:

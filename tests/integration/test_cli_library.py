@@ -153,16 +153,19 @@ def test_pruning_is_refused_where_a_cluster_is_named_and_does_not_tell(
         assert refused.code in (2, 6) and not refused.out
 
 
-def test_several_clusters_are_not_pruned_for_and_told_by_the_doctor(
+def test_all_of_several_clusters_are_asked_before_images_are_pruned(
     held: tuple[World, Place], alone: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(held[1].folder.parent / "kubeconfig"))
+    alone.configure('[[cluster]]\ncontext = "robin"\n[[cluster]]\ncontext = "operator"\n')
+    assert alone.run("images", "prune", "--older-than", "90d", "--yes").code == 0
+    one = alone.run("images", "prune", "--older-than", "90d", "--yes", "--context", "robin")
+    assert one.code == 3 and "--context asks for one of 2 clusters" in one.error
+    names = {check["name"] for check in json.loads(alone.run("doctor", "-o", "json").out)}
+    assert {"robin: cluster", "operator: cluster"} <= names
     alone.configure('[[cluster]]\ncontext = "robin"\n[[cluster]]\ncontext = "other"\n')
     refused = alone.run("images", "prune", "--older-than", "90d", "--yes")
-    assert refused.code == 3 and "only the first is watched" in refused.error and "one [[cluster]]" in refused.error
-    checks = {check["name"]: check for check in json.loads(alone.run("doctor", "-o", "json").out)}
-    assert checks["clusters"]["state"] == "warning"
-    assert checks["clusters"]["detail"] == "only the first [[cluster]] is watched, not other"
+    assert refused.code == 2 and "no context 'other'" in refused.error and not refused.out
 
 
 def test_without_a_cluster_the_doctor_warns_and_what_runs_cannot_be_asked(alone: Place) -> None:

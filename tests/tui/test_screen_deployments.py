@@ -158,7 +158,7 @@ async def test_scaling_by_command_and_what_is_done_is_logged() -> None:
         await table.until(lambda: table.yard.called("scale"))
         assert table.yard.called("scale") == [("llm-prod", "llama-70b", 4)]
         await table.press("at")
-        await table.sees("LOG OF COMMANDS", "kubectl -n llm-prod patch inferenceservice llama-70b")
+        await table.sees("LOG OF COMMANDS", "kubectl --context prod-eu1 -n llm-prod patch inferenceservice llama-70b")
 
 
 async def test_the_service_page_follows_the_cluster() -> None:

@@ -243,3 +243,23 @@ def test_the_detail_holds_what_explains_the_verdict() -> None:
     assert {told.type for told in detail.conditions} == {"PredictorReady", "Ready"}
     assert "managedFields" not in detail.manifest
     assert "uid: u" in detail.manifest
+
+
+def test_rows_whose_watch_is_lost_keep_what_was_known_with_its_age_and_time_judges_nothing() -> None:
+    board = ServiceBoard("prod")
+    board.reset_services([service(predictor_ready="False", ready="False", age=120)])
+    board.reset_pods([pod(age=100, phase="Pending", state={"running": {"startedAt": None}})])
+    board.reset_deployments([deployment(deadline=600)])
+    (live,) = board.refresh(NOW).rows
+    assert (live.verdict, live.as_of) == (Verdict.STARTING, None)
+
+    board.set_lost({"other": NOW})
+    assert board.refresh(NOW).rows == ()
+    board.set_lost({"llm-prod": NOW})
+    (lost,) = board.refresh(NOW + timedelta(seconds=20)).rows
+    assert (lost.verdict, lost.reason, lost.as_of) == (Verdict.STARTING, live.reason, NOW)
+    assert board.refresh(NOW + timedelta(hours=1)).rows == ()
+
+    board.set_lost({})
+    (back,) = board.refresh(NOW + timedelta(hours=1)).rows
+    assert (back.verdict, back.as_of) == (Verdict.SLOW_TO_LOAD, None)

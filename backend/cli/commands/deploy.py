@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from backend.cli.output import Column, cell, note, pairs
+from backend.cli.services import named
 from backend.cli.session import Session
-from backend.core.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from backend.core.errors import ConflictError, ModelyardError, PartialFailureError, RefusedError, UsageError
 from backend.core.text import sanitise
 from backend.core.views import (
     AppliedView,
@@ -156,35 +157,43 @@ def _status(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     namespace: _Namespace = None,
 ) -> None:
-    """List services with their verdicts, worst first, or show one (NAME or NAMESPACE/NAME) with its reasons."""
+    """List services with their verdicts, worst first, or show one with its reasons.
+
+    NAME is a service's name, NAMESPACE/NAME or CONTEXT/NAMESPACE/NAME.
+    """
     session: Session = context.obj
     if name is None:
-        services = session.run(lambda yard: yard.deployments.services())
-        wanted = [one for one in services if namespace in (None, one.namespace)]
-        session.print.rows(wanted, _SERVICES, empty="no services")
+        _list(session, namespace)
         return
 
     async def work(yard: Yard) -> ServiceDetailView:
-        return await yard.deployments.service(*await _found(yard, name, namespace))
+        found = await named(yard, name, namespace)
+        return await yard.deployments.service(found.namespace, found.name, context=found.context)
 
     detail = session.run(work)
     session.print.item(detail, _detail_text(detail))
 
 
-async def _found(yard: Yard, name: str, namespace: str | None) -> tuple[str, str]:
-    """The namespace and name that the user means: `NS/NAME`, `-n NS NAME`, or a name that only one service has."""
-    before, slash, after = name.partition("/")
-    if slash:
-        return before, after
-    if namespace is not None:
-        return namespace, name
-    found = [one for one in await yard.deployments.services() if one.name == name]
-    if not found:
-        raise NotFoundError(f"service {name}", "there is none of that name", "see modelyard deploy status")
-    if len(found) > 1:
-        spaces = ", ".join(sorted(one.namespace for one in found))
-        raise UsageError(f"service {name}", f"it is in several namespaces: {spaces}", "give -n NAMESPACE")
-    return found[0].namespace, found[0].name
+def _list(session: Session, namespace: str | None) -> None:
+    away: list[tuple[str, ModelyardError]] = []
+
+    async def work(yard: Yard) -> tuple[list[ServiceView], bool]:
+        rows = await yard.deployments.services(unread=lambda context, error: away.append((context, error)))
+        return rows, len(yard.deployments.contexts()) > 1
+
+    services, several = session.run(work)
+    wanted = [one for one in services if namespace in (None, one.namespace)]
+    columns = [("CONTEXT", _context_of), *_SERVICES] if several else _SERVICES
+    session.print.rows(wanted, columns, empty="no services")
+    if away:
+        for place, error in away:
+            note(f"{place} cannot be read: {error.why}")
+        places = ", ".join(place for place, _ in away)
+        raise PartialFailureError("services", f"{places} could not be read", "see the notes; the others are listed")
+
+
+def _context_of(service: ServiceView) -> str:
+    return service.context
 
 
 def _detail_text(detail: ServiceDetailView) -> str:
@@ -227,9 +236,9 @@ def _scale(
     session: Session = context.obj
 
     async def work(yard: Yard) -> AppliedView:
-        found = await _found(yard, name, namespace)
-        session.confirm(f"scale {'/'.join(found)} to {replicas}?")
-        return await yard.deployments.scale(*found, replicas)
+        found = await named(yard, name, namespace)
+        session.confirm(f"scale {found} to {replicas}?")
+        return await yard.deployments.scale(found.namespace, found.name, replicas, context=found.context)
 
     _print_applied(session, session.run(work), done="scaled")
 
@@ -244,7 +253,8 @@ def _rollback(
     session: Session = context.obj
 
     async def work(yard: Yard) -> AppliedView:
-        plan = await yard.deployments.rollback_plan(*await _found(yard, name, namespace), to)
+        found = await named(yard, name, namespace)
+        plan = await yard.deployments.rollback_plan(found.namespace, found.name, to, context=found.context)
         return await _applied(session, yard, plan)
 
     _print_applied(session, session.run(work))
@@ -267,10 +277,10 @@ def _delete(context: typer.Context, name: _Name, namespace: _Namespace = None) -
 
 def _mutate(session: Session, verb: str, name: str, namespace: str | None) -> None:
     async def work(yard: Yard) -> AppliedView:
-        found = await _found(yard, name, namespace)
-        session.confirm(f"{verb} {'/'.join(found)}?")
+        found = await named(yard, name, namespace)
+        session.confirm(f"{verb} {found}?")
         flows = {"stop": yard.deployments.stop, "start": yard.deployments.start, "delete": yard.deployments.delete}
-        return await flows[verb](*found)
+        return await flows[verb](found.namespace, found.name, context=found.context)
 
     _print_applied(session, session.run(work), done=_DONE[verb])
 
@@ -280,7 +290,8 @@ def _export(context: typer.Context, name: _Name, namespace: _Namespace = None) -
     session: Session = context.obj
 
     async def work(yard: Yard) -> str:
-        return await yard.deployments.export(*await _found(yard, name, namespace))
+        found = await named(yard, name, namespace)
+        return await yard.deployments.export(found.namespace, found.name, context=found.context)
 
     sys.stdout.write(session.run(work))
 
@@ -300,7 +311,8 @@ def _snapshots(context: typer.Context, name: _Name, namespace: _Namespace = None
     session: Session = context.obj
 
     async def work(yard: Yard) -> list[SnapshotView]:
-        return await yard.deployments.snapshots(*await _found(yard, name, namespace))
+        found = await named(yard, name, namespace)
+        return await yard.deployments.snapshots(found.namespace, found.name, context=found.context)
 
     session.print.rows(session.run(work), _SNAPSHOTS, empty="nothing was applied by modelyard")
 

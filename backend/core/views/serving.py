@@ -59,6 +59,7 @@ class ServiceView(View, frozen=True, kw_only=True):
         approval_note: why `approved` is not True.
         owner: what else writes this object (Argo CD, Flux, Helm), empty when nothing does.
         model: modelFormat, storage URI or served name, as far as the object tells.
+        as_of: since when nobody watches it, so that all this is as it was then; None: it is live.
     """
 
     context: str
@@ -83,10 +84,11 @@ class ServiceView(View, frozen=True, kw_only=True):
     created_at: datetime | None = None
     generation: int = 0
     resource_version: str = ""
+    as_of: datetime | None = None
 
     @property
     def key(self) -> str:
-        """`context/namespace/name`."""
+        """`context/namespace/name`; of these only the context may hold a slash."""
         return f"{self.context}/{self.namespace}/{self.name}"
 
 

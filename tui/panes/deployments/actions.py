@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 
 from backend.core.views import PodView, ServiceDetailView, ServiceView, Verdict
@@ -64,8 +65,8 @@ class ServiceActions(Page):
             if pod is None:
                 return f"{service.namespace}/{service.name} has no pod to read a log of."
             flag = " --previous" if previous else ""
-            self.room.log_command(f"kubectl -n {service.namespace} logs {pod.name} --tail=500{flag}", "done")
-            told = await yard.deployments.logs(service.namespace, pod.name, previous=previous)
+            self.room.log_command(f"{kubectl(service)} logs {pod.name} --tail=500{flag}", "done")
+            told = await yard.deployments.logs(service.namespace, pod.name, previous=previous, context=service.context)
             return f"# {pod.name} on {pod.node or 'no node'}, {pod.state or pod.phase}\n{told}"
 
         title = f"{'PREVIOUS LOG' if previous else 'LOG'} {service.namespace}/{service.name}"
@@ -89,9 +90,8 @@ class ServiceActions(Page):
             "Stop",
             service,
             lines,
-            lambda yard: yard.deployments.stop(service.namespace, service.name),
-            f"kubectl -n {service.namespace} annotate inferenceservice {service.name} "
-            "serving.kserve.io/stop=true --overwrite",
+            lambda yard: yard.deployments.stop(service.namespace, service.name, context=service.context),
+            f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop=true --overwrite",
         )
 
     def act_deploy_start(self) -> None:
@@ -103,8 +103,8 @@ class ServiceActions(Page):
             "Start",
             service,
             lines,
-            lambda yard: yard.deployments.start(service.namespace, service.name),
-            f"kubectl -n {service.namespace} annotate inferenceservice {service.name} serving.kserve.io/stop-",
+            lambda yard: yard.deployments.start(service.namespace, service.name, context=service.context),
+            f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop-",
             danger=False,
         )
 
@@ -122,8 +122,8 @@ class ServiceActions(Page):
             "Delete",
             service,
             lines,
-            lambda yard: yard.deployments.delete(service.namespace, service.name),
-            f"kubectl -n {service.namespace} delete inferenceservice {service.name}",
+            lambda yard: yard.deployments.delete(service.namespace, service.name, context=service.context),
+            f"{kubectl(service)} delete inferenceservice {service.name}",
         )
 
     def act_deploy_scale(self, replicas: str = "") -> None:
@@ -142,10 +142,12 @@ class ServiceActions(Page):
                 return None
             count = int(values["replicas"])
             command = (
-                f"kubectl -n {service.namespace} patch inferenceservice {service.name} --type=merge "
+                f"{kubectl(service)} patch inferenceservice {service.name} --type=merge "
                 f'-p \'{{"spec":{{"predictor":{{"minReplicas":{count}}}}}}}\''
             )
-            return await self._run(command, yard.deployments.scale(service.namespace, service.name, count))
+            return await self._run(
+                command, yard.deployments.scale(service.namespace, service.name, count, context=service.context)
+            )
 
         fields = [wanted, *self._name_field(service)]
         self.ask(
@@ -220,7 +222,13 @@ class ServiceActions(Page):
     async def _detail(self, service: ServiceView) -> ServiceDetailView:
         yard = self.room.feed.yard
         assert yard is not None, "pages show services only once the yard is open"  # noqa: S101 - an invariant
-        return await yard.deployments.service(service.namespace, service.name)
+        return await yard.deployments.service(service.namespace, service.name, context=service.context)
+
+
+def kubectl(service: ServiceView) -> str:
+    """The beginning of a command about a service."""
+    context = f" --context {shlex.quote(service.context)}" if service.context else ""
+    return f"kubectl{context} -n {service.namespace}"
 
 
 def check_replicas(value: str) -> str:

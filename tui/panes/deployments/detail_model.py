@@ -21,7 +21,7 @@ from backend.core.views import (
 )
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, label, pad, text
-from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look
+from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look, lost_note
 from tui.panes.gpus.view_model import load_of, short_cell
 from tui.panes.queue.view_model import VALUE_ROLE
 
@@ -41,6 +41,7 @@ def verdict_section(service: ServiceView, now: datetime) -> Section:
                 gap="  ",
             ),
         ),
+        ("as of", text(lost_note(service), "warn") if service.as_of is not None else EMPTY),
         ("why", text(service.reason)),
         ("next", text(service.next_step, "accent")),
         ("approval", text(service.approval_note, "violet") if is_unapproved(service) else EMPTY),

@@ -30,8 +30,9 @@ class EditorPage(ModalScreen[PlanView]):
     AUTO_FOCUS = "TextArea"
     CSS_PATH = "deployments.tcss"
 
-    def __init__(self, deployment: str, namespace: str) -> None:
+    def __init__(self, deployment: str, namespace: str, context: str = "") -> None:
         super().__init__()
+        self._cluster = context
         self._deployment = deployment
         self._namespace = namespace
         self.settled = False
@@ -72,7 +73,7 @@ class EditorPage(ModalScreen[PlanView]):
         told = self.query_one("#editor-problem", Lines)
         told.show((text("planning…", "info"),))
         try:
-            plan = await yard.deployments.plan(self.query_one(TextArea).text, self._namespace)
+            plan = await yard.deployments.plan(self.query_one(TextArea).text, self._namespace, context=self._cluster)
         except ModelyardError as error:
             told.show(problem_lines(Problem.of(error)))
             self._planning = None

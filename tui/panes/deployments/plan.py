@@ -121,7 +121,7 @@ class PlanPage(DetailPage):
                 self._snapshots = ()
                 self.show()
 
-        self.room.push_screen(EditorPage(self.plan.deployment, self.plan.namespace), edited)
+        self.room.push_screen(EditorPage(self.plan.deployment, self.plan.namespace, self.plan.context), edited)
 
     def act_look_manifest(self) -> None:
         async def read() -> str:
@@ -148,7 +148,9 @@ class PlanPage(DetailPage):
     async def _plan_snapshot(self, at: int) -> None:
         yard = self.room.feed.yard
         if yard is not None:
-            plan = await yard.deployments.rollback_plan(self.plan.namespace, self.plan.name, self._snapshots[at].id)
+            plan = await yard.deployments.rollback_plan(
+                self.plan.namespace, self.plan.name, self._snapshots[at].id, context=self.plan.context
+            )
             self.plan, self._at = plan, at
             self.show()
 
@@ -177,14 +179,15 @@ async def open_rollback(room: ModelyardApp, service: ServiceView) -> None:
     yard = room.feed.yard
     if yard is None:
         return
-    snapshots = sorted(
-        await yard.deployments.snapshots(service.namespace, service.name), key=lambda item: item.at, reverse=True
-    )
+    held = await yard.deployments.snapshots(service.namespace, service.name, context=service.context)
+    snapshots = sorted(held, key=lambda item: item.at, reverse=True)
     at = preselected(snapshots)
     if at is None:
         room.flash(f"{service.name} has no earlier snapshot: it was applied once, or by somebody else", bad=True)
         return
-    plan = await yard.deployments.rollback_plan(service.namespace, service.name, snapshots[at].id)
+    plan = await yard.deployments.rollback_plan(
+        service.namespace, service.name, snapshots[at].id, context=service.context
+    )
     room.push_screen(PlanPage(plan, snapshots=snapshots, at=at, ask=True))
 
 

@@ -40,7 +40,7 @@ class ServicePage(DetailPage, ServiceActions):
 
     def title_parts(self) -> tuple[str, str, Line, Line]:
         service = self.current_service()
-        namespace, _, name = self._key.partition("/")[2].partition("/")
+        _, namespace, name = self._key.rsplit("/", 2)
         if service is None:
             return "3", f"{namespace}/{name}", EMPTY, EMPTY
         gone = self._key not in self.model.services.value

@@ -97,6 +97,11 @@ def name_cell(service: ServiceView) -> Line:
     return (*text(service.namespace + "/", "space"), *text(service.name, "name"))
 
 
+def lost_note(service: ServiceView) -> str:
+    """As of when a row is that nobody watches any more."""
+    return f"as of {fmt.clock_time(service.as_of)} UTC, watch lost" if service.as_of is not None else ""
+
+
 def replicas_cell(service: ServiceView) -> Line:
     """Ready of wanted replicas."""
     short = service.ready_replicas < service.wanted_replicas
@@ -114,6 +119,8 @@ def gpus_cell(service: ServiceView) -> Line:
 
 def reason_cell(service: ServiceView) -> Line:
     """Why the verdict is so; of a service that is well, what it serves."""
+    if service.as_of is not None:
+        return join(text(lost_note(service), "warn"), text(service.reason, "faint"), gap="; ")
     if is_unapproved(service) and _RANK[service.verdict] > _UNAPPROVED_RANK:
         return text(service.approval_note or "its digest was never approved", "violet")
     if service.verdict is Verdict.SERVING:
