@@ -15,7 +15,7 @@ from typing import Protocol
 from backend.demo.controller_kubelet import Kubelet
 from backend.demo.controller_services import ServiceController
 from backend.demo.controller_world import World
-from backend.demo.exporters import CONTENT_TYPE, collected_at, dcgm_page
+from backend.demo.exporters import CONTENT_TYPE, answers, collected_at, dcgm_page
 from backend.demo.exporters_engine import engine_page, served_name
 from backend.demo.gpus import GpuBank
 from backend.demo.objects import Object, ObjectStore
@@ -82,7 +82,7 @@ class DemoCluster:
         self._speed = speed
         self._time = timekeeper or _WallTime()
         self._seeded = seeded
-        now = self._time.now()
+        self._began = now = self._time.now()
         self._world = World(
             store, images=images, registry_host=registry_host, seed=seed, now=now, keep_after=now - 3600.0
         )
@@ -193,6 +193,8 @@ class DemoCluster:
         if node is not None and port == EXPORTER_PORT:
             if path != "/metrics":
                 return (200, "text/plain", b"KO\n") if path == "/health" else (404, "text/plain", b"404 not found\n")
+            if self._seeded and not answers(node, self._time.now() - self._began):
+                return _failure(503, "ServiceUnavailable", "error trying to reach service: context deadline exceeded")
             page = dcgm_page(self._gpus.samples(node, collected_at(self._time.now())))
             return 200, CONTENT_TYPE, page.encode()
         found = self._world.pods.get((namespace, pod))
@@ -231,6 +233,8 @@ class DemoCluster:
             self._gpus.add_node(node, product, count)
         for node, index, xid in scenario.faults if self._seeded else ():
             self._gpus.add_fault(node, index, xid)
+        for node, index in scenario.hot if self._seeded else ():
+            self._gpus.add_heat(node, index)
 
     def _changed(self, change: str, resource: Resource, obj: Object) -> None:
         """React to a write of whomever; our own writes of pods and statuses change nothing that is watched here."""

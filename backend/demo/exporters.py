@@ -1,7 +1,8 @@
 """The page of NVIDIA's dcgm-exporter for a node, in the Prometheus text format 0.0.4.
 
 Names, types, help texts and order are those of the exporter's `default-counters.csv` with the profiling fields of its
-`dcp-metrics-included.csv`; the labels are the ones it adds in Kubernetes. It exports no timestamps.
+`dcp-metrics-included.csv`, and what operators add to them: power limit, clock event reasons, ECC errors. The labels
+are the ones it adds in Kubernetes. It exports no timestamps.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from backend.demo.gpus import GpuSample
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: How often the exporter collects, in seconds: between two collections the page is the same.
 COLLECT_INTERVAL = 2.0
+#: The node whose exporter hangs now and then, how often, and for how long, in seconds.
+_UNSTEADY, _ROUND, _SILENT = "gpu-02", 600.0, 120.0
 DRIVER_VERSION = "580.95.05"
 
 
@@ -37,6 +40,21 @@ FIELDS: tuple[Field, ...] = (
         "counter",
         "Total energy consumption since boot (in mJ).",
         lambda gpu: gpu.energy,
+    ),
+    Field(
+        "DCGM_FI_DEV_ENFORCED_POWER_LIMIT", "gauge", "Enforced power limit (in W).", lambda gpu: gpu.product.power_limit
+    ),
+    Field(
+        "DCGM_FI_DEV_CLOCKS_EVENT_REASONS",
+        "gauge",
+        "Current clock event reasons (bitmask).",
+        lambda gpu: gpu.clock_reasons,
+    ),
+    Field(
+        "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
+        "counter",
+        "Total number of double-bit volatile ECC errors.",
+        lambda gpu: int(gpu.xid in (48, 94, 95)),
     ),
     Field("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "counter", "Total number of PCIe retries.", lambda gpu: 0),
     Field("DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization (in %).", lambda gpu: gpu.utilisation),
@@ -67,6 +85,12 @@ FIELDS: tuple[Field, ...] = (
         "counter",
         "Number of remapped rows for correctable errors",
         lambda gpu: 0,
+    ),
+    Field(
+        "DCGM_FI_DEV_ROW_REMAP_PENDING",
+        "gauge",
+        "Whether remapping of rows is pending",
+        lambda gpu: int(gpu.xid in (63, 94)),
     ),
     Field("DCGM_FI_DEV_ROW_REMAP_FAILURE", "gauge", "Whether remapping of rows has failed", lambda gpu: 0),
     Field(
@@ -118,6 +142,15 @@ def dcgm_page(samples: Iterable[GpuSample]) -> str:
 def collected_at(now: float) -> float:
     """When the values that the exporter shows now were collected; seconds since 1970."""
     return now // COLLECT_INTERVAL * COLLECT_INTERVAL
+
+
+def answers(node: str, now: float) -> bool:
+    """Whether the exporter of a node answers; that of one node does not for a while in every ten minutes.
+
+    Args:
+        now: seconds since the demo began to run.
+    """
+    return node != _UNSTEADY or now % _ROUND < _ROUND - _SILENT
 
 
 def escaped(text: str) -> str:

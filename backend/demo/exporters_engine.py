@@ -65,6 +65,9 @@ def server_state(pod: Pod, traffic: Traffic, now: float) -> ServerState:
     slow = traffic.capacity * traffic.slow.integral(since, now) / _GENERATED
     activity = traffic.activity.value(now)
     waiting = traffic.slow.value(now)
+    if traffic.stuck:
+        # It took requests in and will never answer them.
+        return ServerState(3, 0, 0.08, generated / _GENERATED, 0.0, generated, generated * _PROMPT / _GENERATED)
     return ServerState(
         running=round(activity * (28 if traffic.model.parameters > 3 else 9)),
         waiting=max(0, round((waiting - 0.06) * 80)),

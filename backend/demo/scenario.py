@@ -31,6 +31,8 @@ _H100 = {"nvidia.com/gpu.product": H100.label}
 _SURGELESS = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
 #: The GPU that reports an XID error: a contained, uncorrectable ECC error.
 _FAULT = ("gpu-03", 1, 94)
+#: The GPU that is too hot: the second of a replica that is spread over two.
+_HOT = ("gpu-01", 1)
 
 
 class Write(NamedTuple):
@@ -48,13 +50,14 @@ class Scenario(NamedTuple):
     Attributes:
         ground: namespaces, nodes, exporters and runtimes.
         writes: the services' histories. events: what no controller of the demo tells.
-        faults: node, GPU index and XID.
+        faults: node, GPU index and XID. hot: node and index of GPUs that are too hot.
     """
 
     ground: tuple[Write, ...]
     writes: tuple[Write, ...]
     events: tuple[Write, ...]
     faults: tuple[tuple[str, int, int], ...]
+    hot: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ _SERVICES = (
         "HuggingFaceTB/SmolLM3-3B",
         memory="24Gi",
         node=_A100,
-        traffic="light",
+        traffic="stuck",
         team="nlp",
         own_container=True,
     ),
@@ -261,7 +264,7 @@ def build_scenario(seed: int, images: Images, registry_host: str, now: float) ->
     writes = [_created(service, images, registry_host, now) for service in _SERVICES]
     by_name = {service.name: service for service in _SERVICES}
     writes += _edits(by_name, images, registry_host, now)
-    return Scenario(tuple(ground), tuple(writes), _events(now), (_FAULT,))
+    return Scenario(tuple(ground), tuple(writes), _events(now), (_FAULT,), (_HOT,))
 
 
 def _created(service: _Service, images: Images, host: str, now: float) -> Write:

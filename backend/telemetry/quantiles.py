@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
 
 from backend.core.views import LatencyView
@@ -26,21 +27,20 @@ def quantile(buckets: Buckets, share: float) -> Quantile | None:
     """The value that so large a share of the observations stays at or below, interpolated within its bucket.
 
     Args:
-        buckets: cumulative counts by upper bound, the last of which is infinity.
+        buckets: cumulative counts by upper bound, the last of which is infinity. A page that is written while the
+            server counts can have a bucket that falls short of a lower one: the higher count is taken for it.
         share: 0 to 1.
 
     Returns:
-        None when there were no observations, or the buckets do not rise.
+        None when there were no observations.
     """
     bounds = sorted(buckets)
-    if not bounds or bounds[-1] != math.inf or not 0 < buckets[math.inf] < math.inf:
+    counts = list(accumulate((buckets[bound] for bound in bounds), max))
+    if not bounds or bounds[-1] != math.inf or not all(0 <= count < math.inf for count in counts) or not counts[-1]:
         return None
-    rank = share * buckets[math.inf]
+    rank = share * counts[-1]
     below_bound, below_count = 0.0, 0.0
-    for bound in bounds:
-        count = buckets[bound]
-        if not count >= below_count:
-            return None
+    for bound, count in zip(bounds, counts, strict=True):
         if count >= rank and count > below_count:
             if bound == math.inf:
                 return Quantile(below_bound, at_least=True) if len(bounds) > 1 else None

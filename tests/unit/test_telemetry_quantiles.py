@@ -35,6 +35,10 @@ def test_no_buckets_break_the_quantile(buckets: dict[float, float], share: float
     assert found is None or not math.isnan(found.value)
 
 
+def test_a_bucket_that_falls_short_of_a_lower_one_is_taken_for_it() -> None:
+    assert quantile({0.1: 4, 0.5: 3, 1.0: 8, math.inf: 8}, 0.5) == Quantile(0.1, at_least=False)
+
+
 def test_no_observations_are_no_latency() -> None:
     assert latency({}) is None
     assert latency(counted([])) is None
@@ -63,10 +67,10 @@ def test_replicas_with_other_bounds_tell_nothing_false(one: list[float], two: li
     assert counts == sorted(counts)
     found = quantile(together, share)
     if found is not None and found.at_least:
-        # What is said to be the least is no more than what it is.
+        # What is said to be the least is no more than what it is, but for the bucket that was interpolated.
         values = sorted([*one, *two])
         true = values[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
-        assert found.value <= true or math.isclose(found.value, true)
+        assert found.value <= next((bound for bound in OTHER if bound >= true), math.inf)
 
 
 def test_a_replica_that_saw_more_than_its_highest_bound_ends_what_can_be_told() -> None:
