@@ -13,6 +13,7 @@ from backend.core.settings import Settings
 from backend.serving.deployment_fields import (
     MAX_NAME_AND_NAMESPACE,
     OWN_CONTAINERS,
+    WORKER_GPUS,
     Argument,
     Image,
     LabelKey,
@@ -42,9 +43,6 @@ from backend.serving.deployment_tables import (
 from backend.serving.yaml_lines import dump, line_of, read_document
 
 Mode = Literal["Standard", "Knative"]
-# Of KServe's list of GPU resources (constants.DefaultGPUResourceTypeList): others, MIG's among them, its webhook
-# refuses for a service over several nodes.
-_WORKER_GPUS = ("nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu", "habana.ai/gaudi")
 
 
 def _runtime(text: str) -> str:
@@ -58,6 +56,7 @@ class DeploymentFile(Table):
         environment: of the policy, that the namespace has to belong to; empty: whichever it belongs to.
         workers: one replica over several nodes; None: each replica is one pod.
         tolerations: beside that of the GPUs.
+        queue: Kueue's LocalQueue of the namespace; empty: the pods wait in none.
         termination_grace_seconds: how long a pod that ends may finish its streams; None: Kubernetes' 30.
         timeout: seconds after which the gateway ends a request.
         strategy: empty: Recreate for one replica, else RollingUpdate.
@@ -83,6 +82,7 @@ class DeploymentFile(Table):
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=64)
     priority_class: OptionalName = ""
+    queue: OptionalName = ""
     topology_spread: tuple[TopologySpread, ...] = Field(default=(), max_length=16)
     image_pull_secrets: tuple[ObjectName, ...] = Field(default=(), max_length=16)
     service_account: OptionalName = ""
@@ -121,7 +121,7 @@ class DeploymentFile(Table):
             raise ValueError("KServe serves one replica over several nodes in Standard mode only")
         if info.data.get("runtime") == OWN_CONTAINERS:
             raise ValueError("KServe serves one replica over several nodes by a runtime only, which needs a workerSpec")
-        if resources.gpu_resource not in _WORKER_GPUS:
+        if resources.gpu_resource not in WORKER_GPUS:
             raise ValueError(f"KServe refuses {resources.gpu_resource} for a replica over several nodes")
         if not resources.gpu or workers.gpus % resources.gpu:
             raise ValueError(

@@ -32,6 +32,9 @@ _LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0
 # Kubernetes resource.Quantity, positive.
 _QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?\Z")
 _RESOURCE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+#: Of KServe's list of GPU resources (constants.DefaultGPUResourceTypeList): others, MIG's among them, its webhook
+#: refuses for a replica over several nodes.
+WORKER_GPUS: Final = ("nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu", "habana.ai/gaudi")
 MIG_PREFIX: Final = "nvidia.com/mig-"
 # NVIDIA's device plugin, "mixed" strategy: slices and memory, with a compute slice before and attributes behind.
 _MIG_PROFILE: Final = re.compile(r"(?:[1-7]c\.)?[1-7]g\.[0-9]{1,3}gb(?:\.[a-z]+(?:\.[a-z]+)?)?\Z")

@@ -19,6 +19,7 @@ MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 CONTAINER: Final = "kserve-container"
 #: KServe's container of the nodes beside the first of one replica.
 WORKER_CONTAINER: Final = "worker-container"
+QUEUE: Final = "kueue.x-k8s.io/queue-name"
 VISIBILITY: Final = "networking.kserve.io/visibility"
 #: KServe's label on the pods of a service, in both modes.
 SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
@@ -54,6 +55,9 @@ def build(deployment: DeploymentFile, runtime: RuntimeInfo | None = None) -> lis
     labels = {MANAGED_BY: "modelyard"}
     if deployment.visibility == "cluster-local":
         labels[VISIBILITY] = deployment.visibility
+    if deployment.queue:
+        # KServe hands labels on to what it makes, and Kueue looks for this one there.
+        labels[QUEUE] = deployment.queue
     return [
         {
             "apiVersion": "serving.kserve.io/v1beta1",
@@ -176,7 +180,8 @@ def _autoscaling(deployment: DeploymentFile) -> dict[str, Any]:
                 "serverAddress": asked.server_address,
                 "query": asked.query or keda_query(deployment),
             },
-            "target": {"type": "AverageValue", "value": asked.value},
+            # The webhook asks for value; newer ones also for averageValue beside this type.
+            "target": {"type": "AverageValue", "value": asked.value, "averageValue": asked.value},
         }
         scaling: dict[str, Any] = {"metrics": [{"type": "External", "external": external}]}
         if asked.scale_down_seconds is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backend.serving.deployment_fields import MAX_NAME, MAX_NAME_AND_NAMESPACE
+from backend.serving.deployment_fields import MAX_NAME, MAX_NAME_AND_NAMESPACE, WORKER_GPUS
 from backend.serving.manifests import AUTOSCALER, CONTAINER, MODE
 
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
@@ -33,6 +33,9 @@ _FRAMEWORKS: Final = (
     "model",
 )
 _COMPONENTS: Final = ("predictor", "transformer", "explainer")
+_GPU_TYPES: Final = "serving.kserve.io/gpu-resource-types"
+_PARALLEL_VARIABLES: Final = frozenset({"PIPELINE_PARALLEL_SIZE", "TENSOR_PARALLEL_SIZE"})
+_GPU_WORD: Final = re.compile(r"gpu|gaudi|/mig-", re.I)
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -56,6 +59,8 @@ def check(manifest: Mapping[str, Any], live: Mapping[str, Any] | None = None) ->
         *_names(manifest),
         *_mode(manifest, live),
         *_components(manifest),
+        *_workers(manifest),
+        *_weights(manifest),
         *_scaling(manifest),
         *_canary(manifest),
         *_images(manifest),
@@ -142,6 +147,63 @@ def _components(manifest: Mapping[str, Any]) -> Iterator[Violation]:
                 yield Violation(f"spec.{name}.deploymentStrategy", "KServe refuses it outside Standard mode")
 
 
+def _workers(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    """Of one replica over several nodes (validateMultiNodeVariables)."""
+    predictor = _table(_table(manifest, "spec"), "predictor")
+    if predictor.get("workerSpec") is None:
+        return
+    path, worker = "spec.predictor.workerSpec", _table(predictor, "workerSpec")
+    annotations = _table(_table(manifest, "metadata"), "annotations")
+    if len(_items(worker, "containers")) > 1:
+        yield Violation(f"{path}.containers", "KServe takes one container at most")
+    for key in ("pipelineParallelSize", "tensorParallelSize"):
+        if key in worker and _number(worker[key]) < 1:
+            yield Violation(f"{path}.{key}", f"{worker[key]} is less than 1")
+    model = _table(predictor, "model")
+    if model:
+        for variable in _items(model, "env"):
+            if variable.get("name") in _PARALLEL_VARIABLES:
+                yield Violation("spec.predictor.model.env", f"KServe refuses {variable['name']} beside a workerSpec")
+        uri = str(model.get("storageUri") or "")
+        if uri.partition("://")[0] not in {"pvc", "oci"}:
+            yield Violation("spec.predictor.model.storageUri", "KServe takes pvc:// or oci:// beside a workerSpec only")
+        if annotations.get(AUTOSCALER) != "none":
+            yield Violation(f"metadata.annotations[{AUTOSCALER}]", "KServe takes none only beside a workerSpec")
+    known = str(annotations.get(_GPU_TYPES) or "")
+    for where, container in containers_of(manifest):
+        for asked in ("requests", "limits"):
+            for name in _table(_table(container, "resources"), asked):
+                if _GPU_WORD.search(name) and name not in WORKER_GPUS and f'"{name}"' not in known:
+                    yield Violation(f"{where}.resources.{asked}", f"KServe refuses {name} beside a workerSpec")
+
+
+def _weights(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    """Where weights come from (validatePredictor, validateMultipleStorageURIs, validateCollocationStorageURI)."""
+    for name in _COMPONENTS:
+        component = _table(_table(manifest, "spec"), name)
+        several = _items(component, "storageUris")
+        if several and _uri(component) is not None:
+            yield Violation(f"spec.{name}.storageUris", "KServe refuses it beside storageUri")
+        for position, entry in enumerate(several):
+            mounted = str(entry.get("mountPath") or "")
+            if not entry.get("uri"):
+                yield Violation(f"spec.{name}.storageUris[{position}].uri", "it is empty")
+            if "mountPath" in entry and (not mounted.startswith("/") or mounted == "/" or ".." in mounted):
+                yield Violation(
+                    f"spec.{name}.storageUris[{position}].mountPath",
+                    "KServe takes an absolute path below /, without ..",
+                )
+    predictor = _table(_table(manifest, "spec"), "predictor")
+    for name in _FRAMEWORKS:
+        if _table(predictor, name).get("name"):
+            yield Violation(f"spec.predictor.{name}.name", "KServe refuses a name here")
+    for position, container in enumerate(_items(predictor, "containers")):
+        if container.get("name") == "transformer-container" and any(
+            variable.get("name") == "STORAGE_URI" for variable in _items(container, "env")
+        ):
+            yield Violation(f"spec.predictor.containers[{position}].env", "KServe refuses STORAGE_URI of a transformer")
+
+
 def _scaling(manifest: Mapping[str, Any]) -> Iterator[Violation]:
     annotations = _table(_table(manifest, "metadata"), "annotations")
     chosen = annotations.get(AUTOSCALER)
@@ -169,9 +231,11 @@ def _replicas(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def _knative_metric(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
-    metric = component.get("scaleMetric")
+    metric, target = component.get("scaleMetric"), component.get("scaleTarget")
     if metric is not None and metric not in {"concurrency", "rps"}:
         yield Violation(f"{path}.scaleMetric", f"Knative scales by concurrency or rps, not {metric!r}")
+    if metric == "rps" and isinstance(target, int) and target < 1:
+        yield Violation(f"{path}.scaleTarget", f"{target} requests a second are less than 1")
 
 
 def _hpa(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
@@ -180,17 +244,41 @@ def _hpa(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
         yield Violation(f"{path}.scaleMetric", f"a HorizontalPodAutoscaler scales by cpu or memory, not {metric!r}")
     if isinstance(target, int) and not 1 <= target <= 100:
         yield Violation(f"{path}.scaleTarget", f"{target} percent is not between 1 and 100")
+    for position, entry in enumerate(_items(_table(component, "autoScaling"), "metrics")):
+        if entry.get("type") != "Resource" or not _table(entry, "resource"):
+            yield Violation(
+                f"{path}.autoScaling.metrics[{position}]",
+                "a HorizontalPodAutoscaler takes type Resource with a resource",
+            )
 
 
 def _keda(path: str, component: Mapping[str, Any]) -> Iterator[Violation]:
     if component.get("scaleMetric") is not None:
         yield Violation(f"{path}.scaleMetric", "KEDA takes autoScaling.metrics, not scaleMetric")
     for position, metric in enumerate(_items(_table(component, "autoScaling"), "metrics")):
-        external = _table(metric, "external")
-        if metric.get("type") == "External" and not (
-            _table(external, "metric").get("query") and _table(external, "target").get("value") is not None
-        ):
-            yield Violation(f"{path}.autoScaling.metrics[{position}].external", "it needs a query and a target value")
+        where, kind = f"{path}.autoScaling.metrics[{position}]", metric.get("type")
+        if kind in {"External", "PodMetric"}:
+            key = "external" if kind == "External" else "podmetric"
+            asked = _table(metric, key)
+            if not (_table(asked, "metric").get("query") and _table(asked, "target").get("value") is not None):
+                yield Violation(f"{where}.{key}", "it needs a query and a target value")
+        elif kind == "Resource":
+            yield from _keda_resource(f"{where}.resource", _table(metric, "resource"))
+        else:
+            yield Violation(f"{where}.type", f"{kind!r} is none of Resource, External, PodMetric")
+
+
+def _keda_resource(path: str, resource: Mapping[str, Any]) -> Iterator[Violation]:
+    name, target = resource.get("name"), _table(resource, "target")
+    allowed = {"cpu": ("Utilization",), "memory": ("Utilization", "AverageValue")}.get(str(name))
+    if allowed is None:
+        yield Violation(f"{path}.name", f"{name!r} is neither cpu nor memory")
+    elif target.get("type") not in allowed:
+        yield Violation(f"{path}.target.type", f"of {name} it is {' or '.join(allowed)}")
+    elif target.get("type") == "Utilization" and not 1 <= _number(target.get("averageUtilization")) <= 100:
+        yield Violation(f"{path}.target.averageUtilization", "it is not between 1 and 100 percent")
+    elif target.get("type") == "AverageValue" and target.get("averageValue") is None:
+        yield Violation(f"{path}.target.averageValue", "it is missing")
 
 
 def _canary(manifest: Mapping[str, Any]) -> Iterator[Violation]:
