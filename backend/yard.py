@@ -25,6 +25,7 @@ from backend.core.errors import IdentityError, ModelyardError, ReadOnlyError, St
 from backend.core.events import EventHub, StatusChanged, Subscription, Topic
 from backend.core.logs import Redactor
 from backend.core.ports import Clock, IdSource, RandomIds, SystemClock
+from backend.core.timeline import with_suspects
 from backend.core.views import ChangeView, CheckView, YardStatusView
 from backend.curation.policy import load_policy
 from backend.flows.clusters import Clusters
@@ -48,7 +49,7 @@ _EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
 _LIVE_ROOMS: Final = (
     "deployments", "gpus", "queue", "evidence", "library", "rules", "synchronising", "watch_store", "schedule", "audit",
-    "recent", "policy",
+    "recent", "policy", "observing",
 )  # fmt: skip
 
 
@@ -183,6 +184,7 @@ class Yard(Rooms):
         work: list[tuple[str, Coroutine[Any, Any, None]]] = [
             ("services", coroutine) for coroutine in self._services.following()
         ]
+        work += [("observer", coroutine) for coroutine in self._observer.following()]
         work.append(("store", StoreWatch(self._foundation, self._store_changed, self._store_touched).run()))
         work.append(("status", self._introduce()))
         work.append(("configuration", self._configuration_watch().run()))
@@ -238,7 +240,8 @@ class Yard(Rooms):
         """What changed lately: our decisions and applies, tags, in one list, newest first."""
         from backend.flows.recent import recent_changes
 
-        return await recent_changes(self._foundation, timedelta(hours=hours))
+        changes = await recent_changes(self._foundation, timedelta(hours=hours))
+        return with_suspects(changes, self._services.watched() or ()) if self._is_live() else changes
 
     async def doctor(self) -> list[CheckView]:
         """What works here, what is missing, and what to do about it."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from backend.core.errors import ModelyardError
 from backend.core.events import (
+    ChangeObserved,
     DecisionRecorded,
     Event,
     GpusSampled,
@@ -48,6 +49,7 @@ _NEWEST: Final = 50
 _GATHERED: Final = frozenset({PartName.LIBRARY, PartName.CHANGES})
 _BY_EVENT: Final[dict[type[Event], tuple[PartName, ...]]] = {
     LibraryChanged: (PartName.LIBRARY, PartName.CHANGES),
+    ChangeObserved: (PartName.CHANGES,),
     QueueChanged: (PartName.QUEUE,),
     DecisionRecorded: (PartName.QUEUE, PartName.LIBRARY, PartName.CHANGES),
 }

@@ -22,11 +22,40 @@ class KubeStruct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=F
     """Base of all decoded objects: JSON trees, so they hold no cycles for the collector to look for."""
 
 
+class Presence(KubeStruct, frozen=True, kw_only=True):
+    """That something is there; what is in it is skipped."""
+
+
+class OwnedMetadata(KubeStruct, frozen=True, kw_only=True):
+    """Whether a manager owns labels or annotations."""
+
+    labels: Presence | None = msgspec.field(default=None, name="f:labels")
+    annotations: Presence | None = msgspec.field(default=None, name="f:annotations")
+
+
+class OwnedFields(KubeStruct, frozen=True, kw_only=True):
+    """Whether a manager owns anything of what is wanted of the object (FieldsV1)."""
+
+    spec: Presence | None = msgspec.field(default=None, name="f:spec")
+    metadata: OwnedMetadata | None = msgspec.field(default=None, name="f:metadata")
+
+
 class ManagedFields(KubeStruct, frozen=True, kw_only=True):
-    """Who wrote fields of the object, without the fields."""
+    """Who wrote fields of the object and when last, without the fields."""
 
     manager: str = ""
     operation: str = ""
+    subresource: str = ""
+    time: str | None = None
+    fields: OwnedFields | None = msgspec.field(default=None, name="fieldsV1")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it wrote anything that is wanted of the object, and not only its status or finalizers."""
+        if self.subresource or self.fields is None:
+            return False
+        metadata = self.fields.metadata
+        return self.fields.spec is not None or bool(metadata and (metadata.labels or metadata.annotations))
 
 
 class OwnerReference(KubeStruct, frozen=True, kw_only=True):
@@ -143,12 +172,26 @@ class ContainerStatus(KubeStruct, frozen=True, kw_only=True):
     last_state: ContainerState = ContainerState()
 
 
+class Toleration(KubeStruct, frozen=True, kw_only=True):
+    """A taint that a pod puts up with; an empty key or effect stands for any."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
 class PodSpec(KubeStruct, frozen=True, kw_only=True):
-    """What a pod runs, and where."""
+    """What a pod runs, and where it may."""
 
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: tuple[Toleration, ...] | None = None
+    priority: int | None = None
+    preemption_policy: str | None = None
+    overhead: Resources | None = None
 
 
 class PodStatus(KubeStruct, frozen=True, kw_only=True):

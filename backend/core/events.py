@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from backend.core.views import (
+    ChangeView,
     DecisionView,
     GpuSnapshotView,
     LedgerEntryView,
@@ -92,6 +93,12 @@ class LedgerAppended(Event, frozen=True, kw_only=True):
     """The ledger grew, here or in another process."""
 
     entry: LedgerEntryView
+
+
+class ChangeObserved(Event, frozen=True, kw_only=True):
+    """Something was changed by others, as it was seen here for the first time. `key` is what was changed."""
+
+    change: ChangeView
 
 
 class SourceChanged(Event, frozen=True, kw_only=True):

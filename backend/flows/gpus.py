@@ -14,9 +14,11 @@ from backend.core.errors import ModelyardError
 from backend.core.events import GpusSampled, Topic
 from backend.core.views import CheckView, GpuSnapshotView
 from backend.flows.approvals import Approvals
+from backend.flows.cluster_link import ClusterLink
 from backend.flows.foundation import Foundation
 from backend.telemetry.collector import Collector
 from backend.telemetry.judging import Judge
+from backend.telemetry.merging import merged
 from backend.telemetry.nvml import NvmlSource
 from backend.telemetry.sources import ClusterSource
 
@@ -25,8 +27,19 @@ _LOG = logging.getLogger(__name__)
 _CONNECT_AGAIN = 15.0
 
 
+class _Place:
+    """A cluster's GPUs; the primary's place has this machine's too."""
+
+    def __init__(self, link: ClusterLink, local: bool) -> None:
+        self.link = link
+        self.local = local
+        self.collector: Collector | None = None
+        self.has_cluster = False
+        self.tried_at = float("-inf")
+
+
 class GpusFlow:
-    """Every GPU of the cluster and of this host."""
+    """Every GPU of the clusters and of this host."""
 
     def __init__(
         self, foundation: Foundation, approvals: Approvals, available: Callable[[], Mapping[str, bool]]
@@ -39,9 +52,8 @@ class GpusFlow:
         self._available = available
         self._judge = Judge(foundation.configuration.settings.objective)
         self._approvals = approvals
-        self._collector: Collector | None = None
-        self._has_cluster = False
-        self._tried_at = float("-inf")
+        links = foundation.clusters.links
+        self._places = [_Place(link, local=number == 0) for number, link in enumerate(links)]
         self._last: GpuSnapshotView | None = None
         self._sampling = asyncio.Lock()
 
@@ -56,8 +68,8 @@ class GpusFlow:
             now = self._foundation.clock.now()
             if self._last is not None and timedelta(0) <= now - self._last.at < self.interval:
                 return self._last
-            collector = await self._ready()
-            sampled = await collector.sample()
+            # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
+            sampled = merged(await asyncio.gather(*(self._sample(place) for place in self._places)))
             self._last = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
             return self._last
 
@@ -87,35 +99,41 @@ class GpusFlow:
 
     async def close(self) -> None:
         """Stop what is under way, and let go of the driver."""
-        collector, self._collector = self._collector, None
-        if collector is not None:
-            await collector.close()
+        for place in self._places:
+            collector, place.collector = place.collector, None
+            if collector is not None:
+                await collector.close()
 
-    async def _ready(self) -> Collector:
-        """The collector; made anew with the cluster once there is one."""
+    async def _sample(self, place: _Place) -> GpuSnapshotView:
+        collector = await self._ready(place)
+        return await collector.sample()
+
+    async def _ready(self, place: _Place) -> Collector:
+        """The collector of a place; made anew with the cluster once there is one."""
         now = self._foundation.clock.monotonic()
-        if self._collector is not None and (self._has_cluster or now - self._tried_at < _CONNECT_AGAIN):
-            return self._collector
-        self._tried_at = now
+        if place.collector is not None and (place.has_cluster or now - place.tried_at < _CONNECT_AGAIN):
+            return place.collector
+        place.tried_at = now
         source: ClusterSource | None = None
         try:
-            client = await self._foundation.cluster.client()
-            source = ClusterSource(client, self._foundation.cluster.namespaces)
+            client = await place.link.client()
+            source = ClusterSource(client, place.link.namespaces)
             await self._approvals.refresh()
         except ModelyardError as error:
             _LOG.info("GPUs of the cluster: %s", error)
-        if self._collector is not None and source is None:
-            return self._collector
-        await self.close()
-        self._has_cluster = source is not None
-        self._collector = Collector(
+        if place.collector is not None:
+            if source is None:
+                return place.collector
+            await place.collector.close()
+        place.has_cluster = source is not None
+        place.collector = Collector(
             source,
-            context=self._foundation.cluster.context if source is not None else "",
+            context=place.link.context if source is not None else "",
             clock=self._foundation.clock,
-            local=NvmlSource(clock=self._foundation.clock, node=_host()),
+            local=NvmlSource(clock=self._foundation.clock, node=_host()) if place.local else None,
             approved=self._approved,
         )
-        return self._collector
+        return place.collector
 
     def _approved(self, digests: Sequence[str]) -> bool | None:
         return self._approvals.judge(frozenset(digests)).approved if digests else None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backend.flows.gpus import GpusFlow
     from backend.flows.library import LibraryFlow
     from backend.flows.lookup import Lookup
+    from backend.flows.observing import Observer
     from backend.flows.plans import Plans
     from backend.flows.policy import PolicyFlow
     from backend.flows.queue import QueueFlow
@@ -86,7 +87,7 @@ class Rooms:
         """Services, plans and what can be done to them."""
         from backend.flows.deployments import DeploymentsFlow
 
-        return DeploymentsFlow(self._foundation, self._approvals, self._services, self._plans)
+        return DeploymentsFlow(self._foundation, self._approvals, self._services, self._plans, self._observer)
 
     @cached_property
     def gpus(self) -> GpusFlow:
@@ -143,6 +144,12 @@ class Rooms:
         from backend.flows.services import Services
 
         return Services(self._foundation, self._approvals)
+
+    @cached_property
+    def _observer(self) -> Observer:
+        from backend.flows.observing import Observer
+
+        return Observer(self._foundation, self._services.on_node)
 
     @cached_property
     def _plans(self) -> Plans:

@@ -107,6 +107,10 @@ class Services:
         """
         return [row for board in await self._boards() for row in board.using(digests)]
 
+    def on_node(self, context: str, node: str) -> tuple[str, ...]:
+        """Keys of the services of a context that have a pod on a node, as watched."""
+        return next((one.board.on_node(node) for one in self._contexts if one.context == context), ())
+
     def users(self) -> Mapping[str, tuple[str, ...]] | None:
         """By digest as the library knows it, the services that name or run it; None: the watches have not told all."""
         return (

@@ -14,7 +14,7 @@ import msgspec
 from backend.cluster.kserve_objects import Component, InferenceService
 from backend.cluster.objects import Deployment, Event, KubeObject, Pod, parsed_time
 from backend.core.views import ServiceView
-from backend.serving.cautions import owner_of
+from backend.serving.cautions import last_edit, owner_of
 from backend.serving.digests import running_digests
 from backend.serving.engines import NIM, engine_of
 from backend.serving.pods import gpus_in, gpus_of, silent_crash
@@ -257,6 +257,14 @@ class ServiceBoard:
         service = self._services.get(key)
         return None if service is None else self._case(service, now)
 
+    def on_node(self, node: str) -> tuple[str, ...]:
+        """Keys of the services, `context/namespace/name`, that have a pod on a node."""
+        return tuple(
+            f"{self._context}/{namespace}/{name}"
+            for (namespace, name), pods in sorted(self._pods.items())
+            if any(pod.spec.node_name == node for pod in pods.values())
+        )
+
     def services(self) -> tuple[InferenceService, ...]:
         """All services."""
         return tuple(self._services.values())
@@ -335,6 +343,7 @@ def service_view(
     predictor = service.spec.predictor
     status = service.status
     metadata = service.metadata
+    edited_by, edited_at = last_edit(metadata)
     return ServiceView(
         context=context,
         namespace=metadata.namespace,
@@ -355,6 +364,8 @@ def service_view(
         approval_note=approval.note,
         url=status.url if status else "",
         owner=owner_of(metadata),
+        edited_by=edited_by,
+        edited_at=edited_at,
         created_at=parsed_time(metadata.creation_timestamp),
         generation=metadata.generation,
         resource_version=metadata.resource_version,

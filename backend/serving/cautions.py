@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
-from backend.cluster.objects import ObjectMeta
+from backend.cluster.client import FIELD_MANAGER
+from backend.cluster.objects import ObjectMeta, parsed_time
 from backend.serving.deployment import DeploymentFile
 from backend.serving.engines import NIM, engine_of
 from backend.serving.manifests import STOP, RuntimeInfo
@@ -113,6 +115,18 @@ def owner_of(metadata: ObjectMeta) -> str:
     if metadata.annotation("meta.helm.sh/release-name") or "helm" in managers:
         return "Helm"
     return ""
+
+
+def last_edit(metadata: ObjectMeta) -> tuple[str, datetime | None]:
+    """Which other field manager last wrote what is wanted of an object, and when; empty and None: nobody did."""
+    name, at = "", None
+    for entry in metadata.managed_fields or ():
+        if entry.manager == FIELD_MANAGER or not entry.wanted:
+            continue
+        then = parsed_time(entry.time)
+        if not name or (then is not None and (at is None or then >= at)):
+            name, at = entry.manager or "unknown", then
+    return name, at
 
 
 def option(deployment: DeploymentFile, name: str) -> str:

@@ -159,6 +159,19 @@ async def snapshots(database: Database, context: str, namespace: str, name: str)
     return tuple(Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows)
 
 
+async def with_the_one_before(database: Database, snapshot: str) -> tuple[Snapshot, ...]:
+    """A snapshot and the one of the same service before it, as far as there are such."""
+    columns = ", ".join(f"apply_intent.{column}" for column in _COLUMNS.split(", "))
+    rows = await database.fetch_all(
+        f"SELECT {columns}, snapshot.at AS at FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"  # noqa: S608 - constant
+        " JOIN snapshot AS chosen ON chosen.context = snapshot.context AND chosen.namespace = snapshot.namespace"
+        " AND chosen.name = snapshot.name AND snapshot.position <= chosen.position"
+        " WHERE chosen.id = ? ORDER BY snapshot.position DESC LIMIT 2",
+        (snapshot,),
+    )
+    return tuple(Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows)
+
+
 async def naming(reader: Database, digest: str) -> tuple[tuple[str, str], ...]:
     """Snapshots whose service names an image, `context/namespace/name` and the snapshot's id, newest first.
 

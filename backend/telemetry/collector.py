@@ -10,10 +10,10 @@ from backend.cluster.objects import Node, Pod
 from backend.core.errors import AccessDeniedError, ModelyardError, UnreachableError
 from backend.core.ports import Clock
 from backend.core.views import GpuSnapshotView
-from backend.telemetry.idle import Quiet
+from backend.telemetry.following import Followed, Measured
 from backend.telemetry.inventory import SERVICE_LABEL, Claim, claims_of, nodes_with_gpus
 from backend.telemetry.readings import LocalGpus
-from backend.telemetry.rows import Approved, Inputs, Measured, join
+from backend.telemetry.rows import NO_PAST, Approved, Inputs, join
 from backend.telemetry.scraping import ExporterScrape, ServerScrape
 from backend.telemetry.services import server_view, service_views
 from backend.telemetry.sources import EXPORTER_SELECTORS, LocalSource, MetricsCluster
@@ -66,10 +66,13 @@ class Collector:
         self._inventory_notes: list[str] = ["the cluster has not answered yet"] if cluster is not None else []
         self._unreached = ""
         self._nodes: Sequence[Node] = ()
+        self._books_at: float | None = None
         self._claims: Sequence[Claim] = ()
         self._exporters: dict[str, ExporterScrape] = {}
         self._servers: dict[str, ServerScrape] = {}
-        self._quiet: dict[str, Quiet] = {}
+        self._past = NO_PAST
+        self._own = Followed(live=True)
+        self._own_at: float | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._dropped: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(parallel)
@@ -148,7 +151,7 @@ class Collector:
     def _take(self, nodes: Sequence[Node] | None, pods: Sequence[Pod] | None, exporters: dict[str, Pod]) -> None:
         """Take what was read; what could not be read stays as it was."""
         if nodes is not None:
-            self._nodes = nodes
+            self._nodes, self._books_at = nodes, self._clock.monotonic()
         if pods is not None:
             self._claims = claims_of(pods)
             with_gpus = {claim.uid for claim in self._claims}
@@ -191,10 +194,21 @@ class Collector:
             (server.replica(monotonic) for server in self._servers.values()),
             key=lambda each: (each.namespace, each.pod),
         )
-        fresh = {f"{each.namespace}/{each.pod}": each.now for each in replicas if each.now is not None}
         nodes = nodes_with_gpus(self._nodes)
-        joined = join(Inputs(now, nodes, self._claims, measured, fresh, self._quiet, self._approved))
-        self._quiet = joined.quiet
+        joined = join(
+            Inputs(
+                now=now,
+                context=self._context,
+                nodes=nodes,
+                claims=self._claims,
+                books_age=None if self._books_at is None else max(0.0, monotonic - self._books_at),
+                measured=measured,
+                servers={f"{each.namespace}/{each.pod}": each for each in replicas if each.now is not None},
+                past=self._past,
+                approved=self._approved,
+            )
+        )
+        self._past = joined.past
         notes = self._notes(local, measured, joined.guessed, [node.name for node in nodes])
         return GpuSnapshotView(
             at=now,
@@ -208,10 +222,12 @@ class Collector:
     def _measured(self, local: LocalGpus | None, monotonic: float) -> dict[str, list[Measured]]:
         measured: dict[str, list[Measured]] = {}
         known: set[str] = set()
-        own = []
+        own: list[Measured] = []
         if local is not None and local.at is not None:
-            age = max(0.0, monotonic - local.at)
-            own = [Measured(reading, age) for reading in local.readings]
+            if local.at != self._own_at:
+                self._own.update(local.readings, local.at, self._clock.now())
+                self._own_at = local.at
+            own = self._own.measured(monotonic)
         exporters = sorted(
             self._exporters.values(), key=lambda each: (each.pod.metadata.namespace, each.pod.metadata.name)
         )

@@ -68,3 +68,47 @@ def idle_since(quiet: Quiet, now: datetime) -> datetime | None:
     if quiet.since is None or (quiet.worked and now - quiet.since < SETTLES_AFTER):
         return None
     return quiet.since
+
+
+#: Percent of the engine from which on a GPU is busy.
+_BUSY_FROM: Final = 50.0
+#: A GPU that is busy with nothing to show for it is told after this long: a long prompt takes its time.
+USELESS_AFTER: Final = timedelta(seconds=60)
+
+
+class Futile(NamedTuple):
+    """Since when a GPU is busy under a pod with nothing to show for it."""
+
+    holder: str
+    since: datetime
+
+
+def achieves_nothing(work: Work, tensor: float | None) -> bool:
+    """Whether a GPU is busy without tokens; where no model server tells of tokens, without tensor work.
+
+    Args:
+        tensor: percent of the tensor cores in use; None: not measured.
+    """
+    if work.activity is None or work.activity < _BUSY_FROM:
+        return False
+    if work.tokens_per_second is not None:
+        return work.tokens_per_second <= 0
+    return tensor is not None and tensor < QUIET_BELOW
+
+
+def follow_futile(before: Futile | None, holder: str, nothing: bool, now: datetime) -> Futile | None:
+    """What is known after one more sample; None: it is of use, or nothing tells that it is not."""
+    if not nothing:
+        return None
+    return before if before is not None and before.holder == holder else Futile(holder, now)
+
+
+def useless(futile: Futile | None, work: Work, tensor: float | None, now: datetime) -> str:
+    """A sentence on a GPU that is busy for nothing; empty: it is not, or not for long."""
+    if futile is None or now - futile.since < USELESS_AFTER or work.activity is None:
+        return ""
+    minutes = int((now - futile.since).total_seconds() // 60)
+    without = [] if work.tokens_per_second is None else ["no tokens"]
+    if tensor is not None and tensor < QUIET_BELOW:
+        without.append("no work for its tensor cores")
+    return f"{work.activity:.0f} % busy for {minutes} min with {' and '.join(without)}"

@@ -17,6 +17,8 @@ WHOLE_GPU: Final = "nvidia.com/gpu"
 _MIG: Final = "nvidia.com/mig-"
 #: KServe's label on the pods of an InferenceService.
 SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
+#: Labels that name a team, the first that a pod has counts; the last is what Kueue sorts pods by.
+_TEAM_LABELS: Final = ("team", "modelyard.dev/team", "owner", "kueue.x-k8s.io/queue-name")
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _DIGEST: Final = re.compile(r"@(sha(?:256|512):[0-9a-f]+)\Z")
 #: More devices than any node has: what a node says beyond it is not believed.
@@ -40,6 +42,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     service: str
     digests: tuple[str, ...]
+    team: str = ""
 
     @property
     def holder(self) -> str:
@@ -54,7 +57,7 @@ class NodeGpus(msgspec.Struct, frozen=True, kw_only=True):
         counts: devices that may be given out, by resource.
         unhealthy: devices that the node has and does not give out, by resource.
         memory: bytes of a whole GPU; None: not told.
-        ready: whether the node is.
+        ready: whether the node is. cordoned: it takes no new pods.
     """
 
     name: str
@@ -63,6 +66,7 @@ class NodeGpus(msgspec.Struct, frozen=True, kw_only=True):
     unhealthy: dict[str, int]
     memory: int | None
     ready: bool
+    cordoned: bool = False
 
 
 def nodes_with_gpus(nodes: Iterable[Node]) -> list[NodeGpus]:
@@ -84,6 +88,7 @@ def nodes_with_gpus(nodes: Iterable[Node]) -> list[NodeGpus]:
                 },
                 memory=int(memory) << 20 if memory.isdecimal() and len(memory) < 10 else None,
                 ready=ready,
+                cordoned=node.spec.unschedulable,
             )
         )
     return sorted(found, key=lambda node: node.name)
@@ -95,6 +100,7 @@ def claims_of(pods: Iterable[Pod]) -> list[Claim]:
     for pod in pods:
         if not pod.spec.node_name or pod.status.phase in _ENDED:
             continue
+        team = next((name for label in _TEAM_LABELS if (name := pod.metadata.label(label))), "")
         running = {status.name: status.image_id for status in pod.status.container_statuses or ()}
         for container in pod.spec.containers:
             resources = container.resources
@@ -112,6 +118,7 @@ def claims_of(pods: Iterable[Pod]) -> list[Claim]:
                     count=count,
                     service=pod.metadata.label(SERVICE_LABEL),
                     digests=tuple(dict.fromkeys(digest for digest in digests if digest)),
+                    team=team,
                 )
                 for resource, count in wanted.items()
                 if count

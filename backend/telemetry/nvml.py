@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import pynvml
 
 from backend.core.ports import Clock
-from backend.telemetry.readings import GpuReading, LocalGpus
+from backend.telemetry.readings import GpuReading, LocalGpus, Process
 
 #: Seconds after which a driver that was missing is looked for again.
 _LOOK_AGAIN: Final = 60.0
@@ -205,7 +205,7 @@ class NvmlSource:
             memory_total=None if memory is None else int(memory.total),
             power=None if power is None else power / 1000,
             temperature=None if values.get("temperature") is None else float(values["temperature"]),
-            processes=None if processes is None else len(processes),
+            processes=None if processes is None else tuple(Process(each.pid, "", None) for each in processes),
             failure=failure,
         )
 

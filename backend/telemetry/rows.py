@@ -2,55 +2,76 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from backend.core.views import GpuState, GpuView
-from backend.telemetry.idle import Quiet, Work, does_nothing, follow, idle_since
+import msgspec
+
+from backend.core.views import CellView, GpuState, GpuView
+from backend.telemetry.following import Measured
+from backend.telemetry.idle import (
+    Futile,
+    Quiet,
+    Work,
+    achieves_nothing,
+    does_nothing,
+    follow,
+    follow_futile,
+    idle_since,
+    useless,
+)
 from backend.telemetry.inventory import Claim, NodeGpus, assign, profile_of, slots
-from backend.telemetry.model_servers import ServerMetrics
 from backend.telemetry.readings import GpuReading
+from backend.telemetry.services import Replica, tokens_per_joule
 
 #: Seconds after which a value says nothing of now: three times the exporter's own default interval.
 STALE_AFTER: Final = 90.0
+#: Compute slices of a whole GPU: a MIG profile `2g.20gb` has two of them.
+_SLICES: Final = 7
 
 #: Whether the digests that a container names or runs are approved; None: it names none, or that is not known.
 Approved: TypeAlias = Callable[[Sequence[str]], bool | None]
 
 
-class Measured(NamedTuple):
-    """A reading and how old it is, in seconds."""
+class Past(NamedTuple):
+    """What was known of GPUs before, by their keys."""
 
-    reading: GpuReading
-    age: float
+    quiet: Mapping[str, Quiet]
+    futile: Mapping[str, Futile]
+
+
+NO_PAST: Final = Past({}, {})
 
 
 class Inputs(NamedTuple):
-    """All that is known at one time.
+    """All that is known of a cluster, or of this machine alone, at one time.
 
     Attributes:
-        nodes: those that have GPUs, as the cluster says.
-        claims: what pods were given.
+        context: of the kubeconfig.
+        nodes: those that have GPUs, as the cluster says. claims: what pods were given.
+        books_age: seconds since both were read; None: never.
         measured: readings by the name of their node.
-        servers: what model servers do, by `namespace/pod`.
-        quiet: what was known of idleness before, by the GPU's key.
+        servers: model servers that tell of now, by `namespace/pod`.
     """
 
     now: datetime
+    context: str
     nodes: Sequence[NodeGpus]
     claims: Sequence[Claim]
+    books_age: float | None
     measured: Mapping[str, Sequence[Measured]]
-    servers: Mapping[str, ServerMetrics]
-    quiet: Mapping[str, Quiet]
+    servers: Mapping[str, Replica]
+    past: Past
     approved: Approved
 
 
 class Joined(NamedTuple):
-    """Rows by node and index, what is known of idleness now, and the nodes where the holder of a GPU is guessed."""
+    """Rows by node and index, what is to be known the next time, and the nodes where a GPU's holder is guessed."""
 
     rows: tuple[GpuView, ...]
-    quiet: dict[str, Quiet]
+    past: Past
     guessed: tuple[str, ...]
 
 
@@ -58,80 +79,154 @@ def join(inputs: Inputs) -> Joined:
     """One row for each GPU and MIG instance, whether something measures it or not."""
     rows: list[GpuView] = []
     quiet: dict[str, Quiet] = {}
+    futile: dict[str, Futile] = {}
     guessed: list[str] = []
-    by_node: dict[str, list[Claim]] = {}
-    gpus_of_pod: dict[str, int] = {}
+    by_node: dict[str, list[Claim]] = defaultdict(list)
+    gpus_of_pod: dict[str, int] = defaultdict(int)
     for claim in inputs.claims:
-        by_node.setdefault(claim.node, []).append(claim)
-        gpus_of_pod[claim.holder] = gpus_of_pod.get(claim.holder, 0) + claim.count
+        by_node[claim.node].append(claim)
+        gpus_of_pod[claim.holder] += claim.count
     known = {node.name: node for node in inputs.nodes}
     for name in sorted({*known, *(name for name, readings in inputs.measured.items() if readings)}):
-        claims = by_node.get(name, [])
-        measured = inputs.measured.get(name, ())
+        claims, measured = by_node.get(name, []), inputs.measured.get(name, ())
         if not measured:
-            rows += _unmeasured(known[name], claims, inputs.approved)
+            rows += _unmeasured(known[name], claims, inputs)
             continue
         held, guess = assign([each.reading for each in measured], claims)
         if guess:
             guessed.append(name)
         for each in measured:
             holder = held.get(each.reading.key)
-            name_of_pod = holder.holder if holder is not None else ""
-            row = _Row(each, holder, inputs.servers.get(name_of_pod), gpus_of_pod.get(name_of_pod, 1))
-            view, mark = _measured(row, inputs)
+            pod = holder.holder if holder is not None else ""
+            row = _Row(each, holder, inputs.servers.get(pod), gpus_of_pod.get(pod, 1), known.get(name), guess)
+            view, mark, waste = _measured(row, inputs)
             rows.append(view)
             quiet[view.key] = mark
-    return Joined(tuple(rows), quiet, tuple(guessed))
+            if waste is not None:
+                futile[view.key] = waste
+    return Joined(_with_replicas(rows, inputs.servers), Past(quiet, futile), tuple(guessed))
 
 
 class _Row(NamedTuple):
     measured: Measured
     claim: Claim | None
-    server: ServerMetrics | None
+    server: Replica | None
     gpus_of_pod: int
+    node: NodeGpus | None
+    guessed: bool
 
 
-def _measured(row: _Row, inputs: Inputs) -> tuple[GpuView, Quiet]:
-    reading, age = row.measured
-    claim, server = row.claim, row.server
-    stale = age > STALE_AFTER
-    tokens = server.token_rate if server is not None else None
-    work = Work(
-        activity=None if stale else reading.activity,
-        running=server.gauges.running if server is not None else None,
-        waiting=server.gauges.waiting if server is not None else None,
-        tokens_per_second=tokens,
-    )
+def _measured(row: _Row, inputs: Inputs) -> tuple[GpuView, Quiet, Futile | None]:
+    reading, age, _ = row.measured
+    claim, stale, now = row.claim, age > STALE_AFTER, inputs.now
+    work, tensor = _work(row, stale=stale), None if stale else reading.tensor_active
     nothing = None if stale else does_nothing(work)
-    mark = follow(inputs.quiet.get(reading.key), claim.holder if claim is not None else "", nothing, inputs.now)
-    since = idle_since(mark, inputs.now) if claim is not None else None
+    holder = claim.holder if claim is not None else ""
+    mark = follow(inputs.past.quiet.get(reading.key), holder, nothing, now)
+    futile = follow_futile(
+        inputs.past.futile.get(reading.key), holder, claim is not None and achieves_nothing(work, tensor), now
+    )
+    since = idle_since(mark, now) if claim is not None else None
     view = GpuView(
         key=reading.key,
         node=reading.node,
         index=reading.index,
         uuid=reading.uuid,
-        product=reading.product,
+        product=reading.product or (row.node.product if row.node is not None else ""),
+        # This machine may be no node of the cluster.
+        context=inputs.context if row.node is not None or reading.source != "nvml" else "",
         mig_profile=reading.mig_profile,
         state=_state(reading, stale=stale, held=claim is not None, nothing=nothing, idle=since is not None),
         utilisation=reading.utilisation,
         engine_active=reading.engine_active,
+        tensor_active=reading.tensor_active,
+        dram_active=reading.dram_active,
         memory_used=reading.memory_used,
         memory_total=reading.memory_total,
         power=reading.power,
+        power_limit=reading.power_limit,
         temperature=reading.temperature,
-        namespace=claim.namespace if claim is not None else "",
-        pod=claim.pod if claim is not None else "",
-        container=claim.container if claim is not None else "",
-        service=claim.service if claim is not None else "",
-        image_digest=_shown_digest(claim),
-        approved=inputs.approved(claim.digests) if claim is not None and claim.digests else None,
-        tokens_per_second=None if tokens is None else tokens / max(1, row.gpus_of_pod),
+        memory_temperature=reading.memory_temperature,
+        sm_clock=reading.sm_clock,
+        memory_clock=reading.memory_clock,
+        energy=reading.energy,
+        pcie_receive=reading.pcie_receive,
+        pcie_send=reading.pcie_send,
+        nvlink=reading.nvlink,
+        throttle=() if stale else reading.throttle,
+        **_of_claim(claim, inputs.approved),
+        tokens_per_second=None if work.tokens_per_second is None else work.tokens_per_second / max(1, row.gpus_of_pod),
         idle_since=since,
+        wasted_hours=None if since is None else _hours(reading, now - since),
+        useless=useless(futile, work, tensor, now),
         error=reading.error,
+        xid=reading.xid or None,
+        xid_at=row.measured.xid_at,
+        ecc_uncorrected=reading.ecc_uncorrected,
+        remapped_rows=reading.remapped_rows,
+        remap_pending=reading.remap_pending,
+        cordoned=row.node.cordoned if row.node is not None else None,
+        processes=tuple((process.pid, process.name, process.memory) for process in reading.processes or ()),
         source=reading.source,
         age=age,
+        cells=_cells(row, inputs.books_age),
     )
-    return view, mark
+    return view, mark, futile
+
+
+def _work(row: _Row, *, stale: bool) -> Work:
+    metrics = row.server.metrics if row.server is not None else None
+    return Work(
+        activity=None if stale else row.measured.reading.activity,
+        running=metrics.gauges.running if metrics is not None else None,
+        waiting=metrics.gauges.waiting if metrics is not None else None,
+        tokens_per_second=metrics.token_rate if metrics is not None else None,
+    )
+
+
+def _hours(reading: GpuReading, time: timedelta) -> float:
+    """GPU hours; of a MIG instance its share of the GPU."""
+    slices = reading.mig_profile.partition("g")[0]
+    share = min(int(slices), _SLICES) / _SLICES if slices.isdecimal() and len(slices) < 3 else 1.0
+    return time.total_seconds() / 3600 * share
+
+
+def _of_claim(claim: Claim | None, approved: Approved) -> dict[str, Any]:
+    if claim is None:
+        return {}
+    return {
+        "namespace": claim.namespace,
+        "pod": claim.pod,
+        "container": claim.container,
+        "service": claim.service,
+        "team": claim.team,
+        "image_digest": claim.digests[0] if claim.digests else "",
+        "approved": approved(claim.digests) if claim.digests else None,
+    }
+
+
+def _cells(row: _Row, books_age: float | None) -> tuple[CellView, ...]:
+    """Where fields come from that the row's own source does not tell."""
+    reading, cells = row.measured.reading, []
+    if row.server is not None and row.server.metrics is not None:
+        source = row.server.metrics.engine
+        cells.append(CellView(field="tokens_per_second", source=source, age=row.server.age))
+    if row.claim is not None:
+        note = "which of the node's GPUs the pod holds is a guess" if row.guessed and not reading.holders else ""
+        # The exporter tells the pod; of what service, image and team that is, the API server.
+        field, source = ("pod", "cluster") if not reading.holders else ("service", "cluster")
+        cells.append(CellView(field=field, source=source, age=books_age, note=note))
+    if row.node is not None:
+        cells.append(CellView(field="cordoned", source="cluster", age=books_age))
+    cells += [
+        CellView(field=name, source=reading.source, age=row.measured.age, note="of the whole GPU")
+        for name in reading.shared
+    ]
+    if reading.instance and reading.utilisation is None:
+        cells.append(CellView(field="utilisation", source=reading.source, age=None, note="not told of a MIG instance"))
+    if reading.processes_note:
+        cells.append(CellView(field="processes", source=reading.source, age=None, note=reading.processes_note))
+    return tuple(cells)
 
 
 def _state(reading: GpuReading, *, stale: bool, held: bool, nothing: bool | None, idle: bool) -> GpuState:
@@ -148,18 +243,19 @@ def _state(reading: GpuReading, *, stale: bool, held: bool, nothing: bool | None
     return GpuState.IDLE if idle else GpuState.BUSY
 
 
-def _unmeasured(node: NodeGpus, claims: Sequence[Claim], approved: Approved) -> list[GpuView]:
+def _unmeasured(node: NodeGpus, claims: Sequence[Claim], inputs: Inputs) -> list[GpuView]:
     """Rows of a node of which only the cluster's books tell: who holds how many, not which and not what they do."""
     rows = []
     for number, (resource, claim, healthy) in enumerate(slots(node, claims)):
         state = GpuState.UNKNOWN if claim is not None or not node.ready else GpuState.FREE
         rows.append(
             GpuView(
-                key=f"{node.name}/{number}",
+                key=f"{inputs.context}/{node.name}/{number}" if inputs.context else f"{node.name}/{number}",
                 node=node.name,
                 index=number,
                 uuid="",
                 product=node.product,
+                context=inputs.context,
                 mig_profile=profile_of(resource),
                 state=state if healthy else GpuState.FAULT,
                 utilisation=None,
@@ -168,15 +264,11 @@ def _unmeasured(node: NodeGpus, claims: Sequence[Claim], approved: Approved) -> 
                 memory_total=None if profile_of(resource) else node.memory,
                 power=None,
                 temperature=None,
-                namespace=claim.namespace if claim is not None else "",
-                pod=claim.pod if claim is not None else "",
-                container=claim.container if claim is not None else "",
-                service=claim.service if claim is not None else "",
-                image_digest=_shown_digest(claim),
-                approved=approved(claim.digests) if claim is not None and claim.digests else None,
+                **_of_claim(claim, inputs.approved),
                 error=""
                 if healthy
                 else "the node has it and does not give it out: its device plugin finds it unhealthy",
+                cordoned=node.cordoned,
                 source="cluster",
                 age=None,
             )
@@ -184,5 +276,17 @@ def _unmeasured(node: NodeGpus, claims: Sequence[Claim], approved: Approved) -> 
     return rows
 
 
-def _shown_digest(claim: Claim | None) -> str:
-    return claim.digests[0] if claim is not None and claim.digests else ""
+def _with_replicas(rows: Sequence[GpuView], servers: Mapping[str, Replica]) -> tuple[GpuView, ...]:
+    """The rows with what only all GPUs of their replica tell: rank, and tokens for a joule."""
+    by_pod: dict[str, list[GpuView]] = defaultdict(list)
+    for row in rows:
+        if row.pod:
+            by_pod[f"{row.namespace}/{row.pod}"].append(row)
+    changes: dict[str, dict[str, Any]] = {}
+    for pod, gpus in by_pod.items():
+        server = servers.get(pod)
+        rate = server.metrics.generation_rate if server is not None and server.metrics is not None else None
+        joule = tokens_per_joule(rate, gpus)
+        in_order = sorted(gpus, key=lambda gpu: (gpu.index, gpu.mig_profile, gpu.key))
+        changes |= {gpu.key: {"rank": rank, "tokens_per_joule": joule} for rank, gpu in enumerate(in_order)}
+    return tuple(msgspec.structs.replace(row, **changes[row.key]) if row.key in changes else row for row in rows)

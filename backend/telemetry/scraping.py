@@ -6,17 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
 from backend.cluster.objects import Pod
 from backend.core.errors import AccessDeniedError, MalformedDataError, ModelyardError, NotFoundError, UnreachableError
 from backend.core.ports import Clock
 from backend.telemetry.dcgm import read_page
 from backend.telemetry.exposition import ExpositionParser, Families
+from backend.telemetry.following import Followed, Measured
 from backend.telemetry.inventory import SERVICE_LABEL
 from backend.telemetry.model_servers import ModelServer, ServerMetrics
-from backend.telemetry.readings import Freshness, GpuReading
-from backend.telemetry.rows import Measured
 from backend.telemetry.services import Replica
 from backend.telemetry.sources import EXPORTER_PORT, MetricsCluster
 
@@ -48,8 +45,7 @@ class ExporterScrape:
         self.node = pod.spec.node_name
         self.failure = ""
         self._parser = ExpositionParser()
-        self._freshness = Freshness()
-        self._readings: list[tuple[GpuReading, float]] = []
+        self._followed = Followed()
 
     async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:
         """Read the exporter's page once. Raises nothing that a user can meet: `failure` tells it."""
@@ -63,17 +59,13 @@ class ExporterScrape:
         except ModelyardError as error:
             self.failure = error.why
             return
-        at = clock.monotonic()
-        self._readings = [
-            (reading, self._freshness.changed_at(reading.key, _sampled(reading), at))
-            for reading in read_page(families, self.node)
-        ]
-        self._freshness.keep(reading.key for reading, _ in self._readings)
-        self.failure = ""
+        readings = read_page(families, self.node)
+        self._followed.update(readings, clock.monotonic(), clock.now())
+        self.failure = "" if readings else "its page tells of no GPU"
 
     def measured(self, now: float) -> list[Measured]:
-        """The readings with their age at `now`, in monotonic seconds."""
-        return [Measured(reading, max(0.0, now - changed)) for reading, changed in self._readings]
+        """The readings with their ages at `now`, in monotonic seconds."""
+        return self._followed.measured(now)
 
 
 class ServerScrape:
@@ -143,11 +135,6 @@ async def _parse(parser: ExpositionParser, page: bytes, where: str) -> Families:
     if len(page) > _LARGE_PAGE:
         return await asyncio.to_thread(parser.parse, page, where)
     return parser.parse(page, where)
-
-
-def _sampled(reading: GpuReading) -> tuple[object, ...]:
-    """What changes when the exporter samples; who holds the GPU it looks up at every scrape."""
-    return msgspec.structs.astuple(msgspec.structs.replace(reading, holders=()))
 
 
 def _routes_of(pod: Pod) -> Sequence[tuple[int, str]]:

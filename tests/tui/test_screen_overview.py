@@ -86,7 +86,7 @@ async def test_gauges_move_with_each_sample() -> None:
 async def test_a_change_before_a_failure_is_pointed_out() -> None:
     async with desk(size=(160, 45)) as table:
         line = next(line for line in table.text().splitlines() if "--max-model-len" in line)
-        assert "← before FAILED" in line
+        assert "← cause of llama-70b FAILED?" in line
 
 
 def test_the_tags_of_a_run_do_not_bury_what_else_changed() -> None:

@@ -7,12 +7,14 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from backend.cluster.objects import NodeSpec
 from backend.core.errors import AccessDeniedError, UnreachableError
 from backend.core.views import GpuSnapshotView, GpuState, GpuView
 from backend.telemetry.collector import Collector
-from backend.telemetry.readings import GpuReading, LocalGpus
+from backend.telemetry.readings import GpuReading, LocalGpus, Process
 from backend.telemetry.rows import STALE_AFTER
 from tests.fakes.demo_controller import Cluster
 from tests.fakes.ports import FixedClock
@@ -277,13 +279,22 @@ class Local:
         self.closed = True
 
 
-OWN = GpuReading(uuid="GPU-own", node="bastion", index=0, product="RTX", source="nvml", utilisation=30, processes=1)
+OWN = GpuReading(
+    uuid="GPU-own",
+    node="bastion",
+    index=0,
+    product="RTX",
+    source="nvml",
+    utilisation=30,
+    processes=(Process(71, "python", 5),),
+)
 
 
 async def test_this_machines_own_gpus_are_rows_too() -> None:
     local = Local(LocalGpus((OWN,), 0.0, "", True))
     snapshot = await sampled(None, local=local)
     assert [(gpu.key, gpu.source, gpu.state) for gpu in snapshot.gpus] == [("GPU-own", "nvml", GpuState.BUSY)]
+    assert snapshot.gpus[0].processes == ((71, "python", 5),)
     assert "no cluster is connected" in snapshot.notes[0]
     assert local.closed
 
@@ -323,3 +334,86 @@ async def test_the_demo_clusters_gpus_work_idle_and_fail() -> None:
     assert any((gpu.tokens_per_second or 0) > 0 for gpu in busy)
     assert {server.engine for server in snapshot.servers} >= {"vllm", "nim"}
     assert clock.now() - snapshot.at == timedelta(seconds=2)
+
+
+async def test_a_row_tells_where_each_of_its_fields_comes_from_and_how_old_it_is() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**BUSY, **LLAMA})
+    cluster.pages["llm-prod/llama-0:8000/metrics"] = (VLLM % 100).encode()
+    collector = Collector(cluster, clock=clock, context="prod", inventory_every=60)
+    await collector.sample()
+    clock.advance(seconds=10)
+    cluster.pages["llm-prod/llama-0:8000/metrics"] = UnreachableError("x", "gone", "look")
+    (gpu,) = (await collector.sample()).gpus
+    assert (gpu.context, gpu.source, gpu.age) == ("prod", "dcgm", 10)
+    assert {(cell.field, cell.source, cell.age) for cell in gpu.cells} == {
+        ("tokens_per_second", "vllm", 10), ("service", "cluster", 10), ("cordoned", "cluster", 10),
+    }  # fmt: skip
+    await collector.close()
+
+
+async def test_the_gpus_of_a_replica_stand_side_by_side_by_rank() -> None:
+    clock = FixedClock(NOON)
+    power = {"DEV_POWER_USAGE": 400}
+    cluster = small(*({**BUSY, **LLAMA, **power} for _ in range(2)), {**BUSY, **power})
+    cluster.pod_list[1] = pod("llama-0", gpus=2, service="llama", labels={"team": "search"})
+    collector = Collector(cluster, clock=clock)
+    for total in (0, 8000):
+        cluster.pages["llm-prod/llama-0:8000/metrics"] = (VLLM % total).encode()
+        snapshot = await collector.sample()
+        clock.advance(seconds=10)
+    await collector.close()
+    assert [(gpu.rank, gpu.team, gpu.tokens_per_joule) for gpu in snapshot.gpus] == [
+        (0, "search", 1.0), (1, "search", 1.0), (None, "", None),
+    ]  # fmt: skip
+    (service,) = snapshot.services
+    assert (service.generation_tokens_per_second, service.tokens_per_joule) == (800, 1.0)
+
+
+async def test_a_gpu_that_is_busy_without_tokens_is_told_after_a_while() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**BUSY, **LLAMA, "PROF_PIPE_TENSOR_ACTIVE": 0.001})
+    cluster.pages["llm-prod/llama-0:8000/metrics"] = (VLLM % 100).encode()
+    collector = Collector(cluster, clock=clock)
+    told = []
+    for second in range(0, 240, 10):
+        cluster.pages["gpu-operator/dcgm-gpu-01:9400/metrics"] = page(
+            {**BUSY, **LLAMA, "PROF_PIPE_TENSOR_ACTIVE": 0.001, "DEV_TOTAL_ENERGY_CONSUMPTION": 1000 * second}
+        )
+        told.append((await collector.sample()).gpus[0].useless)
+        clock.advance(seconds=10)
+    assert told[:6] == [""] * 6
+    assert told[-1] == "80 % busy for 3 min with no tokens and no work for its tensor cores"
+    await collector.close()
+
+
+async def test_what_a_cordoned_node_has_is_told_so_and_idle_hours_count_for_a_slice_as_a_slice() -> None:
+    clock = FixedClock(NOON)
+    instance = {"GPU_I_PROFILE": "2g.20gb", "GPU_I_ID": "3", "UUID": "GPU-0", **LLAMA, "PROF_GR_ENGINE_ACTIVE": 0.0}
+    cluster = small({**instance, "DEV_TOTAL_ENERGY_CONSUMPTION": 1})
+    cluster.node_list[0] = msgspec.structs.replace(cluster.node_list[0], spec=NodeSpec(unschedulable=True))
+    collector = Collector(cluster, clock=clock)
+    for second in range(0, 3601, 60):
+        cluster.pages["gpu-operator/dcgm-gpu-01:9400/metrics"] = page(
+            {**instance, "DEV_TOTAL_ENERGY_CONSUMPTION": second}
+        )
+        (gpu,) = (await collector.sample()).gpus
+        clock.advance(seconds=60)
+    assert (gpu.cordoned, gpu.state) == (True, GpuState.IDLE)
+    assert gpu.wasted_hours == pytest.approx(2 / 7)
+    await collector.close()
+
+
+async def test_an_error_keeps_the_time_at_which_it_was_first_seen() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**BUSY, "DEV_XID_ERRORS": 0})
+    collector = Collector(cluster, clock=clock)
+    assert (await collector.sample()).gpus[0].xid_at is None
+    for energy in (1, 2, 3):
+        cluster.pages["gpu-operator/dcgm-gpu-01:9400/metrics"] = page(
+            {**BUSY, "DEV_XID_ERRORS": 79, "DEV_TOTAL_ENERGY_CONSUMPTION": energy}
+        )
+        clock.advance(seconds=10)
+        (gpu,) = (await collector.sample()).gpus
+    assert (gpu.xid, gpu.xid_at, gpu.age) == (79, NOON + timedelta(seconds=10), 0)
+    await collector.close()

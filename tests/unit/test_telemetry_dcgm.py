@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 
 from backend.telemetry.dcgm import read_page
 from backend.telemetry.exposition import ExpositionParser
-from backend.telemetry.readings import Freshness, GpuReading, Holder
+from backend.telemetry.following import Followed
+from backend.telemetry.readings import Freshness, GpuReading, Holder, clock_reasons
 from tests.fakes.telemetry import dcgm_page
 
 MIB = 1 << 20
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 def read(*gpus: dict[str, Any], node: str = "gpu-01") -> list[GpuReading]:
@@ -32,7 +35,7 @@ def test_a_gpu_is_read_with_its_pod() -> None:
     assert gpu == GpuReading(
         uuid="GPU-a", node="gpu-01", index=3, product="NVIDIA H100 80GB HBM3", source="dcgm", utilisation=55,
         engine_active=50, tensor_active=25, memory_used=70_000 * MIB, memory_total=81_559 * MIB, power=312.5,
-        temperature=61, energy=5, holders=(Holder("n", "p", "c"),),
+        temperature=61, energy=5, xid=0, holders=(Holder("n", "p", "c"),),
     )  # fmt: skip
     assert gpu.activity == 50
     assert gpu.error == ""
@@ -118,3 +121,64 @@ def test_values_are_as_old_as_their_last_change() -> None:
     assert freshness.changed_at("b", "x", 9) == 9
     freshness.keep(["b"])
     assert freshness.changed_at("a", "x", 10) == 10
+
+
+def test_all_that_an_exporter_tells_is_read() -> None:
+    (gpu,) = read(
+        {
+            "gpu": "0", "UUID": "GPU-a", "PROF_DRAM_ACTIVE": 0.5, "DEV_MEMORY_TEMP": 70, "DEV_SM_CLOCK": 1980,
+            "DEV_MEM_CLOCK": 2619, "DEV_ENFORCED_POWER_LIMIT": 700, "PROF_PCIE_TX_BYTES": 5, "PROF_PCIE_RX_BYTES": 7,
+            "PROF_NVLINK_TX_BYTES": 11, "PROF_NVLINK_RX_BYTES": 13, "DEV_CLOCKS_EVENT_REASONS": 0x44,
+            "DEV_ECC_DBE_VOL_TOTAL": 2, "DEV_UNCORRECTABLE_REMAPPED_ROWS": 1, "DEV_CORRECTABLE_REMAPPED_ROWS": 3,
+            "DEV_ROW_REMAP_PENDING": 1,
+        }
+    )  # fmt: skip
+    assert (gpu.dram_active, gpu.memory_temperature, gpu.sm_clock, gpu.memory_clock) == (50, 70, 1980, 2619)
+    assert (gpu.power_limit, gpu.pcie_send, gpu.pcie_receive, gpu.nvlink) == (700, 5, 7, 24)
+    assert gpu.throttle == ("power cap", "thermal")
+    assert (gpu.ecc_uncorrected, gpu.remapped_rows, gpu.remap_pending, gpu.xid) == (2, 4, True, None)
+
+
+def test_names_and_labels_of_other_versions_are_known() -> None:
+    old = {"gpu": "1", "uuid": "GPU-a", "hostname": "gpu-09", "DEV_CLOCK_THROTTLE_REASONS": 4, "DEV_GPU_UTIL": 1}
+    (gpu,) = read(old, node="")
+    assert (gpu.uuid, gpu.node, gpu.throttle) == ("GPU-a", "gpu-09", ("power cap",))
+
+
+def test_rows_that_could_not_be_remapped_are_a_fault() -> None:
+    (gpu,) = read({"gpu": "0", "UUID": "GPU-a", "DEV_ROW_REMAP_FAILURE": 1})
+    assert gpu.faulty
+    assert "remapped" in gpu.error
+
+
+@pytest.mark.parametrize(
+    ("bits", "told"),
+    [
+        (0, ()),
+        (1, ()),
+        (4, ("power cap",)),
+        (0x48, ("thermal",)),
+        (0x8, ("hardware slowdown",)),
+        (0x80, ("power brake",)),
+    ],
+)
+def test_reasons_of_low_clocks(bits: int, told: tuple[str, ...]) -> None:
+    assert clock_reasons(bits) == told
+
+
+def test_counters_tell_between_two_samples() -> None:
+    followed = Followed()
+    gpu = {"gpu": "0", "UUID": "GPU-a", "PROF_GR_ENGINE_ACTIVE": 0.5}
+
+    def told(at: float, **values: float) -> GpuReading:
+        followed.update(read({**gpu, **values}), at, NOON)
+        return followed.measured(at)[0].reading
+
+    assert told(0, DEV_NVLINK_BANDWIDTH_TOTAL=100, DEV_THERMAL_VIOLATION=5).nvlink is None
+    moved = told(10, DEV_NVLINK_BANDWIDTH_TOTAL=300, DEV_THERMAL_VIOLATION=6)
+    assert (moved.nvlink, moved.throttle) == (20e6, ("thermal",))
+    # Until the exporter samples again it tells the same.
+    again = told(12, DEV_NVLINK_BANDWIDTH_TOTAL=300, DEV_THERMAL_VIOLATION=6)
+    assert (again.nvlink, again.throttle, followed.measured(12)[0].age) == (20e6, ("thermal",), 2)
+    fallen = told(20, DEV_NVLINK_BANDWIDTH_TOTAL=1, DEV_THERMAL_VIOLATION=6)
+    assert (fallen.nvlink, fallen.throttle) == (None, ())

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from backend.cli.commands.deploy_changes import changes
 from backend.cli.output import Column, cell, note, pairs
 from backend.cli.services import named
 from backend.cli.session import Session
@@ -46,6 +47,7 @@ def add_to(application: typer.Typer) -> None:
         ("delete", _delete),
         ("export", _export),
         ("snapshots", _snapshots),
+        ("changes", changes),
     ):
         deploy.command(name)(command)
     application.add_typer(deploy, name="deploy")

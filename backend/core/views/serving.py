@@ -58,6 +58,7 @@ class ServiceView(View, frozen=True, kw_only=True):
         approved: of the digests that it names or runs: True when all are, None when it names no digest.
         approval_note: why `approved` is not True.
         owner: what else writes this object (Argo CD, Flux, Helm), empty when nothing does.
+        edited_by: the field manager, other than ours, that last wrote what is wanted of it; edited_at: when.
         model: modelFormat, storage URI or served name, as far as the object tells.
         as_of: since when nobody watches it, so that all this is as it was then; None: it is live.
     """
@@ -81,6 +82,8 @@ class ServiceView(View, frozen=True, kw_only=True):
     approval_note: str = ""
     url: str = ""
     owner: str = ""
+    edited_by: str = ""
+    edited_at: datetime | None = None
     created_at: datetime | None = None
     generation: int = 0
     resource_version: str = ""

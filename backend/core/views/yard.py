@@ -96,13 +96,24 @@ class SourceView(View, frozen=True, kw_only=True):
 
 
 class ChangeView(View, frozen=True, kw_only=True):
-    """A change, for the list of what changed: ours, a tag's, another's edit, a node's."""
+    """A change, for the list of what changed.
+
+    Attributes:
+        actor: a person, a program by the name of its field manager, a registry, or a node.
+        kind: apply, decision, edit (somebody else wrote it), tag, scale, node, alert, validation, refused (nothing came
+            of it), or other.
+        services: keys of the services that it touches, as far as it tells.
+        suspected: what failed next after it, such as `llm-prod/llama failed`: a guess by time alone; empty: nothing.
+    """
 
     at: datetime
     actor: str
     what: str
     object: str
     detail: str = ""
+    kind: str = "other"
+    services: tuple[str, ...] = ()
+    suspected: str = ""
 
 
 class CheckView(View, frozen=True, kw_only=True):

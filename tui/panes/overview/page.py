@@ -85,7 +85,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             "library": [LineTable(library.news_columns(now), lambda row: row.key, headings=False, id="library-table")],
             "changed": [
                 LineTable(
-                    view_model.change_columns(lambda: self._broken),
+                    view_model.change_columns(),
                     lambda change: f"{change.at}{change.what}{change.object}",
                     headings=False,
                     id="changed-table",
@@ -122,7 +122,10 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         if PartName.SERVICES in changed:
             services = list(model.services.value.values())
             self._rows["deployments"] = deployments.worst_first(services)
-            self._broken = view_model.broken_services(services)
+            broken = view_model.broken_services(services)
+            if broken != self._broken:
+                self._broken = broken
+                changed = changed | {PartName.CHANGES}
             self._services_tally = deployments.tally(deployments.verdict_counts(services))
         if PartName.QUEUE in changed:
             self._rows["queue"] = queue.mine_first(queue.waiting(model.queue.value))
@@ -135,8 +138,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             changed_last = model.library.value.images
             self._rows["library"] = library.news(changed_last, sources, runs, self.room.clock.now())
         if PartName.CHANGES in changed:
-            now = self.room.clock.now()
-            self._rows["changed"] = view_model.newest_first(recent(model.changes.value, now))
+            changes = recent(model.changes.value, self.room.clock.now())
+            self._rows["changed"] = view_model.newest_first(view_model.suspected(changes, self._broken))
 
     def show(self) -> None:
         self._make_rows()

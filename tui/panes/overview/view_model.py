@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
+from backend.core.timeline import BROKEN, with_suspects
 from backend.core.views import ChangeView, ServiceView
 from tui import format as fmt
 from tui.document import Line, Span, join, text
-from tui.header import BROKEN
-from tui.panes.deployments.view_model import look
 from tui.widgets.columns import Column
 
 _SHOWN_SINGLY: Final = 3
@@ -23,7 +24,9 @@ def newest_first(changes: Iterable[ChangeView]) -> list[ChangeView]:
     groups: dict[tuple[str, str, datetime], list[ChangeView]] = {}
     for change in ordered:
         minute = change.at.replace(second=0, microsecond=0)
-        groups.setdefault((change.actor, change.what, minute), []).append(change)
+        # What may have broken something stands by itself.
+        what = f"{change.what} {change.suspected}"
+        groups.setdefault((change.actor, what, minute), []).append(change)
     rows: list[ChangeView] = []
     for group in groups.values():
         rows.extend(group if len(group) <= _SHOWN_SINGLY else [_together(group)])
@@ -43,26 +46,33 @@ def _together(group: list[ChangeView]) -> ChangeView:
 
 
 def broken_services(services: Iterable[ServiceView]) -> list[ServiceView]:
-    """Those that failed or are stuck."""
+    """Those that failed, are stuck or serve with too little."""
     return [service for service in services if service.verdict in BROKEN]
 
 
-def suspect_of(change: ChangeView, broken: Iterable[ServiceView]) -> ServiceView | None:
-    """The broken service that this change was made to before it broke; it may be the cause, and is not called so."""
-    for service in broken:
-        named = f"{service.namespace}/{service.name}" in change.object
-        if named and (service.since is None or change.at <= service.since):
-            return service
-    return None
+def suspected(changes: Sequence[ChangeView], broken: Iterable[ServiceView]) -> list[ChangeView]:
+    """The changes; the one nearest before each failure of now says what failed after it, a guess by time alone."""
+    unsaid = [msgspec.structs.replace(change, suspected="") if change.suspected else change for change in changes]
+    return with_suspects(unsaid, broken)
 
 
-def change_columns(broken: Callable[[], Iterable[ServiceView]]) -> tuple[Column[ChangeView], ...]:
-    """The columns of what changed, beside the services that are broken now."""
+def suspect_note(change: ChangeView) -> Line:
+    """What failed next after a change, told as the guess that it is."""
+    name, _, word = change.suspected.rpartition(" ")
+    return (Span(f"← cause of {name.rpartition('/')[2]} {word.upper()}?", "bad"),) if name else ()
+
+
+def change_columns() -> tuple[Column[ChangeView], ...]:
+    """The columns of what changed."""
 
     def what(change: ChangeView) -> Line:
-        suspect = suspect_of(change, broken())
-        note = (Span("← before " + look(suspect)[1], "bad"),) if suspect is not None else ()
-        return join(text(change.what), text(change.object, "name"), text(change.detail, "muted"), note, gap="  ")
+        return join(
+            text(change.what),
+            text(change.object, "name"),
+            suspect_note(change),
+            text(change.detail, "muted"),
+            gap="  ",
+        )
 
     return (
         Column(key="at", title="", cell=lambda change: text(fmt.clock_time(change.at), "muted"), minimum=5),

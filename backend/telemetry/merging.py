@@ -1,0 +1,37 @@
+"""Brings what several clusters tell into one snapshot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backend.core.views import GpuSnapshotView, GpuView
+
+
+def merged(snapshots: Sequence[GpuSnapshotView]) -> GpuSnapshotView:
+    """One snapshot of all, in the order in which they come.
+
+    This machine may be a node of a cluster other than the first: then its GPUs stand there, and not twice. What one
+    cluster cannot be asked is a note; nothing at all is known only when that holds for all.
+
+    Args:
+        snapshots: at least one.
+    """
+    if len(snapshots) == 1:
+        return snapshots[0]
+    seen: dict[str, GpuView] = {}
+    for snapshot in snapshots:
+        for gpu in snapshot.gpus:
+            known = seen.get(gpu.key)
+            if known is None or (gpu.context and not known.context):
+                seen[gpu.key] = gpu
+    gpus = [gpu for snapshot in snapshots for gpu in snapshot.gpus if seen[gpu.key] is gpu]
+    unreached = [snapshot.unreached for snapshot in snapshots if snapshot.unreached]
+    return GpuSnapshotView(
+        at=max(snapshot.at for snapshot in snapshots),
+        gpus=tuple(gpus),
+        servers=tuple(server for snapshot in snapshots for server in snapshot.servers),
+        services=tuple(service for snapshot in snapshots for service in snapshot.services),
+        pending=tuple(pod for snapshot in snapshots for pod in snapshot.pending),
+        notes=tuple(dict.fromkeys(note for snapshot in snapshots for note in snapshot.notes)),
+        unreached="; ".join(dict.fromkeys(unreached)) if not gpus else "",
+    )
