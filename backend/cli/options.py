@@ -18,6 +18,7 @@ class OutputFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+    CSV = "csv"
 
 
 class GlobalOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ COMMAND_OPTIONS_WITH_VALUE: Final = frozenset(
         "--seed",
         "--since",
         "--sort",
+        "--state",
         "--ticket",
         "--to",
         "--until",
@@ -89,7 +91,7 @@ Options of every command, before or after its words:
   --config PATH   configuration file             --read-only   change nothing
   --db PATH       database file                  --debug       log more, show tracebacks
   --context NAME  context of the kubeconfig      --yes, -y     do not ask
-  -o, --output table|json|yaml
+  -o, --output table|json|yaml|csv (csv: of lists)
 """
 
 
@@ -136,7 +138,9 @@ def _typed(field: str, value: str) -> object:
         try:
             return OutputFormat(value)
         except ValueError:
-            raise UsageError("option --output", f"there is no format {value!r}", "use table, json or yaml") from None
+            raise UsageError(
+                "option --output", f"there is no format {value!r}", "use table, json, yaml or csv"
+            ) from None
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from backend.cli.options import OutputFormat
+from backend.core.errors import UsageError
 from backend.core.ports import instant
 from backend.core.settings import parse_duration
 from backend.core.text import sanitise, sanitise_lines
@@ -33,6 +35,9 @@ class Printer:
         as_data: Callable[[_Row], Any] | None = None,
     ) -> None:
         """A list: an array, or a table with a heading; `empty` is the note when there is nothing."""
+        if self.output is OutputFormat.CSV:
+            self._csv([as_data(row) if as_data else plain(row) for row in rows])
+            return
         if self.output is not OutputFormat.TABLE:
             self._data([as_data(row) if as_data else plain(row) for row in rows])
             return
@@ -44,11 +49,26 @@ class Printer:
         self._lines(aligned(table))
 
     def item(self, value: Any, text: str, *, data: Any = None) -> None:
-        """One object: as data, or as the given text."""
+        """One object: as data, or as the given text.
+
+        Raises:
+            UsageError: as CSV, which is for lists.
+        """
+        if self.output is OutputFormat.CSV:
+            raise UsageError("option --output", "csv is for lists, and this is one thing", "use table, json or yaml")
         if self.output is not OutputFormat.TABLE:
             self._data(plain(value) if data is None else data)
             return
         self._lines(text.rstrip("\n").split("\n"))
+
+    def _csv(self, rows: Sequence[Any]) -> None:
+        """Rows of one kind with every field; a cell that a spreadsheet would evaluate is made a text (OWASP)."""
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        names = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+        if names:
+            writer.writerow(names)
+        for row in rows:
+            writer.writerow([_csv_cell(row.get(name)) for name in names])
 
     def _data(self, data: Any) -> None:
         if self.output is OutputFormat.JSON:
@@ -70,6 +90,15 @@ def plain(value: Any) -> Any:
         if isinstance(data, dict) and derived not in data and hasattr(value, derived):
             data[derived] = getattr(value, derived)
     return data
+
+
+def _csv_cell(value: object) -> str:
+    if isinstance(value, list):
+        value = " ".join(str(part) for part in value)
+    elif isinstance(value, dict):
+        value = msgspec.json.encode(value).decode()
+    shown = "" if value is None else sanitise(str(value), 30_000)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def cell(value: object) -> str:

@@ -25,6 +25,7 @@ class Approvals:
         self._clock = clock
         self._standings: Mapping[str, Standing] = {}
         self._aliases: Mapping[str, str] = {}
+        self._own: frozenset[str] = frozenset()
 
     async def refresh(self) -> bool:
         """Read anew what is approved.
@@ -35,12 +36,17 @@ class Approvals:
         standings = await curated.standings(self._database, self._policy.hash, self._clock.now())
         aliases = await library_aliases(self._database)
         changed = standings != self._standings or aliases != self._aliases
-        self._standings, self._aliases = standings, aliases
+        self._standings, self._aliases, self._own = standings, aliases, frozenset(aliases.values())
         return changed
 
     def canonical(self, digest: str) -> str:
         """The digest that the library knows an image by, from that of its platform's manifest or configuration."""
         return self._aliases.get(digest, digest)
+
+    def known(self, digest: str) -> str | None:
+        """The digest that the library knows an image by, from any of its digests; None: it knows none such."""
+        found = self._aliases.get(digest, digest)
+        return found if found is not digest or digest in self._own or digest in self._standings else None
 
     def state(self, digest: str) -> ImageState | None:
         """Where an image stands, by any of its digests; None: it was never submitted."""

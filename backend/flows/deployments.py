@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
-
 from backend.access.endpoints import endpoints
 from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.resources import (
@@ -14,16 +11,13 @@ from backend.cluster.resources import (
     SERVING_RUNTIMES,
 )
 from backend.core.errors import AccessDeniedError, ConflictError, NotFoundError
-from backend.core.timeline import with_suspects
 from backend.core.views import (
     AppliedView,
-    ChangeView,
     PlanView,
     RuntimeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
-    Verdict,
 )
 from backend.flows.approvals import Approvals
 from backend.flows.changes import ServiceChanges, found_service
@@ -31,7 +25,7 @@ from backend.flows.foundation import Foundation
 from backend.flows.kserve import explained
 from backend.flows.observing import Observer
 from backend.flows.plans import Plans
-from backend.flows.recent import recent_changes
+from backend.flows.proof import ServiceProof
 from backend.flows.services import Services, Unread
 from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of
@@ -41,17 +35,14 @@ from backend.serving.snapshots import Outcome, became, snapshot_view, snapshots
 _ORDER = ("failed", "stuck", "degraded", "slow to load", "starting", "unknown", "serving", "scaled to zero", "stopped")
 
 
-class DeploymentsFlow:
+class DeploymentsFlow(ServiceProof):
     """Services of the yard's clusters; where a context is asked for, an empty one is the primary."""
 
     def __init__(
         self, foundation: Foundation, approvals: Approvals, services: Services, plans: Plans, observer: Observer
     ) -> None:
-        self._foundation = foundation
-        self._approvals = approvals
-        self._services = services
+        super().__init__(foundation, approvals, services, observer)
         self._plans = plans
-        self._observer = observer
         self._changes = ServiceChanges(foundation, approvals)
 
     # ------------------------------------------------------------ looking
@@ -140,48 +131,6 @@ class DeploymentsFlow:
             )
             for one in held
         ]
-
-    async def changes(
-        self, namespace: str = "", name: str = "", *, context: str = "", hours: float = 1, ask: bool = False
-    ) -> list[ChangeView]:
-        """What changed, newest first: ours, others' edits, tags, scaling, nodes; the change before a failure says so.
-
-        Args:
-            name: of the service that they are to touch; empty: all changes.
-            ask: read the cluster first, where it is not watched.
-
-        Raises:
-            ModelyardError: with `ask`, the cluster cannot be read.
-        """
-        rows: Sequence[ServiceView] = self._services.watched() or ()
-        if ask and not rows:
-            rows = await self._services.rows()
-            await self._observer.look(rows)
-        period = timedelta(hours=hours)
-        if not name:
-            return with_suspects(await recent_changes(self._foundation, period), rows)
-        where = (context or self._foundation.cluster.context, namespace, name)
-        service = next((row for row in rows if (row.context, row.namespace, row.name) == where), None)
-        if service is None:
-            service = await self._gone(*where)
-        return with_suspects(await recent_changes(self._foundation, period, service=service), [service])
-
-    async def _gone(self, context: str, namespace: str, name: str) -> ServiceView:
-        """A service that is not there, by what is kept of it: that it was changed may still be asked for."""
-        held = await snapshots(self._foundation.database, context, namespace, name)
-        return ServiceView(
-            context=context,
-            namespace=namespace,
-            name=name,
-            verdict=Verdict.UNKNOWN,
-            reason="it is not there",
-            next_step="",
-            since=None,
-            ready_replicas=0,
-            wanted_replicas=0,
-            gpus=0,
-            images=tuple(dict.fromkeys(one.intent.image for one in held)),
-        )
 
     async def export(self, namespace: str, name: str, *, context: str = "") -> str:
         """The deployment file of what runs, YAML.

@@ -105,7 +105,7 @@ class Services:
         Raises:
             ModelyardError: those of a context cannot be read.
         """
-        return [row for board in await self._boards() for row in board.using(digests)]
+        return [row for board in await self.boards() for row in board.using(digests)]
 
     def on_node(self, context: str, node: str) -> tuple[str, ...]:
         """Keys of the services of a context that have a pod on a node, as watched."""
@@ -123,9 +123,14 @@ class Services:
         Raises:
             ModelyardError: the services of a context cannot be read.
         """
-        return self._users_on(await self._boards())
+        return self._users_on(await self.boards())
 
-    async def _boards(self) -> list[ServiceBoard]:
+    async def boards(self) -> list[ServiceBoard]:
+        """The board of each context, as watched or else read now.
+
+        Raises:
+            ModelyardError: the services of a context cannot be read.
+        """
         return list(await asyncio.gather(*(one.current() for one in self._contexts)))
 
     def _users_on(self, boards: list[ServiceBoard]) -> Mapping[str, tuple[str, ...]]:

@@ -81,6 +81,11 @@ class ServiceBoard:
         self._dirty: set[Key] = set()
         self._unsettled: set[Key] = set()
 
+    @property
+    def context(self) -> str:
+        """The context that its services are of."""
+        return self._context
+
     # ------------------------------------------------------------ what the watches tell
 
     def reset_services(self, services: Iterable[InferenceService]) -> None:

@@ -56,7 +56,7 @@ def running_digests(
             # A reported digest in a form that the library does not know says nothing against the one that is stated.
             if reported and (reported in known or not stated):
                 running.add(known.get(reported, reported))
-            if not stated and container.image and not _is_sidecar(container):
+            if not stated and container.image and not is_sidecar(container):
                 unpinned.append(container.image)
     return Digests(
         images=images,
@@ -91,6 +91,6 @@ def _images(component: Component) -> list[str]:
     return [container.image for container in held if container.image]
 
 
-def _is_sidecar(container: Container) -> bool:
+def is_sidecar(container: Container) -> bool:
     """Containers that a mesh or KServe adds, whose images are not the service's."""
     return container.name in {"queue-proxy", "istio-proxy", "agent", "linkerd-proxy"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -123,9 +123,18 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return _listed([_difference(path, value_at(before, path), value_at(after, path)) for path in changed])
 
 
-def differing(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, ...]:
-    """Paths of what was wanted that are otherwise now: `.spec.predictor.minReplicas`; none: it is as wanted."""
-    return tuple(_differing(live, wanted, ""))
+def changed_from(live: Mapping[str, Any], wanted: Mapping[str, Any], *, without: Container[Path] = ()) -> str:
+    """What is otherwise than it was wanted, in a clause; what nobody wished is not looked at. Empty: it is as wanted.
+
+    Args:
+        without: fields that are left out.
+    """
+    paths = [
+        path
+        for path in _leaves(wanted, ())
+        if path and path not in without and not _holds(value_at(live, path), value_at(wanted, path))
+    ]
+    return _listed([_difference(path, value_at(wanted, path), value_at(live, path)) for path in paths])
 
 
 def value_at(object_: Mapping[str, Any], path: Path) -> Any:
@@ -159,19 +168,13 @@ def _leaves(value: Any, path: Path) -> Iterator[Path]:
         yield path
 
 
-def _differing(live: Any, wanted: Any, path: str) -> Iterator[str]:
+def _holds(live: Any, wanted: Any) -> bool:
+    """Whether all that was wanted is so; the server may have added to it."""
     if isinstance(wanted, Mapping):
-        for key, value in wanted.items():
-            here = f"{path}.{key}"
-            if not isinstance(live, Mapping) or key not in live:
-                yield here
-            else:
-                yield from _differing(live[key], value, here)
-    elif isinstance(wanted, list) and isinstance(live, list) and len(live) == len(wanted):
-        for position, (one, other) in enumerate(zip(live, wanted, strict=True)):
-            yield from _differing(one, other, f"{path}[{position}]")
-    elif live != wanted:
-        yield path
+        return isinstance(live, Mapping) and all(key in live and _holds(live[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list) and isinstance(live, list):
+        return len(live) == len(wanted) and all(_holds(one, other) for one, other in zip(live, wanted, strict=True))
+    return bool(live == wanted)
 
 
 def _difference(path: Path, before: Any, after: Any) -> str:

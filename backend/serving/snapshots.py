@@ -159,6 +159,19 @@ async def snapshots(database: Database, context: str, namespace: str, name: str)
     return tuple(Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows)
 
 
+async def newest_snapshots(database: Database, context: str) -> dict[tuple[str, str], Snapshot]:
+    """By namespace and name, what was applied last to each service of a cluster."""
+    columns = ", ".join(f"apply_intent.{column}" for column in _COLUMNS.split(", "))
+    rows = await database.fetch_all(
+        f"SELECT {columns}, snapshot.at AS at FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"  # noqa: S608 - constant
+        " WHERE snapshot.position IN"
+        " (SELECT max(position) FROM snapshot WHERE context = ? GROUP BY namespace, name)",
+        (context,),
+    )
+    held = [Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows]
+    return {(one.intent.namespace, one.intent.name): one for one in held}
+
+
 async def with_the_one_before(database: Database, snapshot: str) -> tuple[Snapshot, ...]:
     """A snapshot and the one of the same service before it, as far as there are such."""
     columns = ", ".join(f"apply_intent.{column}" for column in _COLUMNS.split(", "))

@@ -10,7 +10,7 @@ import pytest
 
 from backend.demo.resources import EVENTS
 from tests.fakes.cli import Place
-from tests.fakes.cli_world import NAMESPACE, World, running_world
+from tests.fakes.cli_world import NAMESPACE, World, running_world, until_serving
 from tests.integration.test_cli_deploy import edit
 
 
@@ -67,3 +67,23 @@ def test_since_is_a_duration_or_a_time(place: Place) -> None:
     for wrong in ("soon", "-1h", "2999-01-01"):
         assert place.run("deploy", "changes", "--since", wrong).code == 2
     assert place.run("deploy", "changes", "absent", "-n", NAMESPACE, "-o", "json").data == []
+
+
+def test_what_runs_is_held_to_what_was_approved_and_applied(world: World, place: Place) -> None:
+    world.deployed(place, "held")
+    until_serving(place, "held")
+
+    def states() -> dict[str, str]:
+        return {one["state"]: one["detail"] for one in place.json("deploy", "running") if one["name"] == "held"}
+
+    assert set(states()) == {"approved"}
+    edit(world, "held", {"predictor": {"minReplicas": 1, "maxReplicas": 3}})
+    assert set(states()) == {"approved", "edited"}
+    edit(world, "held", {"predictor": {"minReplicas": 2}})
+    assert "minReplicas 1 > 2" in states()["drifted"]
+    assert place.run("revoke", world.reference("1.3.0"), "--reason", "a CVE", "--yes").code == 0
+    assert set(states()) == {"revoked", "drifted"}
+    listed = place.run("deploy", "running", "--state", "revoked", "-o", "csv")
+    head, *lines = listed.out.splitlines()
+    assert head.startswith("context,namespace,name,state") and any(",held,revoked," in line for line in lines)
+    assert place.run("deploy", "running", "--state", "odd").code == 2

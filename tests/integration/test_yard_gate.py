@@ -50,7 +50,7 @@ LOOKING = {
     "policy": {"check"},
     "deployments": {
         "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan",
-        "rollback_plan", "changes",
+        "rollback_plan", "changes", "running",
     },
     "gpus": {"snapshot", "follow", "check", "close"},
     "audit": {"entries", "entry", "head", "verify", "write_bundle", "check_bundle", "report"},

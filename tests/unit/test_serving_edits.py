@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backend.cluster.resources import INFERENCE_SERVICES
 from backend.serving.cautions import last_edit
-from backend.serving.edits import between, differing, edits, owned, spoken, told, value_at
+from backend.serving.edits import between, changed_from, edits, owned, spoken, told, value_at
 
 CONTAINER = 'k:{"name":"kserve-container"}'
 JSON = st.recursive(
@@ -99,8 +99,11 @@ def test_the_last_edit_of_others_is_seen_in_the_decoded_object() -> None:
 
 
 def test_what_differs_from_what_was_wanted() -> None:
-    assert differing({"a": {"b": 2, "c": 1}, "d": [1]}, {"a": {"b": 1}, "d": [1]}) == (".a.b",)
-    assert differing({}, {"a": 1}) == (".a",)
+    wanted = {"a": {"b": 1}, "d": [{"name": "x", "v": 1}, {"name": "y", "v": 1}], "e": [{"port": 1}]}
+    now = {"a": {"b": 2, "c": 1}, "d": [{"name": "y", "v": 1}, {"name": "x", "v": 3}], "e": [{"port": 1, "more": 2}]}
+    assert changed_from(now, wanted) == "b 1 > 2, v 1 > 3"
+    assert changed_from(now, wanted, without={("f:a", "f:b")}) == "v 1 > 3"
+    assert changed_from({}, {"a": 1}) == "a 1 > none"
 
 
 @given(JSON, JSON)
@@ -116,5 +119,5 @@ def test_no_tree_of_fields_and_no_object_makes_it_fail(tree: Any, object_: Any) 
 
 @given(JSON)
 def test_nothing_differs_from_itself(value: Any) -> None:
-    assert differing({"a": value}, {"a": value}) == ()
+    assert changed_from({"a": value}, {"a": value}) == ""
     assert between({"a": value}, {"a": value}) == ""

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from backend.cli.commands.deploy_changes import changes
+from backend.cli.commands.deploy_running import running
 from backend.cli.output import Column, cell, note, pairs
 from backend.cli.services import named
 from backend.cli.session import Session
@@ -48,6 +49,7 @@ def add_to(application: typer.Typer) -> None:
         ("export", _export),
         ("snapshots", _snapshots),
         ("changes", changes),
+        ("running", running),
     ):
         deploy.command(name)(command)
     application.add_typer(deploy, name="deploy")

@@ -55,6 +55,7 @@ from backend.core.views.library import (
     RepositoryView,
     TagEventView,
 )
+from backend.core.views.proof import RunningState, RunningView
 from backend.core.views.runs import (
     JournalEntryView,
     RuleClauseView,
@@ -152,6 +153,8 @@ __all__ = [
     "RuleTextView",
     "RuleView",
     "RunView",
+    "RunningState",
+    "RunningView",
     "RuntimeView",
     "ScanView",
     "ScopeView",

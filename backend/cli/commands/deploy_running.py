@@ -1,0 +1,46 @@
+"""`deploy running`: what runs against what was approved and applied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from backend.cli.output import Column, note
+from backend.cli.session import Session
+from backend.core.references import short_digest
+from backend.core.views import RunningState, RunningView
+from backend.yard import Yard
+
+_RUNNING: list[Column[RunningView]] = [
+    ("STATE", lambda one: one.state.value),
+    ("NAMESPACE", lambda one: one.namespace),
+    ("NAME", lambda one: one.name),
+    ("DIGEST", lambda one: short_digest(one.digest) if one.digest else ""),
+    ("PODS", lambda one: len(one.pods) or None),
+    ("BY", lambda one: one.by),
+    ("SINCE", lambda one: one.since),
+    ("WHY", lambda one: one.detail),
+]
+
+
+def running(
+    context: typer.Context,
+    state: Annotated[
+        str,
+        typer.Option("--state", metavar="STATE", help="revoked, unapproved, drifted, edited, unknown or approved."),
+    ] = "",
+    namespace: Annotated[str | None, typer.Option("-n", "--namespace", metavar="NS")] = None,
+) -> None:
+    """List what really runs, by digest, against what was approved and applied, the worst first (-o csv exports)."""
+    session: Session = context.obj
+
+    async def work(yard: Yard) -> list[RunningView]:
+        return await yard.deployments.running(state)
+
+    found = [one for one in session.run(work) if namespace in (None, one.namespace)]
+    session.print.rows(found, _RUNNING, empty=f"nothing that runs is {state}" if state else "nothing runs")
+    counts = Counter(one.state for one in found)
+    if found:
+        note(", ".join(f"{counts[one]} {one.value}" for one in RunningState if counts[one]))
