@@ -14,13 +14,14 @@ from backend.serving.deployment import DeploymentFile, explained
 from backend.serving.deployment_fields import MAX_NAME, MAX_NAME_AND_NAMESPACE
 from backend.serving.engines import OTHER, Engine, engine_of
 from backend.serving.manifests import RuntimeInfo
+from backend.serving.model_size import model_size
 from backend.serving.runtimes import find_runtime
+from backend.serving.suggestions import GpuType, gpus_needed
 
 _NOT_NAME: Final = re.compile(r"[^a-z0-9]+")
-_BILLIONS: Final = re.compile(r"(?:^|[-_.])(\d{1,3}(?:\.\d)?)b(?:[-_.]|$)")
-_BYTES_A_PARAMETER: Final = 2
-_GPU_MEMORY_GIB: Final = 80
-_ROOM_FOR_KV_CACHE: Final = 1.3
+#: Where no cluster tells which GPUs it has.
+_COMMON_GPU: Final = GpuType(product="GPU", memory=80 << 30)
+_MOST_GPUS: Final = 8
 
 
 def draft(image: str, *, namespace: str, name: str = "", runtimes: Iterable[ServingRuntime] = ()) -> DeploymentFile:
@@ -54,14 +55,10 @@ def draft(image: str, *, namespace: str, name: str = "", runtimes: Iterable[Serv
 def suggested_gpus(image: str) -> int:
     """How many GPUs of 80 GiB a model of the size that the repository's name tells wants: 1, 2, 4 or 8.
 
-    Parameters at two bytes each (bfloat16, which model servers load by default), with room for a KV cache, rounded up
-    to a power of two, as tensor parallelism wants it; 1 where the name tells nothing.
+    As `backend.serving.suggestions` counts; 1 where the name tells nothing.
     """
-    match = _BILLIONS.search(_last_part(image).lower())
-    if match is None:
-        return 1
-    needed = float(match.group(1)) * _BYTES_A_PARAMETER * _ROOM_FOR_KV_CACHE / _GPU_MEMORY_GIB
-    return next((count for count in (1, 2, 4) if needed <= count), 8)
+    size = model_size(names=(_last_part(image),))
+    return 1 if size is None else min(_MOST_GPUS, gpus_needed(size, _COMMON_GPU))
 
 
 def name_for(image: str, namespace: str) -> str:
