@@ -25,6 +25,7 @@ PANES: Final = (
     "draft",
     "runs",
     "run",
+    "alerts",
 )
 #: Where services, and where candidates are at hand.
 SERVICES: Final = ("overview", "deployments", "service")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui.action import EVERYWHERE, LISTS, PANES, Action, unavailable
+from tui.action_tables.alerts import ALERTS
 from tui.action_tables.library import LIBRARY
 from tui.action_tables.looking import LOOKING
 from tui.action_tables.program import PROGRAM
@@ -13,7 +14,7 @@ from tui.action_tables.services import SERVING
 
 __all__ = ["ACTIONS", "BY_ID", "EVERYWHERE", "LISTS", "PANES", "Action", "mutating", "unavailable"]
 
-ACTIONS: Final[tuple[Action, ...]] = (*LOOKING, *LIBRARY, *QUEUE, *SERVING, *PROGRAM)
+ACTIONS: Final[tuple[Action, ...]] = (*LOOKING, *LIBRARY, *QUEUE, *SERVING, *ALERTS, *PROGRAM)
 BY_ID: Final = {action.id: action for action in ACTIONS}
 
 

@@ -278,8 +278,14 @@ class ModelyardApp(App[None], inherit_bindings=False):
             self._driver.flush()
 
     def _parts_changed(self, parts: frozenset[PartName]) -> None:
-        if PartName.QUEUE in parts and self.model.status is not None and self.model.queue.known:
-            self._attention.look(self.model.status.name, self.model.queue.value, self.clock.now())
+        if (
+            not parts.isdisjoint({PartName.QUEUE, PartName.ALERTS})
+            and self.model.status is not None
+            and self.model.queue.known
+        ):
+            self._attention.look(
+                self.model.status.name, self.model.queue.value, self.clock.now(), self.model.alerts.value
+            )
         if self.paused:
             self._held.update(parts)
             return

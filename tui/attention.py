@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from backend.core.text import sanitise
-from backend.core.views import CandidateView, ImageState
+from backend.core.views import AlertView, CandidateView, ImageState
 
 #: How long before its end an approval is worth a bell.
 SOON: Final = timedelta(days=7)
@@ -45,16 +45,19 @@ class Attention:
         self._told: frozenset[tuple[str, str]] | None = None
         self._shown = ""
 
-    def look(self, yard: str, candidates: Iterable[CandidateView], now: datetime) -> None:
+    def look(
+        self, yard: str, candidates: Iterable[CandidateView], now: datetime, alerts: Iterable[AlertView] = ()
+    ) -> None:
         """See what asks for attention now; what asked already does not ring again, nor does what was there at first."""
-        asking = frozenset(reasons_to_ring(candidates, now))
+        asking = frozenset((*reasons_to_ring(candidates, now), *alerts_to_ring(alerts)))
         waiting = sum(kind == "waits" for kind, _ in asking)
         broken = sum(kind == "glass" for kind, _ in asking)
+        fired = sum(kind == "alert" for kind, _ in asking)
         if self._bell and self._told is not None and asking - self._told:
             self._write(_BELL)
         self._told = asking
         if self._title:
-            self._show(title_of(yard, waiting, broken))
+            self._show(title_of(yard, waiting, broken, fired))
 
     def close(self) -> None:
         """Give the terminal its title back."""
@@ -69,9 +72,15 @@ class Attention:
         self._shown = title
 
 
-def title_of(yard: str, waiting: int, broken: int) -> str:
-    """The title: how many wait, and whether somebody broke the glass."""
-    parts = [f"({waiting})" if waiting else "", "BREAK-GLASS" if broken else "", "modelyard", yard]
+def title_of(yard: str, waiting: int, broken: int, fired: int = 0) -> str:
+    """The title: how many wait, whether somebody broke the glass, and how many alerts nobody has taken up."""
+    parts = [
+        f"({waiting})" if waiting else "",
+        "BREAK-GLASS" if broken else "",
+        f"!{fired}" if fired else "",
+        "modelyard",
+        yard,
+    ]
     return sanitise(" ".join(part for part in parts if part), _LONGEST)
 
 
@@ -86,3 +95,11 @@ def reasons_to_ring(candidates: Iterable[CandidateView], now: datetime) -> Itera
             ends = [one.expires_at for one in candidate.approvals if one.expires_at is not None]
             if ends and now < min(ends) <= now + SOON:
                 yield "ends", f"{candidate.reference} {min(ends).isoformat()}"
+
+
+def alerts_to_ring(alerts: Iterable[AlertView]) -> Iterable[tuple[str, str]]:
+    """Alerts that fire, are not silenced, and nobody has taken up; those that only inform ring nobody."""
+    for alert in alerts:
+        is_open = alert.state == "firing" and alert.silenced_until is None and not alert.acknowledged_by
+        if is_open and alert.severity != "info":
+            yield "alert", alert.id

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from backend.core.errors import ModelyardError
 from backend.core.events import (
+    AlertsChanged,
     ChangeObserved,
     DecisionRecorded,
     Event,
@@ -51,6 +52,7 @@ _BY_EVENT: Final[dict[type[Event], tuple[PartName, ...]]] = {
     LibraryChanged: (PartName.LIBRARY, PartName.CHANGES),
     ChangeObserved: (PartName.CHANGES,),
     QueueChanged: (PartName.QUEUE,),
+    AlertsChanged: (PartName.ALERTS,),
     DecisionRecorded: (PartName.QUEUE, PartName.LIBRARY, PartName.CHANGES),
 }
 
@@ -82,7 +84,13 @@ class Feed:
         self._reading: set[PartName] = set()
         self._again: set[PartName] = set()
         self._subscription: Subscription | None = None
-        self._wanted: set[PartName] = {PartName.SERVICES, PartName.QUEUE, PartName.GPUS, PartName.CHANGES}
+        self._wanted: set[PartName] = {
+            PartName.SERVICES,
+            PartName.QUEUE,
+            PartName.GPUS,
+            PartName.CHANGES,
+            PartName.ALERTS,
+        }
 
     # ------------------------------------------------------------ life
 
@@ -137,7 +145,7 @@ class Feed:
         await asyncio.sleep(_FRAME_SECONDS)
         collect_from_now_on()
         self._wanted.add(PartName.LIBRARY)
-        for part in (PartName.LIBRARY, PartName.SERVICES, PartName.QUEUE, PartName.GPUS):
+        for part in (PartName.LIBRARY, PartName.SERVICES, PartName.QUEUE, PartName.ALERTS, PartName.GPUS):
             await self._read(part)
         self.spawn(self._start(yard), "connecting")
         async for event in self._subscription:
@@ -214,6 +222,8 @@ class Feed:
                 model.gpus.value, target = await yard.gpus.snapshot(), model.gpus
             elif part is PartName.LEDGER:
                 model.ledger.value, target = await yard.audit.entries(), model.ledger
+            elif part is PartName.ALERTS:
+                model.alerts.value, target = await yard.alerts.alerts(), model.alerts
             elif part is PartName.CHANGES:
                 model.changes.value, target = await yard.changes(), model.changes
             else:

@@ -29,6 +29,8 @@ class Counts(NamedTuple):
     idle: int | None
     gpus: int
     unapproved: int | None
+    alerts: int | None
+    alerts_open: int
     changed: int | None
 
 
@@ -37,6 +39,7 @@ def count(model: Model, now: datetime) -> Counts:
     verdicts = verdict_counts(model.services.value.values())
     known = model.services.known
     mine = [candidate for candidate in model.queue.value if candidate.waits_for_me]
+    loud = [alert for alert in model.alerts.value if alert.state == "firing" and alert.silenced_until is None]
     snapshot = model.gpus.value
     gpus = snapshot.gpus if snapshot is not None else ()
     return Counts(
@@ -47,6 +50,8 @@ def count(model: Model, now: datetime) -> Counts:
         idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,
         gpus=len(gpus),
         unapproved=sum(number for (_, unapproved), number in verdicts.items() if unapproved) if known else None,
+        alerts=len(loud) if model.alerts.known else None,
+        alerts_open=sum(not alert.acknowledged_by for alert in loud),
         changed=len(recent(model.changes.value, now)) if model.changes.known else None,
     )
 
@@ -63,6 +68,7 @@ def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) 
     oldest = ""
     if counts.mine and counts.oldest_mine is not None and (old := fmt.age(counts.oldest_mine, now)) != "now":
         oldest = f" ({'oldest ' if wide else ''}{old})"
+    not_taken_up = f", {counts.alerts_open} not taken up" if wide and counts.alerts_open else ""
     idle = None if counts.idle is None else f"{counts.idle}/{counts.gpus}{' GPUs' if wide else ''}"
     chips = (
         _chip("BROKEN", counts.broken, "chip-bad"),
@@ -70,9 +76,11 @@ def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) 
         _chip("FOR ME", counts.mine, "chip-mine", oldest),
         _chip("IDLE", counts.idle, "chip-warn", shown=idle),
         _chip("UNAPPROVED RUNNING" if wide else "UNAPPROVED", counts.unapproved, "chip-violet"),
+        _chip("ALERTS", counts.alerts, "chip-bad" if counts.alerts_open else "", not_taken_up),
         _chip("CHANGED 1h" if wide else "CHANGED", counts.changed, "", ""),
     )
-    gap = Span("   " if width >= 130 else " ")
+    # The chips have room at their sides already: where there is little, that has to do.
+    gap = Span("   " if width >= 130 else " " if width >= 90 else "")
     line: list[Span] = [Span(" ")]
     for chip in chips:
         line.extend((*chip, gap))

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from backend.core.errors import ConflictError, ModelyardError
 from backend.core.text import sanitise
 from backend.core.views import (
+    AlertView,
     CandidateView,
     ChangeView,
     GpuSnapshotView,
@@ -36,6 +37,7 @@ class PartName(StrEnum):
     CHANGES = "changes"
     SYNC = "sync"
     RULES = "rules"
+    ALERTS = "alerts"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,10 @@ def _no_changes() -> Part[list[ChangeView]]:
     return Part([])
 
 
+def _no_alerts() -> Part[list[AlertView]]:
+    return Part([])
+
+
 def _no_gpus() -> Part[GpuSnapshotView | None]:
     return Part(None)
 
@@ -122,6 +128,7 @@ class Model:
     gpus: Part[GpuSnapshotView | None] = field(default_factory=_no_gpus)
     ledger: Part[list[LedgerEntryView]] = field(default_factory=_no_entries)
     changes: Part[list[ChangeView]] = field(default_factory=_no_changes)
+    alerts: Part[list[AlertView]] = field(default_factory=_no_alerts)
     rules: tuple[str, ...] = ()
     sync: dict[str, SyncProgressView] = field(default_factory=dict)
     scans: dict[str, ScanView] = field(default_factory=dict)

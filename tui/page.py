@@ -78,6 +78,11 @@ class Page(PageFrame, inherit_bindings=False):
     def act_go_audit(self) -> None:
         self.room.go("audit")
 
+    def act_alert_list(self) -> None:
+        from tui.panes.alerts.page import AlertsPage
+
+        self.room.push_screen(AlertsPage())
+
     def act_pane_next(self) -> None:
         self.focus_next(LineScroll)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from backend.core.events import Subscription, Topic
 from backend.core.views import (
+    AlertView,
     AppliedView,
     CandidateView,
     ChangeView,
@@ -34,6 +35,7 @@ from backend.core.views import (
     ScopeView,
     ServiceDetailView,
     ServiceView,
+    SilenceView,
     SnapshotView,
     SyncResultView,
     TagEventView,
@@ -164,6 +166,16 @@ class GpusPort(Protocol):
     async def snapshot(self) -> GpuSnapshotView: ...
 
 
+class AlertsPort(Protocol):
+    """What needs a person."""
+
+    async def alerts(self, resolved_since: datetime | None = None) -> list[AlertView]: ...
+    async def silences(self) -> list[SilenceView]: ...
+    async def acknowledge(self, alert: str, *, note: str, hand_to: str = "") -> AlertView: ...
+    async def silence(self, object: str, *, until: datetime, reason: str, rule: str = "") -> SilenceView: ...
+    async def lift(self, silence: str) -> int: ...
+
+
 class AuditPort(Protocol):
     """The ledger."""
 
@@ -199,6 +211,8 @@ class ScreenYard(Protocol):
     def deployments(self) -> DeploymentsPort: ...
     @property
     def gpus(self) -> GpusPort: ...
+    @property
+    def alerts(self) -> AlertsPort: ...
     @property
     def audit(self) -> AuditPort: ...
 

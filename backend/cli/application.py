@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from backend.cli.commands import audit, decide, deploy, evidence, gpu, library, policy, queue, rules, setup, sync
+from backend.cli.commands import (
+    alerts,
+    audit,
+    decide,
+    deploy,
+    evidence,
+    gpu,
+    library,
+    policy,
+    queue,
+    rules,
+    setup,
+    sync,
+)
 from backend.cli.options import HELP, GlobalOptions
 from backend.cli.session import Session
 from backend.core.errors import InterruptedByUserError, UsageError
@@ -30,7 +43,7 @@ def build() -> typer.Typer:
         help="A terminal control room for large language models on Kubernetes. Without a command: the screen.",
     )
     application.callback(invoke_without_command=True)(_root)
-    for room in (setup, sync, library, rules, queue, decide, policy, evidence, deploy, gpu, audit):
+    for room in (setup, sync, library, rules, queue, decide, policy, evidence, deploy, gpu, alerts, audit):
         room.add_to(application)
     return application
 

@@ -21,6 +21,7 @@ from backend.core.events import (
     Topic,
 )
 from backend.core.views import (
+    AlertView,
     AppliedView,
     ChangeView,
     DiffLineView,
@@ -38,6 +39,7 @@ from backend.core.views import (
     YardStatusView,
 )
 from tests.fakes import screen_data as data
+from tests.fakes.screen_alerts import FakeAlerts
 from tests.fakes.screen_library import FakeLibrary, FakeRules, FakeRuns
 from tests.fakes.screen_queue import FakeEvidence, FakeQueue
 
@@ -120,6 +122,8 @@ class FakeYard:
         self.deployments = FakeDeployments(self)
         self.gpus = FakeGpus(self)
         self.audit = FakeAudit(self)
+        self.alert_views: list[AlertView] = []
+        self.alerts = FakeAlerts(self)
 
     def called(self, name: str) -> list[tuple[Any, ...]]:
         """The arguments of every call of a method."""

@@ -13,6 +13,7 @@ from tui.actions import ACTIONS, BY_ID, PANES, mutating, unavailable
 from tui.hints import help_sections
 from tui.keymap import KeyMap
 from tui.page import Page
+from tui.panes.alerts.page import AlertsPage
 from tui.panes.audit.page import AuditPage, EntryPage
 from tui.panes.common.text import TextPage
 from tui.panes.deployments.page import DeploymentsPage
@@ -121,6 +122,7 @@ def test_the_same_key_may_mean_different_things_in_different_panes() -> None:
 async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
     async with desk(ready=False) as table:
         pages: list[type[Page]] = [
+            AlertsPage,
             AuditPage,
             EntryPage,
             TextPage,

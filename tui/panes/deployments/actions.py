@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
 
-from backend.core.views import PodView, ServiceDetailView, ServiceView, Verdict
+from backend.core.views import AlertView, GpuView, PodView, ServiceDetailView, ServiceView, Verdict
 from tui import format as fmt
 from tui.document import EMPTY, Line, plain, text
 from tui.model import PartName
-from tui.page import Page
+from tui.panes.alerts import view_model as alerts
+from tui.panes.alerts.actions import AlertActions
 from tui.panes.common.text import TextPage, log_line, yaml_line
 from tui.panes.deployments.detail_model import event_lines, summary
 from tui.ports import ScreenYard
@@ -18,12 +19,23 @@ from tui.widgets.fields import Field, Values, typed_name
 _MOST_REPLICAS = 1000
 
 
-class ServiceActions(Page):
+class ServiceActions(AlertActions):
     """Actions on the service that a page points at."""
 
     def current_service(self) -> ServiceView | None:
         """The service that is meant."""
         raise NotImplementedError
+
+    def gpus_here(self) -> Sequence[GpuView]:
+        """The GPUs that are meant, where the page points at GPUs."""
+        return ()
+
+    def alerts_here(self) -> Sequence[AlertView]:
+        service, going = self.current_service(), self.model.alerts.value
+        mine = {alert.id for alert in alerts.of_gpus(going, self.gpus_here())}
+        if service is not None:
+            mine |= {alert.id for alert in alerts.of_service(going, service.key)}
+        return [alert for alert in going if alert.id in mine]
 
     # ------------------------------------------------------------ looking
 

@@ -33,6 +33,9 @@ class GpuPage(DetailPage, ServiceActions):
     def current_service(self) -> ServiceView | None:
         return holder(self._gpu, self.model.services.value.values())
 
+    def gpus_here(self) -> Sequence[GpuView]:
+        return (self._gpu,)
+
     def reference(self) -> str:
         return self._gpu.uuid or self._gpu.key
 

@@ -94,6 +94,10 @@ class GpusPage(ListPage[GpuView], ServiceActions):
         gpu = self.table.current
         return detail_model.holder(gpu, self.model.services.value.values()) if gpu is not None else None
 
+    def gpus_here(self) -> Sequence[GpuView]:
+        gpu = self.table.current
+        return (gpu,) if gpu is not None else ()
+
     def reference(self) -> str:
         gpu = self.table.current
         return gpu.uuid or gpu.key if gpu is not None else ""

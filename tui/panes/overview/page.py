@@ -10,7 +10,7 @@ from textual import events
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
-from backend.core.views import CandidateView, ChangeView, ServiceView
+from backend.core.views import CandidateView, ChangeView, GpuView, ServiceView
 from tui.commands import Filter
 from tui.document import EMPTY, Line, Span, ends, fit, join, text
 from tui.format import age
@@ -312,6 +312,10 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
     def current_service(self) -> ServiceView | None:
         item = self._current()
         return item if isinstance(item, ServiceView) else None
+
+    def gpus_here(self) -> Sequence[GpuView]:
+        item = self._current()
+        return item.gpus if isinstance(item, gpus.NodeRow | gpus.HolderRow) else ()
 
     def current_candidate(self) -> CandidateView | None:
         item = self._current()
