@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from backend.demo.controller_kubelet import Kubelet
+from backend.demo.controller_llm import LlmController
 from backend.demo.controller_services import ServiceController
 from backend.demo.controller_world import World
 from backend.demo.exporters import CONTENT_TYPE, answers, collected_at, dcgm_page
@@ -22,19 +23,21 @@ from backend.demo.objects import Object, ObjectStore
 from backend.demo.resources import (
     CLUSTER_SERVING_RUNTIMES,
     INFERENCE_SERVICES,
+    LLM_INFERENCE_SERVICES,
     NODES,
     PODS,
+    RESOURCE_QUOTAS,
     SERVING_RUNTIMES,
     Resource,
 )
 from backend.demo.scenario import Scenario, build_scenario
 from backend.demo.scenario_nodes import EXPORTER_PORT, exporter_node, products
+from backend.demo.workloads_answers import SLOW, Answer, answer_to, manner
 from backend.demo.workloads_images import Images
 from backend.demo.workloads_logs import container_log, port_of
 from backend.demo.workloads_pods import Pod
+from backend.demo.workloads_quantities import quota_status
 
-#: A proxied answer: status, content type, body.
-Answer = tuple[int, str, bytes]
 #: More reconciliations in a row than this without the time moving is a mistake in this program.
 _MAX_ROUNDS = 10_000
 #: Seconds between two looks at a log that is followed.
@@ -88,9 +91,11 @@ class DemoCluster:
         )
         self._services = ServiceController(self._world)
         self._gpus = GpuBank(seed, self._world.gpu_uuid, now - 30 * 86400.0)
-        self._kubelet = Kubelet(self._world, self._gpus, self._services.pod_changed)
-        self._services.kubelet = self._kubelet
-        self._seen: dict[tuple[str, str], object] = {}
+        self._llm = LlmController(self._world)
+        self._kubelet = Kubelet(self._world, self._gpus, self._pod_changed)
+        self._services.kubelet = self._llm.kubelet = self._kubelet
+        self._seen: dict[tuple[Resource, str, str], object] = {}
+        self._uncounted: set[str] = set()
         self._live = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -197,12 +202,26 @@ class DemoCluster:
                 return _failure(503, "ServiceUnavailable", "error trying to reach service: context deadline exceeded")
             page = dcgm_page(self._gpus.samples(node, collected_at(self._time.now())))
             return 200, CONTENT_TYPE, page.encode()
+        found = self._listening(namespace, pod, port)
+        return self._server(found, path) if isinstance(found, Pod) else found
+
+    async def ask(self, namespace: str, pod: str, port: int, path: str, body: bytes) -> Answer:
+        """What a pod answers to a POST of `body`; otherwise like `proxy`."""
+        found = self._listening(namespace, pod, port)
+        if not isinstance(found, Pod):
+            return found
+        if manner(found) == "slow":
+            await asyncio.sleep(SLOW / self._speed)
+        return answer_to(found, "/" + path.partition("?")[0].lstrip("/"), body, self._time.now())
+
+    def _listening(self, namespace: str, pod: str, port: int) -> Pod | Answer:
+        """The pod that listens on a port, or what the API server says of one that does not."""
         found = self._world.pods.get((namespace, pod))
-        if found is None or not found.is_ready or port != port_of(found):
-            address = f"{found.address if found else '10.244.0.2'}:{port}"
-            text = f"error trying to reach service: dial tcp {address}: connect: connection refused"
-            return _failure(503, "ServiceUnavailable", text)
-        return self._server(found, path)
+        if found is not None and found.is_ready and port == port_of(found):
+            return found
+        address = f"{found.address if found else '10.244.0.2'}:{port}"
+        text = f"error trying to reach service: dial tcp {address}: connect: connection refused"
+        return _failure(503, "ServiceUnavailable", text)
 
     def _server(self, pod: Pod, path: str) -> Answer:
         metrics = "/v1/metrics" if pod.engine == "nim" else "/metrics"
@@ -240,23 +259,29 @@ class DemoCluster:
         """React to a write of whomever; our own writes of pods and statuses change nothing that is watched here."""
         metadata = obj["metadata"]
         key = (metadata.get("namespace", ""), metadata["name"])
-        if resource == INFERENCE_SERVICES:
+        if resource in (INFERENCE_SERVICES, LLM_INFERENCE_SERVICES):
             wanted = (metadata["uid"], metadata.get("generation"), metadata.get("annotations"), metadata.get("labels"))
-            if change != "DELETED" and self._seen.get(key) == wanted:
+            if change != "DELETED" and self._seen.get((resource, *key)) == wanted:
                 return
-            self._seen[key] = wanted
+            self._seen[resource, *key] = wanted
             if change == "DELETED":
-                del self._seen[key]
+                del self._seen[resource, *key]
             self._catch_up()
-            self._world.dirty[key] = None
+            world = self._world
+            (world.dirty if resource == INFERENCE_SERVICES else world.dirty_llm)[key] = None
         elif resource in (SERVING_RUNTIMES, CLUSTER_SERVING_RUNTIMES):
             self._catch_up()
             for user in self._services.users_of(key[1]):
                 self._world.dirty[user] = None
-        elif resource == PODS and change == "DELETED" and key in self._world.pods:
+        elif resource == RESOURCE_QUOTAS:
+            self._uncounted.add(key[0])
+        elif resource == PODS:
+            self._uncounted.add(key[0])
+            if change != "DELETED" or key not in self._world.pods:
+                return
             self._catch_up()
             lost = self._kubelet.forget(*key)
-            if lost is not None:
+            if lost is not None and not self._llm.pod_lost(lost):
                 self._services.pod_lost(lost)
         elif resource == NODES:
             self._catch_up()
@@ -264,6 +289,10 @@ class DemoCluster:
         else:
             return
         self._wake.set()
+
+    def _pod_changed(self, pod: Pod) -> None:
+        if not self._llm.pod_changed(pod):
+            self._services.pod_changed(pod)
 
     def _catch_up(self) -> None:
         """Somebody changed something just now, not when the last transition was."""
@@ -279,14 +308,30 @@ class DemoCluster:
         self._settle()
 
     def _settle(self) -> None:
+        self._reconcile_all()
+        while self._uncounted:
+            namespace = self._uncounted.pop()
+            for stored in list(self._store.scan(RESOURCE_QUOTAS, namespace)):
+                self._store.patch_status(
+                    RESOURCE_QUOTAS, namespace, stored.key[1], quota_status(stored.content, self._world.pods.values())
+                )
+            # Counting is a write of a quota, which does not ask for another count.
+            self._uncounted.discard(namespace)
+
+    def _reconcile_all(self) -> None:
         rounds = 0
-        while self._world.dirty:
-            key = next(iter(self._world.dirty))
-            del self._world.dirty[key]
-            self._services.reconcile(key)
+        while self._world.dirty or self._world.dirty_llm:
+            for dirty, reconcile in (
+                (self._world.dirty, self._services.reconcile),
+                (self._world.dirty_llm, self._llm.reconcile),
+            ):
+                key = next(iter(dirty), None)
+                if key is not None:
+                    del dirty[key]
+                    reconcile(key)
             rounds += 1
             if rounds > _MAX_ROUNDS:
-                raise RuntimeError(f"the demo's controller does not come to rest over {key}")
+                raise RuntimeError(f"the demo's controller does not come to rest over {self._world.dirty}")
 
     async def _run(self) -> None:
         while True:

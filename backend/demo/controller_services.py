@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from backend.demo.controller_kubelet import Kubelet
+from backend.demo.controller_revisions import Revisions, revision_name, revision_object
+from backend.demo.controller_workload import Workload
 from backend.demo.controller_world import Subject, World
 from backend.demo.objects import Object
 from backend.demo.resources import (
     CLUSTER_SERVING_RUNTIMES,
     DEPLOYMENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    HTTP_ROUTES,
     INFERENCE_SERVICES,
     REPLICA_SETS,
+    REVISIONS,
     SERVICES,
     SERVING_RUNTIMES,
     Resource,
@@ -19,7 +24,9 @@ from backend.demo.resources import (
 from backend.demo.workloads_objects import deployment, replica_set, service
 from backend.demo.workloads_pods import Pod
 from backend.demo.workloads_rollout import limits, next_step
+from backend.demo.workloads_routes import autoscaler, service_routes
 from backend.demo.workloads_status import (
+    INGRESS_DOMAIN,
     PROGRESS_DEADLINE,
     Facts,
     Named,
@@ -29,35 +36,17 @@ from backend.demo.workloads_status import (
     service_status,
     stopped_status,
 )
-from backend.demo.workloads_template import Template, TemplateError, is_knative, is_stopped, make_template
+from backend.demo.workloads_template import (
+    AUTOSCALER,
+    Template,
+    TemplateError,
+    is_knative,
+    is_stopped,
+    make_template,
+    short_hash,
+)
 
 _KSERVE = "v1beta1Controllers"
-_NAMES = "bcdfghjklmnpqrstvwxz2456789"
-
-
-@dataclass
-class Workload:
-    """What the controllers keep of one InferenceService.
-
-    Attributes:
-        ordinals: how many pods each ReplicaSet has had; revisions: template hashes in the order of their rollouts.
-        templates: by hash. counted: what each ReplicaSet was last written with.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    facts: Facts
-    template: Template | None = None
-    templates: dict[str, Template] = field(default_factory=dict)
-    revisions: list[str] = field(default_factory=list)
-    ordinals: dict[str, int] = field(default_factory=dict)
-    pods: list[Pod] = field(default_factory=list)
-    deployment: str = ""
-    replica_sets: dict[str, str] = field(default_factory=dict)
-    counted: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    watched_progress: float = -1.0
-    was_ready: bool = False
 
 
 class ServiceController:
@@ -97,8 +86,13 @@ class ServiceController:
             self._write_status(workload, status)
             self._tell(workload, "Warning", "InternalError", f"fails to reconcile predictor: {error.message}", _KSERVE)
             return
+        predictor = obj["spec"]["predictor"]
+        if template.knative:
+            template = self._numbered(workload, template, predictor.get("canaryTrafficPercent"))
         self._adopt(workload, template)
         self._roll(workload)
+        if not template.knative:
+            self._write_surroundings(workload, obj)
 
     def pod_changed(self, pod: Pod) -> None:
         """A pod of ours entered another stage: its service is reconciled soon."""
@@ -136,7 +130,7 @@ class ServiceController:
         workload.template = template
         workload.deployment = f"{workload.name}-predictor"
         if template.knative:
-            workload.deployment = f"{workload.name}-predictor-00001-deployment"
+            workload.deployment = self._deployment_of(workload, template.hash)
         if before is None or before.hash != template.hash:
             workload.templates[template.hash] = template
             if template.hash in workload.revisions:
@@ -146,6 +140,82 @@ class ServiceController:
         elif before.replicas != template.replicas:
             workload.facts.progress = self._world.now
 
+    def _numbered(self, workload: Workload, template: Template, canary: int | None) -> Template:
+        """The template as a Knative revision: one that returns to an older template is a new revision all the same."""
+        revisions = workload.knative
+        revisions.canary = canary
+        newest = max(revisions.numbers, key=revisions.numbers.__getitem__, default="")
+        if revisions.asked != template.hash:
+            revisions.asked = template.hash
+            number = len(revisions.numbers) + 1
+            newest = template.hash if number == 1 else short_hash(template.hash, number)
+            revisions.numbers[newest] = number
+            workload.made[newest] = self._world.now
+        return replace(template, hash=newest)
+
+    def _deployment_of(self, workload: Workload, template_hash: str) -> str:
+        number = workload.knative.numbers.get(template_hash)
+        return f"{revision_name(workload.name, number)}-deployment" if number else f"{workload.name}-predictor"
+
+    def _steps(self, workload: Workload, template: Template) -> None:
+        """Make and remove pods as far as can be done now."""
+        if not template.knative:
+            for _ in range(4):
+                step = next_step(workload.pods, template.hash, template.replicas, template.strategy)
+                if not step.create and not step.remove:
+                    return
+                for pod in step.remove:
+                    self._remove(workload, pod)
+                for _ in range(step.create):
+                    self._create(workload, template)
+            return
+        workload.knative.settle(template.hash, template.replicas, workload.pods)
+        for known, wanted in workload.knative.wanted(template.hash, workload.templates).items():
+            pods = [pod for pod in workload.pods if pod.hash == known]
+            for pod in pods[wanted:]:
+                self._remove(workload, pod)
+            for _ in range(wanted - len(pods)):
+                self._create(workload, workload.templates[known])
+
+    def _write_revisions(self, workload: Workload, template: Template) -> None:
+        wanted = workload.knative.wanted(template.hash, workload.templates)
+        for known, number in workload.knative.numbers.items():
+            pods = [pod for pod in workload.pods if pod.hash == known]
+            seen = (sum(pod.is_ready for pod in pods), wanted[known], number)
+            if workload.counted.get(f"revision {known}") != seen:
+                workload.counted[f"revision {known}"] = seen
+                where = (workload.namespace, workload.name, number, workload.templates[known], pods, wanted[known])
+                obj = revision_object(*where, workload.made[known], self._world.now)
+                self._world.store.put(REVISIONS, obj, manager="controller")
+                if known != template.hash:
+                    self._scale_older(workload, known, wanted[known], seen[0])
+
+    def _scale_older(self, workload: Workload, template_hash: str, replicas: int, ready: int) -> None:
+        """Bring the Deployment of an older revision to the pods that its traffic still needs."""
+        store, name = self._world.store, self._deployment_of(workload, template_hash)
+        made = store.get(DEPLOYMENTS, workload.namespace, name)
+        if made is None:
+            return
+        made["spec"]["replicas"] = replicas
+        counts = {"replicas": replicas, "updatedReplicas": replicas, "readyReplicas": ready, "availableReplicas": ready}
+        status = {name: value for name, value in made["status"].items() if name not in (*counts, "unavailableReplicas")}
+        made["status"] = status | {name: count for name, count in counts.items() if count}
+        store.put(DEPLOYMENTS, made)
+
+    def _write_surroundings(self, workload: Workload, obj: Object) -> None:
+        """Write what follows from a Standard service beside its Deployment: routes, and an autoscaler where asked."""
+        store, predictor = self._world.store, obj["spec"]["predictor"]
+        for made in service_routes(
+            workload.namespace, workload.name, workload.uid, predictor.get("timeout"), workload.facts.created
+        ):
+            store.put(HTTP_ROUTES, made)
+        if (obj["metadata"].get("annotations") or {}).get(AUTOSCALER, "hpa") == "hpa":
+            ready = sum(pod.is_ready for pod in workload.pods)
+            where = (workload.namespace, workload.name, workload.uid, predictor, ready, workload.facts.created)
+            store.put(HORIZONTAL_POD_AUTOSCALERS, autoscaler(*where))
+        else:
+            store.delete(HORIZONTAL_POD_AUTOSCALERS, workload.namespace, f"{workload.name}-predictor")
+
     def _roll(self, workload: Workload) -> None:
         template = workload.template
         if template is None:
@@ -154,14 +224,7 @@ class ServiceController:
             self._write_objects(workload, template)
         if template.hash not in workload.replica_sets:
             self._write_replica_set(workload, template.hash)
-        for _ in range(4):
-            step = next_step(workload.pods, template.hash, template.replicas, template.strategy)
-            if not step.create and not step.remove:
-                break
-            for pod in step.remove:
-                self._remove(workload, pod)
-            for _ in range(step.create):
-                self._create(workload, template)
+        self._steps(workload, template)
         counted = {template_hash: [0, 0] for template_hash in workload.replica_sets}
         for pod in workload.pods:
             counted[pod.hash][0] += 1
@@ -172,6 +235,8 @@ class ServiceController:
                 workload.counted[template_hash] = seen
                 self._write_replica_set(workload, template_hash)
         self._watch_progress(workload)
+        if template.knative:
+            self._write_revisions(workload, template)
         self._write_objects(workload, template)
         self._write_service_status(workload, template)
 
@@ -189,7 +254,8 @@ class ServiceController:
             unavailable = 0
         generation = made["metadata"]["generation"]
         newest = f"{name}-{template.hash}"
-        rollout = Rollout(workload.pods, template.hash, template.replicas, unavailable, newest, generation)
+        pods = [pod for pod in workload.pods if pod.hash == template.hash] if template.knative else workload.pods
+        rollout = Rollout(pods, template.hash, template.replicas, unavailable, newest, generation)
         status = deployment_status(rollout, workload.facts, world.now)
         world.store.patch_status(DEPLOYMENTS, workload.namespace, name, status)
         if created is not None:
@@ -200,15 +266,16 @@ class ServiceController:
 
     def _write_replica_set(self, workload: Workload, template_hash: str) -> None:
         world = self._world
-        name = f"{workload.deployment}-{template_hash}"
+        deployment_name = self._deployment_of(workload, template_hash)
+        name = f"{deployment_name}-{template_hash}"
         pods = [pod for pod in workload.pods if pod.hash == template_hash]
         revision = workload.revisions.index(template_hash) + 1
         known = template_hash in workload.replica_sets
-        parent = world.store.stored(DEPLOYMENTS, workload.namespace, workload.deployment)
+        parent = world.store.stored(DEPLOYMENTS, workload.namespace, deployment_name)
         obj = replica_set(
             workload.namespace,
             name,
-            workload.deployment,
+            deployment_name,
             str(parent.content["metadata"]["uid"]) if parent else "",
             workload.templates[template_hash],
             pods,
@@ -220,11 +287,10 @@ class ServiceController:
 
     def _create(self, workload: Workload, template: Template) -> None:
         world = self._world
-        owner = f"{workload.deployment}-{template.hash}"
+        owner = f"{self._deployment_of(workload, template.hash)}-{template.hash}"
         ordinal = workload.ordinals.get(template.hash, 0)
         workload.ordinals[template.hash] = ordinal + 1
-        digits = world.token("pod", workload.uid, template.hash, ordinal, length=10)
-        suffix = "".join(_NAMES[int(digits[index : index + 2], 16) % len(_NAMES)] for index in range(0, 10, 2))
+        suffix = world.pod_suffix(workload.uid, template.hash, ordinal)
         pod = Pod(
             namespace=workload.namespace,
             name=f"{owner}-{suffix}",
@@ -277,8 +343,8 @@ class ServiceController:
             workload.name,
             template.runtime,
             template.cluster_runtime,
-            len(workload.revisions),
             template.knative,
+            self._component(workload, template) if template.knative else None,
         )
         deployed = (found or {})["status"]
         status = service_status(named, workload.pods, template.hash, deployed, workload.facts, self._world.now)
@@ -293,6 +359,10 @@ class ServiceController:
                 text = f"InferenceService [{workload.name}] is no longer Ready because of: {because}"
                 self._tell(workload, "Warning", "InferenceServiceNotReady", text)
 
+    def _component(self, workload: Workload, template: Template) -> Object:
+        url = f"http://{workload.name}-predictor-{workload.namespace}.{INGRESS_DOMAIN}"
+        return workload.knative.component(workload.name, template.hash, url)
+
     def _stop(self, workload: Workload, obj: Object) -> None:
         self._take_down(workload)
         workload.template, workload.was_ready = None, False
@@ -303,12 +373,20 @@ class ServiceController:
         for pod in list(workload.pods):
             self._remove(workload, pod)
         for template_hash in workload.replica_sets:
-            self._delete(REPLICA_SETS, workload, f"{workload.deployment}-{template_hash}")
+            deployment_name = self._deployment_of(workload, template_hash)
+            self._delete(REPLICA_SETS, workload, f"{deployment_name}-{template_hash}")
+            self._delete(DEPLOYMENTS, workload, deployment_name)
         workload.replica_sets.clear()
         workload.counted.clear()
         if workload.deployment:
             self._delete(DEPLOYMENTS, workload, workload.deployment)
             self._delete(SERVICES, workload, f"{workload.name}-predictor")
+            for name in (workload.name, f"{workload.name}-predictor"):
+                self._delete(HTTP_ROUTES, workload, name)
+            self._delete(HORIZONTAL_POD_AUTOSCALERS, workload, f"{workload.name}-predictor")
+        for number in workload.knative.numbers.values():
+            self._delete(REVISIONS, workload, revision_name(workload.name, number))
+        workload.knative = Revisions()
         workload.facts.deployment_conditions.clear()
 
     def _delete(self, resource: Resource, workload: Workload, name: str) -> None:

@@ -18,6 +18,7 @@ from backend.demo.workloads_quantities import quantity
 
 #: Events that are kept; real clusters forget them after an hour.
 _KEPT_EVENTS = 1200
+_NAMES = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class Subject(NamedTuple):
@@ -47,7 +48,7 @@ class World:
 
     Attributes:
         speed: durations are divided by it.
-        dirty: services to reconcile, in the order in which they changed.
+        dirty: InferenceServices to reconcile, in the order in which they changed; dirty_llm: LLMInferenceServices.
         pods: by namespace and name.
     """
 
@@ -62,6 +63,7 @@ class World:
         self.keep_after = keep_after
         self.speed = 1.0
         self.dirty: dict[tuple[str, str], None] = {}
+        self.dirty_llm: dict[tuple[str, str], None] = {}
         self.pods: dict[tuple[str, str], Pod] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -111,6 +113,11 @@ class World:
     def token(self, *parts: object, length: int) -> str:
         """Letters and digits that follow from the seed and `parts`."""
         return hashlib.sha256("/".join(str(part) for part in (self.seed, *parts)).encode()).hexdigest()[:length]
+
+    def pod_suffix(self, *parts: object) -> str:
+        """The last five letters of a pod's name, in Kubernetes' alphabet."""
+        digits = self.token("pod", *parts, length=10)
+        return "".join(_NAMES[int(digits[index : index + 2], 16) % len(_NAMES)] for index in range(0, 10, 2))
 
     def record(self, subject: Subject, kind: str, reason: str, message: str, component: str, host: str = "") -> None:
         """Write an event, or count it up when it was told before of the same object.

@@ -61,6 +61,7 @@ SECRETS = Resource("", "v1", "secrets", "Secret", True)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True)
 SERVICES = Resource("", "v1", "services", "Service", True)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True)
+PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True)
 RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", True)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True)
@@ -69,6 +70,11 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
 )
 RESOURCE_SLICES = Resource("resource.k8s.io", "v1", "resourceslices", "ResourceSlice", False)
 RESOURCE_CLAIMS = Resource("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", True)
+HORIZONTAL_POD_AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True)
+POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True)
+PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False)
+HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", True)
+REVISIONS = Resource("serving.knative.dev", "v1", "revisions", "Revision", True)
 INFERENCE_SERVICES = Resource(KSERVE_GROUP, "v1beta1", "inferenceservices", "InferenceService", True)
 LLM_INFERENCE_SERVICES = Resource(KSERVE_GROUP, "v1alpha2", "llminferenceservices", "LLMInferenceService", True)
 SERVING_RUNTIMES = Resource(KSERVE_GROUP, "v1alpha1", "servingruntimes", "ServingRuntime", True)
@@ -78,20 +84,22 @@ TRAINED_MODELS = Resource(KSERVE_GROUP, "v1alpha1", "trainedmodels", "TrainedMod
 CLUSTER_STORAGE_CONTAINERS = Resource(
     KSERVE_GROUP, "v1alpha1", "clusterstoragecontainers", "ClusterStorageContainer", False
 )
+LLM_INFERENCE_SERVICE_CONFIGS = Resource(
+    KSERVE_GROUP, "v1alpha2", "llminferenceserviceconfigs", "LLMInferenceServiceConfig", True
+)
+LOCAL_MODEL_CACHES = Resource(KSERVE_GROUP, "v1alpha1", "localmodelcaches", "LocalModelCache", False)
+LOCAL_MODEL_NODES = Resource(KSERVE_GROUP, "v1alpha1", "localmodelnodes", "LocalModelNode", False)
 
 #: Kinds that clients find on any cluster and the demo leaves empty.
 _FURTHER = (
     Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", False),
     Resource("events.k8s.io", "v1", "events", "Event", True),
-    Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True),
     Resource("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True),
     Resource("batch", "v1", "jobs", "Job", True),
     Resource("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", False),
     Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True),
-    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True),
     Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False),
     Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False),
-    Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False),
     Resource("coordination.k8s.io", "v1", "leases", "Lease", True),
     Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", True),
@@ -115,10 +123,16 @@ TRAITS: dict[Resource, Traits] = {
     CONFIG_MAPS: Traits(("cm",)),
     SERVICES: Traits(("svc",), has_status=True),
     SERVICE_ACCOUNTS: Traits(("sa",)),
+    PERSISTENT_VOLUME_CLAIMS: Traits(("pvc",), has_status=True),
     RESOURCE_QUOTAS: Traits(("quota",), has_status=True),
     DEPLOYMENTS: Traits(("deploy",), has_status=True, counts_generation=True),
     REPLICA_SETS: Traits(("rs",), has_status=True, counts_generation=True),
     CUSTOM_RESOURCE_DEFINITIONS: Traits(("crd", "crds"), has_status=True, counts_generation=True),
+    HORIZONTAL_POD_AUTOSCALERS: Traits(("hpa",), has_status=True),
+    POD_DISRUPTION_BUDGETS: Traits(("pdb",), has_status=True, counts_generation=True),
+    PRIORITY_CLASSES: Traits(("pc",), counts_generation=True),
+    HTTP_ROUTES: Traits(has_status=True, counts_generation=True),
+    REVISIONS: Traits(("rev",), has_status=True, counts_generation=True),
     RESOURCE_SLICES: Traits(counts_generation=True),
     RESOURCE_CLAIMS: Traits(has_status=True),
     INFERENCE_SERVICES: Traits(("isvc",), custom=True, has_status=True, counts_generation=True),
@@ -128,6 +142,9 @@ TRAITS: dict[Resource, Traits] = {
     INFERENCE_GRAPHS: Traits(("ig",), custom=True, has_status=True, counts_generation=True),
     TRAINED_MODELS: Traits(("tm",), custom=True, has_status=True, counts_generation=True),
     CLUSTER_STORAGE_CONTAINERS: Traits(custom=True, counts_generation=True),
+    LLM_INFERENCE_SERVICE_CONFIGS: Traits(("llmisvcconfig",), custom=True, has_status=True, counts_generation=True),
+    LOCAL_MODEL_CACHES: Traits(custom=True, has_status=True, counts_generation=True),
+    LOCAL_MODEL_NODES: Traits(custom=True, has_status=True, counts_generation=True),
     **dict.fromkeys(_FURTHER, Traits(counts_generation=True)),
 }
 

@@ -18,11 +18,14 @@ from backend.demo.resources import EVENTS, INFERENCE_SERVICES, NAMESPACES, NODES
 from backend.demo.scenario_nodes import NAMESPACES as NAMES
 from backend.demo.scenario_nodes import exporter_pod, namespace_object, node_object, products
 from backend.demo.scenario_runtimes import NIM_RUNTIME, VLLM_RUNTIME, runtimes
+from backend.demo.scenario_surroundings import llm_services, surroundings
 from backend.demo.workloads_images import Images
 from backend.demo.workloads_pods import stamp
 from backend.demo.workloads_quantities import GPU
 from backend.demo.workloads_template import AUTOSCALER, CONTAINER, MODE, STOP
 
+#: What ships a pod's log from beside the model server.
+_SIDECAR = "docker.io/fluent/fluent-bit:4.0.3"
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 #: Who writes the services: Modelyard itself, by server-side apply.
 _MANAGER = "modelyard"
@@ -48,7 +51,7 @@ class Scenario(NamedTuple):
     """All that the cluster starts with.
 
     Attributes:
-        ground: namespaces, nodes, exporters and runtimes.
+        ground: namespaces, nodes, exporters, runtimes, and what surrounds the services.
         writes: the services' histories. events: what no controller of the demo tells.
         faults: node, GPU index and XID. hot: node and index of GPUs that are too hot.
     """
@@ -69,6 +72,7 @@ class _Service:
         image: repository and tag; or repository and digest.
         model: for `--model`, empty for a NIM.
         memory: limit of the container.
+        most: replicas that the autoscaler may make; 0: as many as there are.
     """
 
     namespace: str
@@ -87,6 +91,8 @@ class _Service:
     annotations: Mapping[str, str] | None = None
     own_container: bool = False
     knative: bool = False
+    autoscaler: str = "none"
+    most: int = 0
 
 
 _SERVICES = (
@@ -141,6 +147,8 @@ _SERVICES = (
         memory="16Gi",
         node=_A100,
         team="search",
+        autoscaler="hpa",
+        most=3,
     ),
     _Service(
         "llm-prod",
@@ -261,7 +269,11 @@ def build_scenario(seed: int, images: Images, registry_host: str, now: float) ->
         ground.append(Write(began, PODS, exporter_pod(node, began + 2 * _HOUR, seed), "kube-controller-manager"))
     for resource, obj in runtimes(images, registry_host, began + _DAY):
         ground.append(Write(began + _DAY, resource, obj, "kubectl-client-side-apply"))
+    ground += [
+        Write(began + _DAY, resource, obj, "kubectl-create") for resource, obj in surroundings(seed, began + _DAY)
+    ]
     writes = [_created(service, images, registry_host, now) for service in _SERVICES]
+    writes += [Write(at, resource, obj, "kubectl-client-side-apply") for at, resource, obj in llm_services(now)]
     by_name = {service.name: service for service in _SERVICES}
     writes += _edits(by_name, images, registry_host, now)
     return Scenario(tuple(ground), tuple(writes), _events(now), (_FAULT,), (_HOT,))
@@ -297,10 +309,13 @@ def _object(service: _Service, images: Images, host: str, at: float) -> Object:
     repository, tag = service.image
     digest = tag if tag.startswith("sha256:") else images.digest(repository, tag)
     container = _container(service, f"{host}/{repository}@{digest}")
-    predictor: Object = {"minReplicas": service.replicas, "maxReplicas": max(1, service.replicas), "timeout": 600}
+    predictor: Object = {"minReplicas": service.replicas, "maxReplicas": max(1, service.replicas, service.most), "timeout": 600}
     if service.own_container:
         port = [{"containerPort": 8000, "protocol": "TCP"}]
-        predictor["containers"] = [{"name": CONTAINER, "command": ["vllm", "serve"], "ports": port, **container}]
+        predictor["containers"] = [
+            {"name": CONTAINER, "command": ["vllm", "serve"], "ports": port, **container},
+            {"name": "log-shipper", "image": _SIDECAR, "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}},
+        ]
     else:
         runtime, kind = (VLLM_RUNTIME, "vLLM") if service.model else (NIM_RUNTIME, "nim")
         predictor["model"] = {"modelFormat": {"name": kind}, "runtime": runtime, **container}
@@ -311,7 +326,7 @@ def _object(service: _Service, images: Images, host: str, at: float) -> Object:
         predictor["deploymentStrategy"] = copied(_SURGELESS) if service.replicas > 1 else {"type": "Recreate"}
     annotations = {MODE: "Knative" if service.knative else "Standard", TRAFFIC: service.traffic}
     if not service.knative:
-        annotations[AUTOSCALER] = "none"
+        annotations[AUTOSCALER] = service.autoscaler
     obj: Object = {
         "metadata": {
             "name": service.name,

@@ -9,6 +9,9 @@ from backend.demo.workloads_faults import main_container
 from backend.demo.workloads_pods import Pod, owned, owner, stamp
 from backend.demo.workloads_template import Template
 
+#: apiVersion and kind of what most workloads are made for.
+SERVICE_OWNER = ("serving.kserve.io/v1beta1", "InferenceService")
+
 
 def deployment(
     namespace: str,
@@ -18,15 +21,20 @@ def deployment(
     template: Template,
     revision: int,
     created: float | None,
+    *,
+    owned_by: tuple[str, str] = SERVICE_OWNER,
 ) -> Object:
-    """A Deployment without its status; `created` in seconds since 1970, None when it exists already."""
+    """A Deployment without its status; `created` in seconds since 1970, None when it exists already.
+
+    `owned_by` is apiVersion and kind of the object that it was made for.
+    """
     obj: Object = {
         "metadata": {
             "name": name,
             "namespace": namespace,
             "labels": dict(template.labels),
             "annotations": {**template.annotations, "deployment.kubernetes.io/revision": str(revision)},
-            "ownerReferences": owner("serving.kserve.io/v1beta1", "InferenceService", service_name, service_uid),
+            "ownerReferences": owner(*owned_by, service_name, service_uid),
         },
         "spec": {
             "replicas": template.replicas,
@@ -95,7 +103,7 @@ def service(
             "namespace": namespace,
             "labels": dict(template.labels),
             "creationTimestamp": stamp(created),
-            "ownerReferences": owner("serving.kserve.io/v1beta1", "InferenceService", service_name, service_uid),
+            "ownerReferences": owner(*SERVICE_OWNER, service_name, service_uid),
             "managedFields": owned("kserve-controller-manager", "v1", created, "metadata", "spec"),
         },
         "spec": {

@@ -176,7 +176,7 @@ def _status(pod: Pod) -> Object:
         status["podIPs"] = [{"ip": pod.address}]
     if pod.spec.get("initContainers"):
         status["initContainerStatuses"] = [_initializer_status(pod)]
-    status["containerStatuses"] = [_container_status(pod)]
+    status["containerStatuses"] = [_container_status(pod), *_sidecar_statuses(pod)]
     return status
 
 
@@ -253,6 +253,32 @@ def _container_status(pod: Pod) -> Object:
         resources = [{"resourceID": uuid, "health": "Healthy"} for uuid in pod.gpu_uuids]
         status["allocatedResourcesStatus"] = [{"name": GPU, "resources": resources}]
     return status
+
+
+def _sidecar_statuses(pod: Pod) -> list[Object]:
+    """The further containers: they run from the first start of the one that serves, and never end."""
+    main = main_container(pod.spec)
+    found = []
+    for container in pod.spec["containers"]:
+        if container is main:
+            continue
+        started = pod.pulled is not None and not (pod.spec.get("initContainers") and pod.started is None)
+        state = {"running": {"startedAt": stamp(pod.pulled or pod.created)}} if started else _waiting_state(pod)
+        image = str(container.get("image", ""))
+        digest = hashlib.sha256(image.encode()).hexdigest()
+        found.append(
+            {
+                "name": container["name"],
+                "image": image,
+                "imageID": f"{image.partition('@')[0].rpartition(':')[0] or image}@sha256:{digest}" if started else "",
+                "ready": started,
+                "started": started,
+                "restartCount": 0,
+                "state": state,
+                "lastState": {},
+            }
+        )
+    return found
 
 
 def _waiting_state(pod: Pod) -> Object:

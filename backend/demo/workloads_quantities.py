@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 #: GPUs as the device plugin of NVIDIA names them.
 GPU = "nvidia.com/gpu"
@@ -47,3 +48,27 @@ def requests_of(pod_spec: dict[str, Any]) -> dict[str, float]:
 def gpus_of(pod_spec: dict[str, Any]) -> int:
     """How many whole GPUs a pod asks for."""
     return int(requests_of(pod_spec).get(GPU, 0))
+
+
+class _Asking(Protocol):
+    """A pod, as far as quota counts it."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def spec(self) -> dict[str, Any]: ...
+
+
+def quota_status(quota: dict[str, Any], pods: Iterable[_Asking]) -> dict[str, Any]:
+    """The status of a ResourceQuota: of each resource it limits, what the pods of its namespace ask for together."""
+    hard = quota["spec"].get("hard") or {}
+    namespace = quota["metadata"]["namespace"]
+    asked: dict[str, float] = {}
+    for pod in pods:
+        if pod.namespace == namespace:
+            asked["pods"] = asked.get("pods", 0.0) + 1
+            for name, amount in requests_of(pod.spec).items():
+                asked[f"requests.{name}"] = asked.get(f"requests.{name}", 0.0) + amount
+    used = {name: f"{asked.get(name, 0.0):.0f}" for name in hard}
+    return {"hard": dict(hard), "used": used}

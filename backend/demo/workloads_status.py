@@ -68,15 +68,15 @@ class Named:
 
     Attributes:
         runtime: its name, empty without one; `cluster_runtime` when it is a ClusterServingRuntime.
-        revision: the number of its newest Knative revision; knative: whether to speak as in Knative mode.
+        knative: whether to speak as in Knative mode; component: then what its revisions are.
     """
 
     namespace: str
     name: str
     runtime: str
     cluster_runtime: bool
-    revision: int
     knative: bool
+    component: Object | None = None
 
 
 def deployment_status(rollout: Rollout, facts: Facts, now: float) -> Object:
@@ -230,15 +230,11 @@ def _listed(facts: Facts) -> list[Object]:
 
 
 def _component(service: Named, ready: bool) -> Object:
+    if service.component is not None:
+        return service.component
     component: Object = {}
     if ready:
         component["url"] = f"http://{service.name}-predictor-{service.namespace}.{INGRESS_DOMAIN}"
-    if service.knative:
-        newest = f"{service.name}-predictor-{service.revision:05d}"
-        component["latestCreatedRevision"] = newest
-        if ready:
-            component |= {"latestReadyRevision": newest, "latestRolledoutRevision": newest}
-            component["traffic"] = [{"latestRevision": True, "percent": 100, "revisionName": newest}]
     return component
 
 

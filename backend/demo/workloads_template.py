@@ -188,12 +188,12 @@ def _pod_spec(service: Object, predictor: Object, model: Object | None, runtime:
         main["name"] = CONTAINER
     if model is not None:
         _merge_model(main, model)
-        _add_initializer(spec, main, model)
+        add_initializer(spec, main, model)
     name = service["metadata"]["name"]
     for field in ("args", "command"):
         if main.get(field):
             main[field] = [str(item).replace("{{.Name}}", name) for item in main[field]]
-    spec["containers"] = [_with_defaults(item) for item in containers]
+    spec["containers"] = [with_defaults(item) for item in containers]
     if requests_of(spec).get(GPU):
         # The admission plugin ExtendedResourceToleration, which GPU clusters run, adds this.
         toleration = {"key": GPU, "operator": "Exists"}
@@ -226,7 +226,7 @@ def _merge_model(container: Object, model: Object) -> None:
         container["resources"] = resources
 
 
-def _add_initializer(spec: Object, container: Object, model: Object) -> None:
+def add_initializer(spec: Object, container: Object, model: Object) -> None:
     """Have the storage initializer fetch the model, when its address is one that must be fetched."""
     uri = model.get("storageUri") or ""
     if not uri or uri.startswith(("pvc://", "oci://", "oci+native://")):
@@ -246,7 +246,8 @@ def _add_initializer(spec: Object, container: Object, model: Object) -> None:
     ]
 
 
-def _with_defaults(container: Object) -> Object:
+def with_defaults(container: Object) -> Object:
+    """A container with what the API server fills in."""
     defaults = {
         "name": "sidecar",
         "imagePullPolicy": "IfNotPresent",

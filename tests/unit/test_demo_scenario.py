@@ -115,7 +115,7 @@ def test_pods_hold_the_gpus_they_ask_for_and_no_two_the_same(cluster: Cluster) -
     for pod in cluster.store.list(PODS):
         if not pod["spec"].get("nodeName") or not gpus_of(pod["spec"]):
             continue
-        (status,) = pod["status"]["containerStatuses"]
+        status = pod["status"]["containerStatuses"][0]
         (resource,) = status["allocatedResourcesStatus"]
         uuids = [item["resourceID"] for item in resource["resources"]]
         assert len(uuids) == gpus_of(pod["spec"])

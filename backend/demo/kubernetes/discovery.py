@@ -40,6 +40,8 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "discovery.k8s.io": ("v1",),
     "resource.k8s.io": ("v1",),
     "flowcontrol.apiserver.k8s.io": ("v1",),
+    "gateway.networking.k8s.io": ("v1",),
+    "serving.knative.dev": ("v1",),
     "serving.kserve.io": ("v1beta1", "v1alpha2", "v1alpha1"),
 }
 _VERSION: Object = {

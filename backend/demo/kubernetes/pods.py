@@ -55,6 +55,14 @@ class FollowingBackend(Protocol):
         """The lines that a container logs from now on, until it ends."""
 
 
+@runtime_checkable
+class AskedBackend(Protocol):
+    """A pod backend whose pods answer to more than GET."""
+
+    async def ask(self, namespace: str, pod: str, port: int, path: str, body: bytes) -> tuple[int, str, bytes]:
+        """What the pod answers to a POST; otherwise like `proxy`."""
+
+
 class Pods:
     """The `log` and `proxy` subresources.
 
@@ -105,8 +113,12 @@ class Pods:
             raise bad_request(f'invalid pod request "{call.address.name}"')
         query = call.http.rel_url.raw_query_string
         path = f"/{call.address.rest}" + (f"?{query}" if query else "")
+        where = (call.address.namespace, name, int(port), path)
         try:
-            status, content_type, body = self._backend.proxy(call.address.namespace, name, int(port), path)
+            if call.http.method == "POST" and isinstance(self._backend, AskedBackend):
+                status, content_type, body = await self._backend.ask(*where, await call.http.read())
+            else:
+                status, content_type, body = self._backend.proxy(*where)
         except ConnectionError as error:
             message = f"error trying to reach service: dial tcp: connect: {error}"
             raise failure(503, "ServiceUnavailable", message) from error

@@ -75,8 +75,13 @@ _OPERATOR = (
     Rule(_READ, ("",), ("pods", "nodes", "events", "services")),
 )
 _SURROUNDINGS = (
-    Rule(_READ, ("",), ("namespaces", "resourcequotas", "configmaps", "serviceaccounts")),
+    Rule(_READ, ("",), ("namespaces", "resourcequotas", "configmaps", "serviceaccounts", "persistentvolumeclaims")),
     Rule(_READ, ("apps",), ("deployments", "replicasets")),
+    Rule(_READ, ("autoscaling",), ("horizontalpodautoscalers",)),
+    Rule(_READ, ("policy",), ("poddisruptionbudgets",)),
+    Rule(_READ, ("scheduling.k8s.io",), ("priorityclasses",)),
+    Rule(_READ, ("gateway.networking.k8s.io",), ("httproutes",)),
+    Rule(_READ, ("serving.knative.dev",), ("revisions",)),
     Rule(_READ, ("apiextensions.k8s.io",), ("customresourcedefinitions",)),
     Rule(_READ, ("resource.k8s.io",), ("resourceslices", "resourceclaims")),
 )
@@ -98,7 +103,8 @@ _ACCOUNTS = (
         rules=(
             *_OPERATOR,
             Rule(("delete",), (KSERVE_GROUP,), (_EVERYTHING,)),
-            Rule(("get",), ("",), ("pods/proxy", "pods/log")),
+            Rule(("get", "create"), ("",), ("pods/proxy",)),
+            Rule(("get",), ("",), ("pods/log", "secrets")),
             *_SURROUNDINGS,
         ),
     ),
@@ -111,8 +117,9 @@ def default_users(seed: int = 0) -> dict[str, DemoUser]:
     """The demo's accounts by bearer token. The tokens follow from the seed.
 
     `admin` may do all; `operator` reads and applies in `serving.kserve.io`; `viewer` reads there; `robin` operates the
-    demo: deletes too, reads logs and metrics and what surrounds a service; `mira` reads the same, without logs and
-    metrics; the token of `expired` is refused.
+    demo: deletes too, reads logs and metrics and what surrounds a service, sends requests to pods, sees which secrets
+    there are; `mira` reads what surrounds a service, without logs, metrics and secrets; the token of `expired` is
+    refused.
     """
     source = random.Random(f"tokens {seed}")  # noqa: S311 - the demo's accounts hold nothing
     return {f"demo-{user.name}-{source.getrandbits(64):016x}": user for user in _ACCOUNTS}

@@ -31,6 +31,9 @@ SOURCES = (
     ("inferencegraphs", "v1alpha1"),
     ("trainedmodels", "v1alpha1"),
     ("llminferenceservices", "v1alpha2"),
+    ("llminferenceserviceconfigs", "v1alpha2"),
+    ("localmodelcaches", "v1alpha1"),
+    ("localmodelnodes", "v1alpha1"),
 )
 TARGET = Path(__file__).with_name("kserve.json")
 
