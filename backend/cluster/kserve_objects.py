@@ -5,7 +5,7 @@ LLMInferenceService, graphs and model caches are in `llm_objects`.
 
 from __future__ import annotations
 
-from backend.cluster.objects import Condition, Container, KubeObject, KubeStruct
+from backend.cluster.objects import Condition, Container, KubeObject, KubeStruct, ObjectMeta
 
 
 class ModelFormat(KubeStruct, frozen=True, kw_only=True):
@@ -146,3 +146,15 @@ class ServingRuntime(KubeObject, frozen=True, kw_only=True):
     """`serving.kserve.io/v1alpha1` ServingRuntime, or ClusterServingRuntime when it has no namespace."""
 
     spec: RuntimeSpec = RuntimeSpec()
+
+
+#: Labels of a pod by which it belongs to an InferenceService, or to an LLMInferenceService.
+_SERVICE = "serving.kserve.io/inferenceservice"
+_PART_OF, _NAME = "app.kubernetes.io/part-of", "app.kubernetes.io/name"
+
+
+def service_of(pod: ObjectMeta) -> str:
+    """Name of the InferenceService or LLMInferenceService that a pod belongs to, or empty."""
+    if name := pod.label(_SERVICE):
+        return name
+    return pod.label(_NAME) if pod.label(_PART_OF) == "llminferenceservice" else ""

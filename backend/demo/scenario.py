@@ -309,7 +309,11 @@ def _object(service: _Service, images: Images, host: str, at: float) -> Object:
     repository, tag = service.image
     digest = tag if tag.startswith("sha256:") else images.digest(repository, tag)
     container = _container(service, f"{host}/{repository}@{digest}")
-    predictor: Object = {"minReplicas": service.replicas, "maxReplicas": max(1, service.replicas, service.most), "timeout": 600}
+    predictor: Object = {
+        "minReplicas": service.replicas,
+        "maxReplicas": max(1, service.replicas, service.most),
+        "timeout": 600,
+    }
     if service.own_container:
         port = [{"containerPort": 8000, "protocol": "TCP"}]
         predictor["containers"] = [

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
+from backend.cluster.kserve_objects import service_of
 from backend.cluster.objects import Node, Pod
 from backend.core.errors import AccessDeniedError, ModelyardError, UnreachableError
 from backend.core.ports import Clock
 from backend.core.views import GpuSnapshotView
 from backend.telemetry.following import Followed, Measured
-from backend.telemetry.inventory import SERVICE_LABEL, Claim, claims_of, nodes_with_gpus
+from backend.telemetry.inventory import Claim, claims_of, nodes_with_gpus
 from backend.telemetry.readings import LocalGpus
 from backend.telemetry.rows import NO_PAST, Approved, Inputs, join
 from backend.telemetry.scraping import ExporterScrape, ServerScrape
@@ -281,4 +282,4 @@ async def _told(reading: Awaitable[Sequence[Any]], notes: list[str], what: str, 
 def _may_be_asked(pod: Pod) -> bool:
     """Pods of InferenceServices and those that offer metrics; others' ports are left alone."""
     offered = pod.metadata.annotation("prometheus.io/scrape") == "true"
-    return pod.status.phase == "Running" and (bool(pod.metadata.label(SERVICE_LABEL)) or offered)
+    return pod.status.phase == "Running" and (bool(service_of(pod.metadata)) or offered)

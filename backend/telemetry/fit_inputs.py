@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR
 
+from backend.cluster.kserve_objects import service_of
 from backend.cluster.objects import Node, Pod, ResourceRequirements, Resources
 from backend.core.quantities import parse_quantity
 from backend.telemetry.fit import check
 from backend.telemetry.fit_types import MIG, PODS, UNIT, WHOLE_GPU, Amounts, Ask, Host, Tenant
-from backend.telemetry.inventory import SERVICE_LABEL
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 #: More than any node has of anything, in bytes; what is told beyond it is not believed.
@@ -66,7 +66,7 @@ def tenants_of(pods: Iterable[Pod], idle: Mapping[tuple[str, str], timedelta] | 
             pod=pod.metadata.name,
             node=pod.spec.node_name,
             amounts=amounts_of_pod(pod),
-            service=pod.metadata.label(SERVICE_LABEL),
+            service=service_of(pod.metadata),
             priority=pod.spec.priority or 0,
             idle=(idle or {}).get(pod.key),
         )

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from backend.cluster.kserve_objects import service_of
 from backend.cluster.objects import Node, Pod, Quantity, Resources
 from backend.core.references import is_digest
 from backend.telemetry.readings import GpuReading
@@ -16,7 +17,6 @@ from backend.telemetry.readings import GpuReading
 WHOLE_GPU: Final = "nvidia.com/gpu"
 _MIG: Final = "nvidia.com/mig-"
 #: KServe's label on the pods of an InferenceService.
-SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
 #: Labels that name a team, the first that a pod has counts; the last is what Kueue sorts pods by.
 _TEAM_LABELS: Final = ("team", "modelyard.dev/team", "owner", "kueue.x-k8s.io/queue-name")
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
@@ -116,7 +116,7 @@ def claims_of(pods: Iterable[Pod]) -> list[Claim]:
                     container=container.name,
                     resource=resource,
                     count=count,
-                    service=pod.metadata.label(SERVICE_LABEL),
+                    service=service_of(pod.metadata),
                     digests=tuple(dict.fromkeys(digest for digest in digests if digest)),
                     team=team,
                 )

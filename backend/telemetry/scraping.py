@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from backend.cluster.kserve_objects import service_of
 from backend.cluster.objects import Pod
 from backend.core.errors import AccessDeniedError, MalformedDataError, ModelyardError, NotFoundError, UnreachableError
 from backend.core.ports import Clock
 from backend.telemetry.dcgm import read_page
 from backend.telemetry.exposition import ExpositionParser, Families
 from backend.telemetry.following import Followed, Measured
-from backend.telemetry.inventory import SERVICE_LABEL
 from backend.telemetry.model_servers import ModelServer, ServerMetrics
 from backend.telemetry.services import Replica
 from backend.telemetry.sources import EXPORTER_PORT, MetricsCluster
@@ -91,7 +91,7 @@ class ServerScrape:
         """What it says, and how old that is at `now`, in monotonic seconds."""
         meta = self.pod.metadata
         age = None if self.read_at is None else max(0.0, now - self.read_at)
-        return Replica(meta.namespace, meta.name, meta.label(SERVICE_LABEL), self.metrics, age, self.failure)
+        return Replica(meta.namespace, meta.name, service_of(meta), self.metrics, age, self.failure)
 
     async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:
         """Read the server's page once; find out first where it is. Raises nothing that a user can meet."""

@@ -128,7 +128,7 @@ async def test_unknown_fields_and_conflicts(cluster: Cluster, kubectl: Kubectl) 
 
 async def test_rights(kubectl: Kubectl) -> None:
     assert (await kubectl("auth", "can-i", "delete", "isvc")).output == "yes\n"
-    assert (await kubectl("auth", "can-i", "get", "secrets")).output == "no\n"
+    assert (await kubectl("auth", "can-i", "list", "secrets")).output == "no\n"
     assert "inferenceservices" in (await kubectl("api-resources", "--api-group", "serving.kserve.io")).output
     assert "robin" in (await kubectl("auth", "whoami")).output
     assert "pods/log" in (await kubectl("auth", "can-i", "--list")).output
