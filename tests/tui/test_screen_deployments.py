@@ -222,3 +222,18 @@ async def test_a_service_that_cannot_be_read_says_why_on_its_page() -> None:
     async with desk(FakeYard(errors={"service": error})) as table:
         await table.press("3", "enter")
         await table.sees("Could not be read", "the API server does not answer", "look at the network")
+
+
+async def test_a_service_is_told_in_tabs_and_each_is_read_when_it_is_seen() -> None:
+    async with desk() as table:
+        await table.press("3", "enter")
+        await table.sees("[overview]", "Verdict", "snapshots")
+        assert not table.yard.called("snapshots")
+        await table.press("tab")
+        await table.sees("[pods 2]", "node      gpu-01", "CrashLoopBackOff not ready")
+        await table.command("tab snap")
+        await table.sees("[snapshots]", "newest first; B goes back")
+        await table.press("tab")
+        await table.sees("[overview]")
+        await table.command("tab nothing")
+        await table.sees("there is no tab 'nothing'")

@@ -93,6 +93,14 @@ LOOKING: Final[tuple[Action, ...]] = (
         panes=("queue", "library"),
     ),
     Action(
+        id="look.tab",
+        title="Open a tab by its name; Tab goes to the next",
+        keys=(),
+        group="Look",
+        panes=("service",),
+        command="tab",
+    ),
+    Action(
         id="look.copy",
         title="Send the reference to the terminal's clipboard (OSC 52)",
         keys=("c",),

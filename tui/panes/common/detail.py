@@ -29,11 +29,16 @@ class DetailPage(Page):
 
     def body(self) -> Iterable[Widget]:
         yield OneLine(id="heading")
+        yield from self.above()
         with Horizontal(id="columns"):
             yield LineView(id="main")
             yield LineView(id="side")
 
     # ------------------------------------------------------------ what subclasses say
+
+    def above(self) -> Iterable[Widget]:
+        """Widgets between the heading and the sections."""
+        return ()
 
     def title_parts(self) -> tuple[str, str, Line, Line]:
         """Number, title, what is in it, and what stands at the right of the heading."""

@@ -99,7 +99,7 @@ def service_sections(
     if detail.timeline:
         sections.append(Section("Start", _timeline(detail), side=True))
     sections.append(Section("Events", event_lines(detail, now), note="newest first"))
-    sections += [about, *held, Section("Conditions", _conditions(detail, now))]
+    sections += [about, *held, Section("Conditions", condition_lines(detail, now))]
     if detail.endpoints:
         lines = tuple(
             (
@@ -137,10 +137,30 @@ def pod_lines(pods: Sequence[PodView], now: datetime) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def event_lines(detail: ServiceDetailView, now: datetime) -> tuple[Line, ...]:
+def pod_sections(pods: Sequence[PodView], now: datetime) -> list[Section]:
+    """Each pod with all that is known of it."""
+    return [Section(pod.name, _pod_facts(pod, now), note=fmt.age(pod.started_at, now)) for pod in pods]
+
+
+def _pod_facts(pod: PodView, now: datetime) -> tuple[Line, ...]:
+    role = "ok" if pod.ready else "bad" if pod.restarts or pod.phase == "Failed" else "warn"
+    ready = text("ready", "ok") if pod.ready else text("not ready", role)
+    return facts(
+        [
+            ("state", join(text(pod.state or pod.phase, role), ready)),
+            ("why", text(pod.message)),
+            ("node", text(pod.node, "name") if pod.node else text("none yet", "warn")),
+            ("GPUs", text(str(pod.gpus)) if pod.gpus else EMPTY),
+            ("restarts", text(str(pod.restarts), "warn") if pod.restarts else EMPTY),
+            *(("runs" if not at else "", text(image, "muted")) for at, image in enumerate(pod.image_ids)),
+        ]
+    )
+
+
+def event_lines(detail: ServiceDetailView, now: datetime, *, most: int = _EVENTS_SHOWN) -> tuple[Line, ...]:
     """Events, the newest first."""
     ordered = sorted(detail.events, key=lambda event: event.at.timestamp() if event.at else 0, reverse=True)
-    lines = tuple(_event_line(event, now) for event in ordered[:_EVENTS_SHOWN])
+    lines = tuple(_event_line(event, now) for event in ordered[:most])
     return lines or (text("none that the cluster still keeps", "muted"),)
 
 
@@ -154,7 +174,8 @@ def _event_line(event: KubeEventView, now: datetime) -> Line:
     )
 
 
-def _conditions(detail: ServiceDetailView, now: datetime) -> tuple[Line, ...]:
+def condition_lines(detail: ServiceDetailView, now: datetime) -> tuple[Line, ...]:
+    """Conditions with their messages."""
     return tuple(_condition_line(condition, now) for condition in detail.conditions) or (text("none yet", "muted"),)
 
 

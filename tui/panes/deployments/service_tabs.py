@@ -1,0 +1,97 @@
+"""What the tabs of a service show; `SERVICE_TABS` is the registry, in the order of the tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from backend.core.views import ServiceView, SnapshotView
+from tui import format as fmt
+from tui.document import Section, Span, join, text
+from tui.panes.common.messages import problem_lines
+from tui.panes.common.text import yaml_line
+from tui.panes.deployments.detail_model import condition_lines, event_lines, pod_sections, service_sections
+from tui.panes.deployments.tabs import INFERENCE_SERVICE, ServiceTab, TabContext
+from tui.ports import ScreenYard
+
+_READING: Final = Section("", (text("reading…", "muted"),))
+
+
+def _overview(context: TabContext) -> Sequence[Section]:
+    return service_sections(context.service, context.detail, context.snapshot, context.now)
+
+
+def _pods(context: TabContext) -> Sequence[Section]:
+    if context.detail is None:
+        return (_READING,)
+    sections = pod_sections(context.detail.pods, context.now)
+    return sections or (Section("", (text("No pods.", "muted"),)),)
+
+
+def _conditions(context: TabContext) -> Sequence[Section]:
+    return (_READING,) if context.detail is None else (Section("", condition_lines(context.detail, context.now)),)
+
+
+def _events(context: TabContext) -> Sequence[Section]:
+    if context.detail is None:
+        return (_READING,)
+    return (Section("", event_lines(context.detail, context.now, most=500)),)
+
+
+def _manifest(context: TabContext) -> Sequence[Section]:
+    if context.detail is None:
+        return (_READING,)
+    return (Section("", tuple(yaml_line(line) for line in context.detail.manifest.splitlines())),)
+
+
+async def _read_snapshots(yard: ScreenYard, service: ServiceView) -> list[SnapshotView]:
+    held = await yard.deployments.snapshots(service.namespace, service.name, context=service.context)
+    return sorted(held, key=lambda snapshot: snapshot.at, reverse=True)
+
+
+def _snapshots(context: TabContext) -> Sequence[Section]:
+    if context.problem is not None:
+        return (Section("Could not be read", problem_lines(context.problem)),)
+    if context.told is None:
+        return (_READING,)
+    held: list[SnapshotView] = context.told
+    if not held:
+        told = text("Nothing was applied here by Modelyard: there is nothing to go back to.", "muted")
+        return (Section("", (told,)),)
+    lines = []
+    for position, snapshot in enumerate(held):
+        lines.append(
+            join(
+                (Span("●" if position == 0 else "○", "ok" if position == 0 else "faint"),),
+                text(snapshot.id[:12], "name"),
+                text(fmt.moment(snapshot.at), "muted"),
+                text(f"by {snapshot.actor}"),
+                text("approved", "ok") if snapshot.still_approved else text("no longer approved", "bad"),
+                text(snapshot.note, "accent"),
+                gap="  ",
+            )
+        )
+        lines.append((Span("    "), *text(snapshot.image, "muted")))
+    return (Section("", tuple(lines), note="newest first; B goes back"),)
+
+
+SERVICE_TABS: Final[tuple[ServiceTab, ...]] = (
+    ServiceTab(id="overview", title="overview", sections=_overview),
+    ServiceTab(
+        id="pods",
+        title="pods",
+        sections=_pods,
+        count=lambda context: None if context.detail is None else len(context.detail.pods),
+    ),
+    ServiceTab(id="conditions", title="conditions", sections=_conditions),
+    ServiceTab(
+        id="events",
+        title="events",
+        sections=_events,
+        count=lambda context: None if context.detail is None else len(context.detail.events),
+    ),
+    ServiceTab(id="yaml", title="YAML", sections=_manifest),
+    ServiceTab(
+        id="snapshots", title="snapshots", sections=_snapshots, read=_read_snapshots, kinds=(INFERENCE_SERVICE,)
+    ),
+)
