@@ -23,6 +23,7 @@
   - StoreError                  exit 1, the database cannot be used
     - StoreLockedError          another process holds it for too long
     - StoreDamagedError         it is not a database, or is corrupt
+      - StoreForeignError       it is a sound database of another program
     - StoreTooNewError          a newer program made it
     - StoreUnwritableError      disk full, read-only, or a file system that cannot hold it
     - StoreConstraintError      a rule of the database refuses the change (unique, foreign key, append-only)
@@ -174,6 +175,10 @@ class StoreLockedError(StoreError):
 
 class StoreDamagedError(StoreError):
     """The file is no database, or is corrupt."""
+
+
+class StoreForeignError(StoreDamagedError):
+    """The file is a sound database of another program."""
 
 
 class StoreTooNewError(StoreError):

@@ -88,9 +88,12 @@ class Database:
         read_only: opened without leave to change anything.
     """
 
-    def __init__(self, path: Path, *, read_only: bool, patience: timedelta, reader: aiosqlite.Connection) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool, patience: timedelta, reader: aiosqlite.Connection, synchronous: str
+    ) -> None:
         self.path = path
         self.read_only = read_only
+        self._synchronous = synchronous
         self._attempts = max(1, round(patience.total_seconds() / _SLICE))
         self._reader: aiosqlite.Connection | None = reader
         self._writer: aiosqlite.Connection | None = None
@@ -106,6 +109,7 @@ class Database:
         read_only: bool = False,
         patience: timedelta = PATIENCE,
         migrations: Sequence[Migration] | None = None,
+        durable: bool = True,
     ) -> Database:
         """Open a database; make it when it is missing, and migrate it when it is older than the program.
 
@@ -114,7 +118,8 @@ class Database:
             clock: stamps a new database.
             read_only: make, migrate and change nothing. SQLite still keeps its shared-memory file beside a database.
             patience: how long a transaction waits for another process.
-            migrations: instead of those that come with the program.
+            migrations: instead of those of the yard's own database.
+            durable: what was committed outlives a power cut. Without it commits are cheap, and the last may be lost.
 
         Raises:
             StoreLockedError: another process holds it for too long.
@@ -124,8 +129,9 @@ class Database:
             StoreError: everyone may write it, or SQLite is too old.
         """
         path = await _finish(asyncio.to_thread(_prepare, path, migrations, clock.now(), read_only=read_only))
-        reader = await _connect(path, "query_only = ON", read_only=read_only, wait=_READER_WAIT)
-        return cls(path, read_only=read_only, patience=patience, reader=reader)
+        synchronous = "synchronous = FULL" if durable else "synchronous = NORMAL"
+        reader = await _connect(path, synchronous, "query_only = ON", read_only=read_only, wait=_READER_WAIT)
+        return cls(path, read_only=read_only, patience=patience, reader=reader, synchronous=synchronous)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction: committed when its block ends, rolled back when the block raises or is cancelled.
@@ -160,6 +166,18 @@ class Database:
         """A number that changes when anyone, this process included, committed a change."""
         row = await self.fetch_one("PRAGMA data_version")
         return int(row[0]) if row is not None else 0
+
+    async def compact(self) -> None:
+        """Give the room of what was deleted back to the disk. Rewrites the file, for which it needs that room again.
+
+        Raises:
+            StoreError: of its kind; nothing is lost.
+        """
+        async with self._turn:
+            if self._writer is None:
+                self._writer = await _connect(self.path, self._synchronous, read_only=False, wait=_SLICE)
+            with translated(self.path):
+                await _finish(self._writer.execute_fetchall("VACUUM"))
 
     async def close(self) -> None:
         """Wait for the transaction in progress, then close. Closing again does nothing."""
@@ -203,7 +221,7 @@ class Database:
         if self._reader is None:
             raise self._closed()
         if self._writer is None:
-            self._writer = await _connect(self.path, read_only=False, wait=_SLICE)
+            self._writer = await _connect(self.path, self._synchronous, read_only=False, wait=_SLICE)
         connection = self._writer
         for _ in range(self._attempts):
             try:
@@ -260,7 +278,7 @@ async def _connect(path: Path, *pragmas: str, read_only: bool, wait: float) -> a
         )
         try:
             connection.row_factory = sqlite3.Row
-            for pragma in ("foreign_keys = ON", "synchronous = FULL", *pragmas):
+            for pragma in ("foreign_keys = ON", *pragmas):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
         except BaseException:
             await _finish(connection.close())

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from backend.core.errors import StoreDamagedError, StoreError, StoreTooNewError, StoreUnwritableError
+from backend.core.errors import StoreError, StoreForeignError, StoreTooNewError, StoreUnwritableError
 from backend.core.ports import timestamp
 from backend.store.failures import is_locked, locked, translated
 from backend.store.location import make_private_file, unwritable
@@ -35,14 +35,17 @@ class Migration(NamedTuple):
     sql: str
 
 
-def shipped() -> tuple[Migration, ...]:
+def shipped(room: str = "backend.store") -> tuple[Migration, ...]:
     """The migrations that come with the program, in order.
+
+    Args:
+        room: the package whose folder `migrations` has them.
 
     Raises:
         StoreError: two of them have one number.
     """
     found: dict[int, Migration] = {}
-    for entry in (resources.files("backend.store") / "migrations").iterdir():
+    for entry in (resources.files(room) / "migrations").iterdir():
         if match := _NAME.match(entry.name):
             number = int(match.group(1))
             if number in found:
@@ -71,7 +74,7 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
     """The number of the last migration that the database has; 0 for an empty one. Reads the header and the schema.
 
     Raises:
-        StoreDamagedError: it is no database, or one of another program.
+        StoreDamagedError: it is no database. StoreForeignError: it is one of another program.
         StoreError: it cannot be read.
     """
     with translated(path):
@@ -79,7 +82,7 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
         application = int(connection.execute("PRAGMA application_id").fetchone()[0])
         tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
     if application != APPLICATION_ID and (version or application or tables):
-        raise StoreDamagedError(
+        raise StoreForeignError(
             f"database {path}", "it belongs to another program", "name another file with --db or [yard] database"
         )
     return version
