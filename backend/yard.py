@@ -38,6 +38,7 @@ from backend.flows.rooms import Rooms
 from backend.flows.status import StatusBoard
 from backend.registry.credentials import Credentials
 from backend.store.connection import Database
+from backend.telemetry.store import TelemetryStore, telemetry_path
 
 if TYPE_CHECKING:
     from backend.flows.cluster_link import ClusterLink
@@ -138,6 +139,7 @@ class Yard(Rooms):
         foundation = Foundation(
             configuration=configuration,
             database=database,
+            telemetry=TelemetryStore(telemetry_path(database.path), clock, read_only=options.read_only),
             clock=clock,
             ids=ids or RandomIds(),
             hub=hub,
@@ -226,6 +228,7 @@ class Yard(Rooms):
             await self.gpus.close()
         await self._foundation.registries.close()
         await self._foundation.clusters.close()
+        await self._foundation.telemetry.close()
         await self._foundation.database.close()
 
     def status(self) -> YardStatusView:

@@ -20,6 +20,7 @@ from backend.flows.identity import operating_system_actor, with_roles
 from backend.flows.policy_in_force import PolicyInForce
 from backend.flows.registries import Registries
 from backend.store.connection import Database
+from backend.telemetry.store import TelemetryStore
 
 #: What whoever keeps the yard's schedule holds.
 LEASE: Final = "yard"
@@ -85,6 +86,7 @@ class Foundation:
 
     configuration: LoadedConfiguration
     database: Database
+    telemetry: TelemetryStore
     clock: Clock
     ids: IdSource
     hub: EventHub
