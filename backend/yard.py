@@ -291,7 +291,7 @@ class Yard(Rooms):
 
     async def _settle(self, link: ClusterLink) -> None:
         try:
-            for line in await self._plans.settle(await link.client()):
+            for line in await self._settling.settle((await link.client()).context):
                 _LOG.warning("%s", line)
         except ModelyardError as error:
             _LOG.warning("%s", error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -18,6 +19,8 @@ from backend.core.text import sanitise, sanitise_lines
 
 _Row = TypeVar("_Row")
 Column = tuple[str, Callable[[_Row], object]]
+# ANSI's colours, whatever the terminal makes of them.
+_CODES = {"add": "32", "remove": "31", "bad": "1;31"}
 
 
 class Printer:
@@ -48,8 +51,11 @@ class Printer:
         table += [[cell(value(row)) for _, value in columns] for row in rows]
         self._lines(aligned(table))
 
-    def item(self, value: Any, text: str, *, data: Any = None) -> None:
+    def item(self, value: Any, text: str, *, data: Any = None, role: Callable[[str], str] | None = None) -> None:
         """One object: as data, or as the given text.
+
+        Args:
+            role: tells of a line of the text whether it is to be coloured: `add`, `remove`, `bad`, or empty.
 
         Raises:
             UsageError: as CSV, which is for lists.
@@ -59,7 +65,7 @@ class Printer:
         if self.output is not OutputFormat.TABLE:
             self._data(plain(value) if data is None else data)
             return
-        self._lines(text.rstrip("\n").split("\n"))
+        self._lines(text.rstrip("\n").split("\n"), role if _has_colours() else None)
 
     def _csv(self, rows: Sequence[Any]) -> None:
         """Rows of one kind with every field; a cell that a spreadsheet would evaluate is made a text (OWASP)."""
@@ -79,8 +85,15 @@ class Printer:
 
         yaml.safe_dump(data, sys.stdout, sort_keys=False, allow_unicode=True)
 
-    def _lines(self, lines: Iterable[str]) -> None:
-        sys.stdout.write("".join(sanitise_lines(line) + "\n" for line in lines))
+    def _lines(self, lines: Iterable[str], role: Callable[[str], str] | None = None) -> None:
+        for line in lines:
+            code = _CODES.get(role(line), "") if role is not None else ""
+            clean = sanitise_lines(line)
+            sys.stdout.write(f"\x1b[{code}m{clean}\x1b[0m\n" if code else clean + "\n")
+
+
+def _has_colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from backend.cluster.objects import KubeObject
 from backend.cluster.resources import PODS, Resource
 from backend.cluster.server_side_apply import ATTEMPTS, FIELD_MANAGER, Applied, ClusterApplier, target_of
 from backend.cluster.status import read_status
-from backend.core.errors import ConflictError, ModelyardError, PartialFailureError
+from backend.core.errors import ConflictError, ModelyardError, NotFoundError, PartialFailureError
 from backend.core.permits import Permit
 from backend.core.ports import Clock
 
@@ -26,6 +26,7 @@ __all__ = [
     "Application",
     "Applied",
     "ClusterClient",
+    "Deletion",
 ]
 
 _MERGE: Final = "application/merge-patch+json"
@@ -33,7 +34,7 @@ _MERGE: Final = "application/merge-patch+json"
 _MAX_PROXIED: Final = 1024 * 1024
 
 #: The mutations that each changing call serves, by their names in the gate's table.
-APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback")
+APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback", "deploy.settle", "runtime.apply")
 PATCH_MUTATIONS: Final = ("deploy.scale", "deploy.stop", "deploy.start")
 DELETE_MUTATIONS: Final = ("deploy.delete",)
 PROXY_MUTATIONS: Final = ("deploy.validate",)
@@ -61,6 +62,17 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     while_true: Callable[[Mapping[str, Any]], bool] | None = None
 
 
+class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    """One object to delete, as it was seen.
+
+    Attributes:
+        manifest: names it. seen: the object as it was read; that its status moved since is no conflict.
+    """
+
+    manifest: Mapping[str, Any]
+    seen: Mapping[str, Any]
+
+
 class ClusterClient(ClusterApplier):
     """One API server, as one context of the kubeconfig reaches it, to read and to change."""
 
@@ -69,8 +81,13 @@ class ClusterClient(ClusterApplier):
         """Read the kubeconfig; see `ClusterConnection.open`."""
         return cls(await ClusterConnection.open(context, kubeconfig, clock=clock), clock=clock)
 
-    async def apply(self, permit: Permit, applications: Sequence[Application]) -> tuple[Applied, ...]:
+    async def apply(
+        self, permit: Permit, applications: Sequence[Application], deletions: Sequence[Deletion] = ()
+    ) -> tuple[Applied, ...]:
         """Server-side apply of objects in their order, under our field manager, with strict field validation.
+
+        Args:
+            deletions: done after the applies; one that is gone already is no failure.
 
         Raises:
             ConflictError: a precondition does not hold, or somebody else manages a field.
@@ -86,7 +103,28 @@ class ClusterClient(ClusterApplier):
                 if not done:
                     raise
                 raise _partial(done, error) from error
+        for deletion in deletions:
+            try:
+                await self._delete_one(deletion)
+            except ModelyardError as error:
+                if not done:
+                    raise
+                raise _partial(done, error) from error
         return tuple(done)
+
+    async def _delete_one(self, deletion: Deletion) -> None:
+        resource, namespace, name = target_of(deletion.manifest)
+        uid = str(deletion.seen["metadata"]["uid"])
+        try:
+            await self._held_to(
+                deletion.seen,
+                resource,
+                namespace,
+                name,
+                lambda version: self._delete(resource, namespace, name, uid, version),
+            )
+        except NotFoundError:
+            return
 
     async def _apply_one(self, application: Application) -> Applied:
         manifest = application.manifest

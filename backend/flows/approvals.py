@@ -58,6 +58,19 @@ class Approvals:
         environment = self._policy.environment_of(context, namespace) if self._policy.config.environment else None
         return Use(weights=weights, runtime=runtime, environment=environment)
 
+    def decisions(self, digests: frozenset[str], use: Use | None = None) -> tuple[str, ...]:
+        """Ids of the decisions by which a use of these digests is approved, or runs by break-glass."""
+        found: list[str] = []
+        for digest in sorted(digests):
+            canonical = self.canonical(digest)
+            standing = self._standings.get(canonical)
+            if standing is None:
+                continue
+            within = [each for each in standing.grants if use is None or not scope.beyond(each.scope, use, canonical)]
+            held = within[0].approvals if within else (standing.glass,) if standing.glass is not None else ()
+            found += [decision.id for decision in held]
+        return tuple(dict.fromkeys(found))
+
     def judge(self, digests: frozenset[str], use: Use | None = None) -> Approval:
         """Whether all of the digests are approved, and of the first that is not, why.
 

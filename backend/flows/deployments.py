@@ -13,7 +13,6 @@ from backend.cluster.resources import (
 from backend.core.errors import AccessDeniedError, ConflictError, NotFoundError
 from backend.core.views import (
     AppliedView,
-    PlanView,
     RuntimeView,
     ServiceDetailView,
     ServiceView,
@@ -24,9 +23,11 @@ from backend.flows.changes import ServiceChanges, found_service
 from backend.flows.foundation import Foundation
 from backend.flows.kserve import explained
 from backend.flows.observing import Observer
+from backend.flows.planning import ServicePlans
 from backend.flows.plans import Plans
 from backend.flows.proof import ServiceProof
 from backend.flows.services import Services, Unread
+from backend.flows.settling import Settling
 from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of
 from backend.serving.runtimes import runtime_views
@@ -35,14 +36,21 @@ from backend.serving.snapshots import Outcome, became, snapshot_view, snapshots
 _ORDER = ("failed", "stuck", "degraded", "slow to load", "starting", "unknown", "serving", "scaled to zero", "stopped")
 
 
-class DeploymentsFlow(ServiceProof):
+class DeploymentsFlow(ServiceProof, ServicePlans):
     """Services of the yard's clusters; where a context is asked for, an empty one is the primary."""
 
     def __init__(
-        self, foundation: Foundation, approvals: Approvals, services: Services, plans: Plans, observer: Observer
+        self,
+        foundation: Foundation,
+        approvals: Approvals,
+        services: Services,
+        plans: Plans,
+        settling: Settling,
+        observer: Observer,
     ) -> None:
         super().__init__(foundation, approvals, services, observer)
         self._plans = plans
+        self._settling = settling
         self._changes = ServiceChanges(foundation, approvals)
 
     # ------------------------------------------------------------ looking
@@ -156,42 +164,6 @@ class DeploymentsFlow(ServiceProof):
         return held[0].intent.deployment
 
     # ------------------------------------------------------------ changing
-
-    async def draft(self, reference: str, name: str, namespace: str) -> str:
-        """A deployment file to start from for an image of the library, YAML."""
-        return await self._plans.draft(reference, name, namespace)
-
-    async def plan(self, deployment_yaml: str, namespace: str | None = None, *, context: str = "") -> PlanView:
-        """What applying a deployment file would change. Changes nothing.
-
-        Args:
-            namespace: instead of the file's.
-
-        Raises:
-            UsageError: the file is wrong; names the line.
-        """
-        return await self._plans.plan(deployment_yaml, namespace, context=context)
-
-    async def rollback_plan(
-        self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
-    ) -> PlanView:
-        """What a return to a snapshot would change.
-
-        Args:
-            snapshot: its id; None: the newest one before the present whose image is still approved.
-
-        Raises:
-            NotFoundError: there is no such snapshot.
-        """
-        return await self._plans.rollback(namespace, name, snapshot, context=context)
-
-    async def apply(self, plan: PlanView) -> AppliedView:
-        """Apply what a plan showed, if everything that it saw is still so.
-
-        Raises:
-            RefusedError: of its kind. ConflictError: something changed since; plan again.
-        """
-        return await self._plans.apply(plan)
 
     async def scale(self, namespace: str, name: str, replicas: int, *, context: str = "") -> AppliedView:
         """Set how many replicas serve."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from backend.core.views import ServiceView
     from backend.flows.alert_keeping import AlertKeeping
     from backend.flows.alerts import AlertsFlow
+    from backend.flows.applying import Applier
     from backend.flows.approvals import Approvals
     from backend.flows.audit import AuditFlow
     from backend.flows.deployments import DeploymentsFlow
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from backend.flows.queue import QueueFlow
     from backend.flows.rules import RulesFlow
     from backend.flows.services import Services
+    from backend.flows.settling import Settling
     from backend.flows.standings import Standings
     from backend.flows.synchronising import SynchroniseFlow
 
@@ -87,7 +89,9 @@ class Rooms:
         """Services, plans and what can be done to them."""
         from backend.flows.deployments import DeploymentsFlow
 
-        return DeploymentsFlow(self._foundation, self._approvals, self._services, self._plans, self._observer)
+        return DeploymentsFlow(
+            self._foundation, self._approvals, self._services, self._plans, self._settling, self._observer
+        )
 
     @cached_property
     def gpus(self) -> GpusFlow:
@@ -155,4 +159,16 @@ class Rooms:
     def _plans(self) -> Plans:
         from backend.flows.plans import Plans
 
-        return Plans(self._foundation, self._approvals, self._lookup)
+        return Plans(self._foundation, self._approvals, self._lookup, self._applier)
+
+    @cached_property
+    def _applier(self) -> Applier:
+        from backend.flows.applying import Applier
+
+        return Applier(self._foundation)
+
+    @cached_property
+    def _settling(self) -> Settling:
+        from backend.flows.settling import Settling
+
+        return Settling(self._foundation, self._approvals, self._plans, self._applier)

@@ -36,6 +36,11 @@ def wanted_yaml(manifest: Mapping[str, Any]) -> str:
     return dump(_ordered(without_noise(manifest)))
 
 
+def without_secrets(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without the values of variables that hold secrets."""
+    return {str(key): _sorted(value) for key, value in manifest.items()}
+
+
 def _without_last_applied(metadata: Mapping[str, Any]) -> dict[str, Any]:
     kept = dict(metadata)
     annotations = {key: value for key, value in (kept.get("annotations") or {}).items() if key != _LAST_APPLIED}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
+from backend.cluster.status import FieldConflict
 from backend.core.canonical import hash_of
-from backend.core.views import DiffLineView, GateView, ObjectPlanView, PlanView
-from backend.serving.deployment import DeploymentFile, to_yaml
+from backend.core.diffs import difference
+from backend.core.views import FieldClaimView, GateView, ObjectPlanView, PlanCheckView, PlanView
 from backend.serving.display import wanted_yaml, without_noise
 from backend.serving.manifests import STOP
+from backend.serving.ownership import without_defaults
 from backend.serving.yaml_lines import dump
 
-#: Lines around a change that are shown with it.
-_CONTEXT: Final = 3
 #: Fields of a predictor that change how many replicas there are, or how requests reach them, and restart none.
 _WITHOUT_RESTART: Final = frozenset(
     {
@@ -36,22 +35,48 @@ _WITHOUT_RESTART: Final = frozenset(
 )
 
 
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan is about: a service, or a serving runtime.
+
+    Attributes:
+        image: the one that has to be approved.
+        source: the text that it was made from, by which it can be planned anew.
+    """
+
+    kind: Literal["service", "runtime"] = "service"
+    namespace: str
+    name: str
+    image: str
+    source: str
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """One object of a plan: what shall be, what is, and what the dry run made of it.
 
     Attributes:
         live: None when there is no such object.
-        answer: of the dry run; None when it was refused.
+        answer: of the dry run, as if every field were ours to set; None when it was refused.
+        claims: fields that it would take from others.
+        delete: it shall go; `manifest` then only names it.
     """
 
     manifest: dict[str, Any]
     live: dict[str, Any] | None
     answer: dict[str, Any] | None
+    claims: tuple[FieldConflict, ...] = ()
+    delete: bool = False
 
     @property
     def resource_version(self) -> str:
         """Of the live object, or empty."""
         return str(((self.live or {}).get("metadata") or {}).get("resourceVersion") or "")
+
+    @property
+    def told(self) -> str:
+        """Kind, namespace and name."""
+        metadata = self.manifest["metadata"]
+        where = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
+        return f"{self.manifest['kind']} {where}{metadata['name']}"
 
 
 class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +86,12 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
         gates: policy's verdicts on the image. refusals: why it may not be applied. conflicts: those of
             them that are fields of somebody else. warnings: what to know first.
         cold_start: how long the last start took, or None when none was seen.
+        take: fields of others that a person named. checks: what its pods need. owner: whose repository says what it
+            is, or empty. decisions: that the approval rests on. settles: an apply that was cut off.
     """
 
     context: str
-    deployment: DeploymentFile
+    subject: Subject
     objects: tuple[Seen, ...]
     gates: tuple[GateView, ...] = ()
     refusals: tuple[str, ...] = ()
@@ -72,29 +99,44 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     not_fixed: tuple[str, ...] = ()
     cold_start: timedelta | None = None
+    take: tuple[str, ...] = ()
+    checks: tuple[PlanCheckView, ...] = ()
+    owner: str = ""
+    decisions: tuple[str, ...] = ()
+    settles: str = ""
 
 
 def plan_of(inputs: PlanInputs) -> PlanView:
     """The plan, with an id that is the same as long as everything that it saw is."""
-    objects = tuple(object_plan(seen) for seen in inputs.objects)
-    first = inputs.objects[0]
-    manifests = "---\n".join(dump(seen.manifest) for seen in inputs.objects)
+    subject = inputs.subject
+    applied = [seen for seen in inputs.objects if not seen.delete]
     return PlanView(
         id=plan_id(inputs),
         context=inputs.context,
-        namespace=inputs.deployment.namespace,
-        name=inputs.deployment.name,
-        image=inputs.deployment.image,
-        objects=objects,
+        namespace=subject.namespace,
+        name=subject.name,
+        image=subject.image,
+        objects=tuple(object_plan(seen) for seen in inputs.objects),
         gates=inputs.gates,
         refusals=inputs.refusals,
         warnings=inputs.warnings,
-        outage=outage(first.live, first.answer or first.manifest, inputs.cold_start),
+        outage=_outage(inputs),
         not_fixed=inputs.not_fixed,
-        kubectl=kubectl(inputs.context, inputs.deployment),
-        manifests=manifests,
-        deployment=to_yaml(inputs.deployment),
+        kubectl=kubectl(inputs),
+        manifests="---\n".join(dump(seen.manifest) for seen in applied),
+        deployment=subject.source,
         conflicts=inputs.conflicts,
+        subject=subject.kind,
+        fields=tuple(
+            FieldClaimView(object=seen.told, field=claim.field, manager=claim.manager, taken=claim.field in inputs.take)
+            for seen in inputs.objects
+            for claim in seen.claims
+        ),
+        take=inputs.take,
+        checks=inputs.checks,
+        owner=inputs.owner,
+        decisions=inputs.decisions,
+        settles=inputs.settles,
     )
 
 
@@ -102,17 +144,21 @@ def plan_id(inputs: PlanInputs) -> str:
     """Hash of what the plan saw and says.
 
     The live objects count by identity and by what is wanted of them, not by resourceVersion: their status moves all
-    the time, and makes no plan stale.
+    the time, and makes no plan stale. Nor do the checks, which tell of what others use.
     """
     return hash_of(
         {
             "context": inputs.context,
-            "deployment": to_yaml(inputs.deployment),
+            "subject": inputs.subject.kind,
+            "deployment": inputs.subject.source,
             "refusals": list(inputs.refusals),
+            "take": sorted(inputs.take),
+            "settles": inputs.settles,
             "gates": [[gate.kind, gate.effect, gate.value.value, gate.sentence] for gate in inputs.gates],
             "objects": [
                 {
                     "manifest": seen.manifest,
+                    "delete": seen.delete,
                     "live": None if seen.live is None else [_identity(seen.live), without_noise(seen.live)],
                     "answer": None if seen.answer is None else without_noise(seen.answer),
                 }
@@ -123,38 +169,42 @@ def plan_id(inputs: PlanInputs) -> str:
 
 
 def object_plan(seen: Seen) -> ObjectPlanView:
-    """What would become of one object, as a diff of what is wanted of it."""
+    """What would become of one object, as a diff of what somebody wrote of it."""
     metadata = seen.manifest["metadata"]
-    after = wanted_yaml(seen.answer if seen.answer is not None else seen.manifest)
-    before = wanted_yaml(seen.live) if seen.live is not None else ""
-    same = seen.live is not None and without_noise(seen.live) == without_noise(seen.answer or seen.manifest)
-    action = "create" if seen.live is None else "unchanged" if same else "update"
+    live, after = seen.live, None if seen.delete else seen.answer or seen.manifest
+    if live is None:
+        action = "unchanged" if seen.delete else "create"
+    elif after is None:
+        action = "delete"
+    else:
+        action = "unchanged" if without_noise(live) == without_noise(after) else "update"
     return ObjectPlanView(
         api_version=str(seen.manifest["apiVersion"]),
         kind=str(seen.manifest["kind"]),
         namespace=str(metadata.get("namespace") or ""),
         name=str(metadata["name"]),
         action=action,
-        diff=diff(before, after),
+        diff=difference(_written(live, after), _written(after, live)),
         resource_version=seen.resource_version,
     )
 
 
-def diff(before: str, after: str) -> tuple[DiffLineView, ...]:
-    """The lines that differ, with some around them; an ellipsis stands for what is left out between."""
-    old, new = before.splitlines(), after.splitlines()
-    lines: list[DiffLineView] = []
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    for position, group in enumerate(matcher.get_grouped_opcodes(_CONTEXT)):
-        if position:
-            lines.append(DiffLineView(mark=" ", text="…"))
-        for tag, old_from, old_to, new_from, new_to in group:
-            if tag == "equal":
-                lines += [DiffLineView(mark=" ", text=line) for line in old[old_from:old_to]]
-                continue
-            lines += [DiffLineView(mark="-", text=line) for line in old[old_from:old_to]]
-            lines += [DiffLineView(mark="+", text=line) for line in new[new_from:new_to]]
-    return tuple(lines)
+def _written(object_: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> str:
+    return wanted_yaml(without_defaults(object_, other)) if object_ is not None else ""
+
+
+def _outage(inputs: PlanInputs) -> str:
+    services = [seen for seen in inputs.objects if seen.manifest["kind"] == "InferenceService"]
+    if not services:
+        if not inputs.objects:
+            return ""
+        if all(seen.live is None for seen in inputs.objects):
+            return "Nothing uses it yet, so nothing goes missing."
+        return "Every service that uses it starts its pods anew." if inputs.subject.kind == "runtime" else ""
+    first = services[0]
+    if first.delete:
+        return "Nothing serves under this name afterwards."
+    return outage(first.live, first.answer or first.manifest, inputs.cold_start)
 
 
 def outage(live: Mapping[str, Any] | None, wanted: Mapping[str, Any], cold_start: timedelta | None) -> str:
@@ -199,15 +249,27 @@ def _restarts(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return any(before.get(key) != after.get(key) for key in keys)
 
 
-def kubectl(context: str, deployment: DeploymentFile) -> tuple[str, ...]:
+def kubectl(inputs: PlanInputs) -> tuple[str, ...]:
     """The commands that would do the same with the plan's manifests in a file."""
-    head = f"kubectl --context {shlex.quote(context)} -n {shlex.quote(deployment.namespace)}"
-    flags = "--server-side --field-manager=modelyard"
-    return (
-        f"{head} diff {flags} -f manifests.yaml",
-        f"{head} apply {flags} --validate=strict -f manifests.yaml",
-        f"{head} get inferenceservice {shlex.quote(deployment.name)} --watch",
-    )
+    subject = inputs.subject
+    head = f"kubectl --context {shlex.quote(inputs.context)} -n {shlex.quote(subject.namespace)}"
+    commands = []
+    if any(not seen.delete for seen in inputs.objects):
+        # kubectl knows no single fields: forced, it takes every one that it would stumble over, which are these.
+        forced = " --force-conflicts" if any(seen.claims for seen in inputs.objects) and inputs.take else ""
+        flags = f"--server-side --field-manager=modelyard{forced}"
+        commands += [
+            f"{head} diff {flags} -f manifests.yaml",
+            f"{head} apply {flags} --validate=strict -f manifests.yaml",
+        ]
+    for seen in inputs.objects:
+        if seen.delete and seen.live is not None:
+            commands.append(
+                f"{head} delete {seen.manifest['kind'].lower()} {shlex.quote(seen.manifest['metadata']['name'])}"
+            )
+    watched = "inferenceservice" if subject.kind == "service" else "servingruntime"
+    follow = " --watch" if subject.kind == "service" else " -o yaml"
+    return (*commands, f"{head} get {watched} {shlex.quote(subject.name)}{follow}")
 
 
 def _identity(live: Mapping[str, Any]) -> Sequence[Any]:

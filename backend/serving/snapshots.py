@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -28,7 +28,8 @@ _DIGEST: Final = re.compile(r"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")
 #: How far the API server's clock and ours may differ.
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 _COLUMNS: Final = (
-    "id, context, cluster_id, namespace, name, image, plan, manifests, deployment, note, actor, started_at"
+    "id, context, cluster_id, namespace, name, image, plan, manifests, deployment, note, actor, started_at, subject,"
+    " decisions, take, before, process"
 )
 
 
@@ -56,6 +57,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         id: also the snapshot's, when it comes about.
         cluster_id: UID of the cluster's `kube-system`, or empty when it may not be read.
         plan: id of the plan. deployment: the file that it was made from, YAML; empty for a foreign manifest.
+        subject: service or runtime. decisions: ids of those that the approval of the image rests on.
+        take: fields of others that a person named. before: the objects as the plan saw them, in the order of the
+            manifests, None where there was none; empty: not kept.
+        process: that applies, `host pid`.
     """
 
     id: str
@@ -70,6 +75,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     actor: str
     started_at: datetime
+    subject: Literal["service", "runtime"] = "service"
+    decisions: tuple[str, ...] = ()
+    take: tuple[str, ...] = ()
+    before: tuple[dict[str, Any] | None, ...] = ()
+    process: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +97,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 async def begin(transaction: Transaction, intent: Intent) -> None:
     """Record that an apply is about to be sent. Commit before sending it."""
     await transaction.execute(
-        f"INSERT INTO apply_intent ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+        f"INSERT INTO apply_intent ({_COLUMNS}) VALUES ({', '.join('?' * 17)})",  # noqa: S608 - constant
         (
             intent.id,
             intent.context,
@@ -101,6 +111,11 @@ async def begin(transaction: Transaction, intent: Intent) -> None:
             intent.note,
             intent.actor,
             timestamp(intent.started_at),
+            intent.subject,
+            json.dumps(intent.decisions),
+            json.dumps(intent.take),
+            canonical_json(list(intent.before)).decode(),
+            intent.process,
         ),
     )
 
@@ -122,9 +137,10 @@ async def complete(
         return ""
     manifest_hash = hash_of(list(intent.manifests))
     last = await transaction.fetch_one(
-        "SELECT id, manifest_hash FROM snapshot WHERE context = ? AND namespace = ? AND name = ?"
+        "SELECT snapshot.id, manifest_hash FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"
+        " WHERE snapshot.context = ? AND snapshot.namespace = ? AND snapshot.name = ? AND subject = ?"
         " ORDER BY position DESC LIMIT 1",
-        (intent.context, intent.namespace, intent.name),
+        (intent.context, intent.namespace, intent.name, intent.subject),
     )
     if last is not None and last["manifest_hash"] == manifest_hash:
         return str(last["id"])
@@ -133,6 +149,11 @@ async def complete(
         (intent.id, intent.context, intent.namespace, intent.name, manifest_hash, timestamp(at)),
     )
     return intent.id
+
+
+async def release(transaction: Transaction, intent: Intent) -> None:
+    """Record that its process is done with an apply, of which it is not known what became of it."""
+    await transaction.execute("UPDATE apply_intent SET process = '' WHERE id = ? AND ended_at IS NULL", (intent.id,))
 
 
 async def open_intents(database: Database, *, before: datetime | None = None) -> tuple[Intent, ...]:
@@ -148,13 +169,16 @@ async def open_intents(database: Database, *, before: datetime | None = None) ->
     return tuple(_intent(row) for row in rows)
 
 
-async def snapshots(database: Database, context: str, namespace: str, name: str) -> tuple[Snapshot, ...]:
-    """What a service can be returned to, newest first."""
+async def snapshots(
+    database: Database, context: str, namespace: str, name: str, *, subject: str = "service"
+) -> tuple[Snapshot, ...]:
+    """What a service can be returned to, newest first; or what was applied of a runtime."""
     columns = ", ".join(f"apply_intent.{column}" for column in _COLUMNS.split(", "))
     rows = await database.fetch_all(
         f"SELECT {columns}, snapshot.at AS at FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"  # noqa: S608 - constant
-        " WHERE snapshot.context = ? AND snapshot.namespace = ? AND snapshot.name = ? ORDER BY snapshot.position DESC",
-        (context, namespace, name),
+        " WHERE snapshot.context = ? AND snapshot.namespace = ? AND snapshot.name = ? AND apply_intent.subject = ?"
+        " ORDER BY snapshot.position DESC",
+        (context, namespace, name, subject),
     )
     return tuple(Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows)
 
@@ -165,7 +189,8 @@ async def newest_snapshots(database: Database, context: str) -> dict[tuple[str, 
     rows = await database.fetch_all(
         f"SELECT {columns}, snapshot.at AS at FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"  # noqa: S608 - constant
         " WHERE snapshot.position IN"
-        " (SELECT max(position) FROM snapshot WHERE context = ? GROUP BY namespace, name)",
+        " (SELECT max(position) FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"
+        " WHERE snapshot.context = ? AND subject = 'service' GROUP BY snapshot.namespace, snapshot.name)",
         (context,),
     )
     held = [Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows]
@@ -179,7 +204,7 @@ async def with_the_one_before(database: Database, snapshot: str) -> tuple[Snapsh
         f"SELECT {columns}, snapshot.at AS at FROM snapshot JOIN apply_intent ON apply_intent.id = snapshot.id"  # noqa: S608 - constant
         " JOIN snapshot AS chosen ON chosen.context = snapshot.context AND chosen.namespace = snapshot.namespace"
         " AND chosen.name = snapshot.name AND snapshot.position <= chosen.position"
-        " WHERE chosen.id = ? ORDER BY snapshot.position DESC LIMIT 2",
+        " WHERE chosen.id = ? AND apply_intent.subject = 'service' ORDER BY snapshot.position DESC LIMIT 2",
         (snapshot,),
     )
     return tuple(Snapshot(intent=_intent(row), at=instant(row["at"])) for row in rows)
@@ -259,12 +284,35 @@ def became(intent: Intent, live: Sequence[Mapping[str, Any] | None]) -> Outcome:
     Args:
         live: in the order of the intent's manifests; None: there is no such object.
     """
-    pairs = list(zip(intent.manifests, live, strict=True))
-    if all(object_ is not None and _holds(object_, manifest) for manifest, object_ in pairs):
+    found = list(zip(standing(intent, live), live, strict=True))
+    if all(state == "applied" for state, _ in found):
         return Outcome.APPLIED
-    if all(object_ is not None and _we_wrote_since(object_, intent.started_at) for _, object_ in pairs):
+    if all(
+        state == "applied" or (state == "changed" and object_ is not None and _we_wrote_since(object_, intent))
+        for state, object_ in found
+    ):
         return Outcome.OVERWRITTEN
     return Outcome.NOT_APPLIED
+
+
+def standing(intent: Intent, live: Sequence[Mapping[str, Any] | None]) -> tuple[str, ...]:
+    """How each object of an apply stands: applied, not applied, absent, or changed: neither as wanted nor as before.
+
+    Args:
+        live: in the order of the intent's manifests; None: there is no such object.
+    """
+    states = []
+    for position, (manifest, object_) in enumerate(zip(intent.manifests, live, strict=True)):
+        if object_ is None:
+            states.append("absent")
+        elif _holds(object_, manifest):
+            states.append("applied")
+        elif position < len(intent.before):
+            before = intent.before[position]
+            states.append("not applied" if before is not None and _holds(object_, before) else "changed")
+        else:
+            states.append("changed" if _we_wrote_since(object_, intent) else "not applied")
+    return tuple(states)
 
 
 def _holds(live: Any, wanted: Any) -> bool:
@@ -280,11 +328,11 @@ def _holds(live: Any, wanted: Any) -> bool:
     return bool(live == wanted)
 
 
-def _we_wrote_since(live: Mapping[str, Any], began: datetime) -> bool:
+def _we_wrote_since(live: Mapping[str, Any], intent: Intent) -> bool:
     for entry in (live.get("metadata") or {}).get("managedFields") or ():
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
             at = parsed_time(entry.get("time"))
-            return at is not None and at >= began - _CLOCK_SKEW
+            return at is not None and at >= intent.started_at - _CLOCK_SKEW
     return False
 
 
@@ -302,4 +350,9 @@ def _intent(row: sqlite3.Row) -> Intent:
         note=row["note"],
         actor=row["actor"],
         started_at=instant(row["started_at"]),
+        subject=row["subject"],
+        decisions=tuple(json.loads(row["decisions"])),
+        take=tuple(json.loads(row["take"])),
+        before=tuple(json.loads(row["before"])),
+        process=row["process"],
     )

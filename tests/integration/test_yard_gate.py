@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import secrets
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,7 +51,8 @@ LOOKING = {
     "evidence": {"of", "packages", "scanners", "check"},
     "policy": {"check"},
     "deployments": {
-        "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan",
+        "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan", "manifests",
+        "cut_off", "settle_plan",
         "rollback_plan", "changes", "running",
     },
     "gpus": {"snapshot", "follow", "check", "close"},
@@ -128,12 +131,27 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
     ("deployments", "scale"): ("deploy.scale", lambda yard, _: yard.deployments.scale(NAMESPACE, "held", 2)),
     ("deployments", "stop"): ("deploy.stop", lambda yard, _: yard.deployments.stop(NAMESPACE, "held")),
     ("deployments", "start"): ("deploy.start", lambda yard, _: yard.deployments.start(NAMESPACE, "held")),
+    ("deployments", "leave"): ("deploy.settle", lambda yard, given: yard.deployments.leave(given["cut_off"])),
     ("deployments", "delete"): ("deploy.delete", lambda yard, _: yard.deployments.delete(NAMESPACE, "held")),
 }
 
 
 async def _apply(yard: Yard, deployment: str) -> None:
     await yard.deployments.apply(await yard.deployments.plan(deployment))
+
+
+def cut_off(database: Path) -> str:
+    """Leave the last apply as one that was cut off before anything was sent; gives its id."""
+    apply = "c0ffee" + secrets.token_hex(12)
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO apply_intent (id, context, cluster_id, namespace, name, image, plan, manifests, deployment,"
+            " note, actor, started_at) SELECT ?, context, cluster_id, namespace, name, image, plan,"
+            " replace(manifests, '48Gi', '49Gi'), deployment, note, actor, started_at FROM apply_intent LIMIT 1",
+            (apply,),
+        )
+    connection.close()
+    return apply
 
 
 def coroutines(room: type) -> set[str]:
@@ -190,6 +208,7 @@ async def test_in_a_read_only_yard_it_is_refused_and_the_refusal_is_kept(
             "report": report,
             "deployment": world.deployment(place, "another", reference).read_text(),
         }
+        given["cut_off"] = await asyncio.to_thread(cut_off, place.database)
         newest = (await yard.audit.entries(limit=1))[0].seq
         before = world.cluster.get(NAMESPACE, "held")
         with pytest.raises(ReadOnlyError):

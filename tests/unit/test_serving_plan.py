@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.core.diffs import difference
 from backend.core.errors import UsageError
 from backend.core.views import PlanView
 from backend.serving.actions import scale_patch, start_patch, stop_patch
-from backend.serving.deployment import parse
+from backend.serving.deployment import parse, to_yaml
 from backend.serving.display import display_yaml, wanted_yaml
 from backend.serving.manifests import build
-from backend.serving.plan import PlanInputs, Seen, diff, outage, plan_of
+from backend.serving.plan import PlanInputs, Seen, Subject, outage, plan_of
 
 DIGEST = "sha256:" + "4f" * 32
 FILE = parse(f"name: chat\nnamespace: models\nimage: registry.example/vllm@{DIGEST}\nresources: {{gpu: 1}}\n")
+SUBJECT = Subject(namespace=FILE.namespace, name=FILE.name, image=FILE.image, source=to_yaml(FILE))
 
 
 def _live(manifest: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def _live(manifest: dict[str, Any], **metadata: Any) -> dict[str, Any]:
 def _plan(live: dict[str, Any] | None, answer: dict[str, Any] | None = None, **more: Any) -> PlanView:
     (manifest,) = build(FILE)
     seen = Seen(manifest=manifest, live=live, answer=answer if answer is not None else _live(manifest))
-    return plan_of(PlanInputs(context="prod", deployment=FILE, objects=(seen,), **more))
+    return plan_of(PlanInputs(context="prod", subject=SUBJECT, objects=(seen,), **more))
 
 
 def _changed(live: dict[str, Any], **predictor: Any) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def test_the_commands_that_would_do_the_same_are_quoted() -> None:
     plan = plan_of(
         PlanInputs(
             context="prod; rm -rf /",
-            deployment=FILE,
+            subject=SUBJECT,
             objects=(Seen(manifest=build(FILE)[0], live=None, answer=None),),
         )
     )
@@ -157,7 +159,7 @@ def test_an_outage_tells_how_long_where_that_is_known() -> None:
 
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
 def test_a_diff_holds_every_line_that_went_and_came(old: list[str], new: list[str]) -> None:
-    lines = diff("\n".join(old), "\n".join(new))
+    lines = difference("\n".join(old), "\n".join(new))
     removed = [line.text for line in lines if line.mark == "-"]
     added = [line.text for line in lines if line.mark == "+"]
     assert len(new) - len(old) == len(added) - len(removed)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backend.cli.commands.deploy_changes import changes
 from backend.cli.commands.deploy_running import running
+from backend.cli.commands.plans import (
+    Name,
+    Namespace,
+    applied,
+    apply_command,
+    export_command,
+    plan_command,
+    print_applied,
+    settle_command,
+)
 from backend.cli.output import Column, cell, note, pairs
 from backend.cli.services import named
 from backend.cli.session import Session
-from backend.core.errors import ConflictError, ModelyardError, PartialFailureError, RefusedError, UsageError
-from backend.core.text import sanitise
+from backend.core.errors import ModelyardError, PartialFailureError
 from backend.core.views import (
     AppliedView,
-    PlanView,
+    CutOffView,
     RuntimeView,
     ServiceDetailView,
     ServiceView,
@@ -26,27 +32,21 @@ from backend.core.views import (
 )
 from backend.yard import Yard
 
-_File = Annotated[
-    Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")
-]
-_Namespace = Annotated[str | None, typer.Option("-n", "--namespace", metavar="NS")]
-_Name = Annotated[str, typer.Argument(metavar="NAME")]
-_LARGEST_FILE = 1024 * 1024
-
 
 def add_to(application: typer.Typer) -> None:
     """Add `deploy` and `runtimes`."""
     deploy = typer.Typer(help="Services: plan, apply, follow, roll back.", rich_markup_mode=None)
     for name, command in (
-        ("plan", _plan),
-        ("apply", _apply),
+        ("plan", plan_command),
+        ("apply", apply_command),
         ("status", _status),
         ("scale", _scale),
         ("rollback", _rollback),
         ("stop", _stop),
         ("start", _start),
         ("delete", _delete),
-        ("export", _export),
+        ("export", export_command),
+        ("settle", settle_command),
         ("snapshots", _snapshots),
         ("changes", changes),
         ("running", running),
@@ -58,90 +58,7 @@ def add_to(application: typer.Typer) -> None:
     application.add_typer(runtimes, name="runtimes")
 
 
-async def _text_of(file: Path) -> str:
-    return await asyncio.to_thread(_read, file)
-
-
-def _read(file: Path) -> str:
-    what = f"deployment file {file}"
-    try:
-        if str(file) == "-":
-            return sys.stdin.read(_LARGEST_FILE + 1)
-        if file.stat().st_size > _LARGEST_FILE:
-            raise UsageError(what, "it is larger than 1 MiB", "name a deployment file")
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(what, error.strerror or str(error), "name a file that can be read") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(what, "it is not UTF-8 text", "save it as UTF-8") from error
-
-
-def _plan(context: typer.Context, file: _File, namespace: _Namespace = None) -> None:
-    """Tell what an apply would change. Changes nothing. Exit 3 when it would be refused, 4 when it conflicts."""
-    session: Session = context.obj
-
-    async def work(yard: Yard) -> PlanView:
-        return await yard.deployments.plan(await _text_of(file), namespace)
-
-    plan = session.run(work)
-    session.print.item(plan, plan_text(plan))
-    _refuse(plan)
-
-
-def _refuse(plan: PlanView) -> None:
-    if plan.refusals:
-        more = f" (and {len(plan.refusals) - 1} more)" if len(plan.refusals) > 1 else ""
-        kind = ConflictError if len(plan.refusals) == len(plan.conflicts) else RefusedError
-        raise kind(
-            f"plan of {plan.namespace}/{plan.name}",
-            plan.refusals[0] + more,
-            "see the plan's refusals, and correct them",
-        )
-
-
-def plan_text(plan: PlanView) -> str:
-    """A plan as `deploy plan` prints it: each object with its diff, then what to know before applying it."""
-    lines = [f"plan {plan.id[:19]} for {plan.context} {plan.namespace}/{plan.name}", f"image {plan.image}"]
-    for planned in plan.objects:
-        lines.append(f"{planned.action} {planned.kind} {planned.namespace}/{planned.name}")
-        lines += [f"  {line.mark} {sanitise(line.text)}" for line in planned.diff]
-    lines += [f"gate {gate.kind}: {gate.value.value}: {sanitise(gate.sentence)}" for gate in plan.gates]
-    lines += [f"not fixed: {text}" for text in plan.not_fixed]
-    lines += [f"warning: {sanitise(text)}" for text in plan.warnings]
-    lines += [f"outage: {plan.outage}"] if plan.outage else []
-    lines += [f"REFUSED: {sanitise(text)}" for text in plan.refusals]
-    lines += [f"equivalent: {command}" for command in plan.kubectl]
-    return "\n".join(lines)
-
-
-def _apply(context: typer.Context, file: _File, namespace: _Namespace = None) -> None:
-    """Plan, ask, and apply what the plan showed."""
-    session: Session = context.obj
-
-    async def work(yard: Yard) -> AppliedView:
-        plan = await yard.deployments.plan(await _text_of(file), namespace)
-        return await _applied(session, yard, plan)
-
-    _print_applied(session, session.run(work))
-
-
-async def _applied(session: Session, yard: Yard, plan: PlanView) -> AppliedView:
-    if plan.changes and not plan.refusals:
-        sys.stderr.write(plan_text(plan) + "\n")
-        session.confirm(f"apply to {plan.context} {plan.namespace}/{plan.name}?")
-    return await yard.deployments.apply(plan)
-
-
 _DONE = {"stop": "stopped", "start": "started", "delete": "deleted"}
-
-
-def _print_applied(session: Session, applied: AppliedView, *, done: str = "applied") -> None:
-    if applied.changed:
-        text = f"{done} {', '.join(applied.objects)} in {applied.context}"
-        text += f"; snapshot {applied.snapshot}" if applied.snapshot else ""
-    else:
-        text = f"{applied.namespace}/{applied.name} is as planned; nothing changed"
-    session.print.item(applied, text)
 
 
 _SERVICES: list[Column[ServiceView]] = [
@@ -159,7 +76,7 @@ _SERVICES: list[Column[ServiceView]] = [
 def _status(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
-    namespace: _Namespace = None,
+    namespace: Namespace = None,
 ) -> None:
     """List services with their verdicts, worst first, or show one with its reasons.
 
@@ -181,14 +98,27 @@ def _status(
 def _list(session: Session, namespace: str | None) -> None:
     away: list[tuple[str, ModelyardError]] = []
 
-    async def work(yard: Yard) -> tuple[list[ServiceView], bool]:
+    async def work(yard: Yard) -> tuple[list[ServiceView], bool, list[CutOffView]]:
         rows = await yard.deployments.services(unread=lambda context, error: away.append((context, error)))
-        return rows, len(yard.deployments.contexts()) > 1
+        contexts = yard.deployments.contexts()
+        lost = {context for context, _ in away}
+        unsettled = [
+            one
+            for context in contexts
+            if context not in lost
+            for one in await yard.deployments.cut_off(context=context)
+        ]
+        return rows, len(contexts) > 1, unsettled
 
-    services, several = session.run(work)
+    services, several, unsettled = session.run(work)
     wanted = [one for one in services if namespace in (None, one.namespace)]
     columns = [("CONTEXT", _context_of), *_SERVICES] if several else _SERVICES
     session.print.rows(wanted, columns, empty="no services")
+    for one in unsettled:
+        note(
+            f"the apply of {one.namespace}/{one.name} by {one.actor} was cut off: {one.told};"
+            f" modelyard deploy settle {one.name} --complete, --undo or --leave"
+        )
     if away:
         for place, error in away:
             note(f"{place} cannot be read: {error.why}")
@@ -232,9 +162,9 @@ def _detail_text(detail: ServiceDetailView) -> str:
 
 def _scale(
     context: typer.Context,
-    name: _Name,
+    name: Name,
     replicas: Annotated[int, typer.Argument(metavar="N", min=0)],
-    namespace: _Namespace = None,
+    namespace: Namespace = None,
 ) -> None:
     """Set how many replicas a service has."""
     session: Session = context.obj
@@ -244,14 +174,14 @@ def _scale(
         session.confirm(f"scale {found} to {replicas}?")
         return await yard.deployments.scale(found.namespace, found.name, replicas, context=found.context)
 
-    _print_applied(session, session.run(work), done="scaled")
+    print_applied(session, session.run(work), done="scaled")
 
 
 def _rollback(
     context: typer.Context,
-    name: _Name,
+    name: Name,
     to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None,
-    namespace: _Namespace = None,
+    namespace: Namespace = None,
 ) -> None:
     """Go back to a snapshot; without --to, to the last good one whose image is still approved."""
     session: Session = context.obj
@@ -259,22 +189,22 @@ def _rollback(
     async def work(yard: Yard) -> AppliedView:
         found = await named(yard, name, namespace)
         plan = await yard.deployments.rollback_plan(found.namespace, found.name, to, context=found.context)
-        return await _applied(session, yard, plan)
+        return await applied(session, yard, plan)
 
-    _print_applied(session, session.run(work))
+    print_applied(session, session.run(work))
 
 
-def _stop(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
+def _stop(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
     """Stop a service: its workload goes, the resource stays."""
     _mutate(context.obj, "stop", name, namespace)
 
 
-def _start(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
+def _start(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
     """Start a stopped service."""
     _mutate(context.obj, "start", name, namespace)
 
 
-def _delete(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
+def _delete(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
     """Delete a service."""
     _mutate(context.obj, "delete", name, namespace)
 
@@ -286,18 +216,7 @@ def _mutate(session: Session, verb: str, name: str, namespace: str | None) -> No
         flows = {"stop": yard.deployments.stop, "start": yard.deployments.start, "delete": yard.deployments.delete}
         return await flows[verb](found.namespace, found.name, context=found.context)
 
-    _print_applied(session, session.run(work), done=_DONE[verb])
-
-
-def _export(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
-    """Write the deployment file of what runs to standard output."""
-    session: Session = context.obj
-
-    async def work(yard: Yard) -> str:
-        found = await named(yard, name, namespace)
-        return await yard.deployments.export(found.namespace, found.name, context=found.context)
-
-    sys.stdout.write(session.run(work))
+    print_applied(session, session.run(work), done=_DONE[verb])
 
 
 _SNAPSHOTS: list[Column[SnapshotView]] = [
@@ -310,7 +229,7 @@ _SNAPSHOTS: list[Column[SnapshotView]] = [
 ]
 
 
-def _snapshots(context: typer.Context, name: _Name, namespace: _Namespace = None) -> None:
+def _snapshots(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
     """List what was applied and can be returned to."""
     session: Session = context.obj
 

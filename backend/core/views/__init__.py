@@ -55,6 +55,13 @@ from backend.core.views.library import (
     RepositoryView,
     TagEventView,
 )
+from backend.core.views.plans import (
+    CutOffObjectView,
+    CutOffView,
+    FieldClaimView,
+    PlanCheckView,
+    TemplateView,
+)
 from backend.core.views.proof import RunningState, RunningView
 from backend.core.views.runs import (
     JournalEntryView,
@@ -112,12 +119,15 @@ __all__ = [
     "CompletionView",
     "ConditionView",
     "CostView",
+    "CutOffObjectView",
+    "CutOffView",
     "DecisionView",
     "DiffLineView",
     "DifferenceView",
     "EndpointView",
     "EvidenceValue",
     "EvidenceView",
+    "FieldClaimView",
     "FindingView",
     "GateView",
     "GpuSnapshotView",
@@ -140,6 +150,7 @@ __all__ = [
     "PackageView",
     "ParentView",
     "PendingView",
+    "PlanCheckView",
     "PlanView",
     "PlatformView",
     "PodView",
@@ -172,6 +183,7 @@ __all__ = [
     "SyncProgressView",
     "SyncResultView",
     "TagEventView",
+    "TemplateView",
     "Verdict",
     "VerificationView",
     "View",

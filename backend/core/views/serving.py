@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from backend.core.views.base import View
 from backend.core.views.curation import GateView
+from backend.core.views.plans import FieldClaimView, PlanCheckView
 
 
 class Verdict(StrEnum):
@@ -136,14 +137,14 @@ class EndpointView(View, frozen=True, kw_only=True):
 
 
 class DiffLineView(View, frozen=True, kw_only=True):
-    """A line of a plan's diff. `mark` is ` `, `+` or `-`."""
+    """A line of a plan's diff, which holds all lines. `mark` is ` `, `+` or `-`."""
 
     mark: str
     text: str
 
 
 class ObjectPlanView(View, frozen=True, kw_only=True):
-    """What an apply would do to one object: create, update or nothing (`unchanged`)."""
+    """What an apply would do to one object: create, update, delete or nothing (`unchanged`)."""
 
     api_version: str
     kind: str
@@ -166,7 +167,13 @@ class PlanView(View, frozen=True, kw_only=True):
         not_fixed: parts of what is served that nothing fixes (weights, revision).
         kubectl: the equivalent commands.
         manifests: the objects as they would be sent, YAML, one document each.
-        deployment: the deployment file that it was made from, YAML.
+        deployment: the deployment file that it was made from, YAML; of a runtime, what was asked for.
+        subject: service or runtime.
+        fields: that it sets and others manage. take: those that a person named to be taken.
+        checks: quotas, secrets and accounts that its pods will need.
+        owner: Argo CD or Flux, when its repository says what this is: there is a file for it, and no apply.
+        decisions: ids of the decisions that the approval of the image rests on.
+        settles: id of the apply that was cut off which this completes or undoes; empty: none.
     """
 
     id: str
@@ -184,6 +191,13 @@ class PlanView(View, frozen=True, kw_only=True):
     manifests: str
     deployment: str
     conflicts: tuple[str, ...] = ()
+    subject: str = "service"
+    fields: tuple[FieldClaimView, ...] = ()
+    take: tuple[str, ...] = ()
+    checks: tuple[PlanCheckView, ...] = ()
+    owner: str = ""
+    decisions: tuple[str, ...] = ()
+    settles: str = ""
 
     @property
     def changes(self) -> bool:
