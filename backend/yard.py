@@ -207,6 +207,12 @@ class Yard(Rooms):
         if self._read_only:
             raise ReadOnlyError("worker", self._read_only, "start modelyard without --read-only to run a worker")
         beside = [("configuration", self._configuration_watch().run())]
+        from backend.flows.watch_store import StoreWatch
+
+        async def nothing() -> None:
+            """Who holds the lease is of no interest without a title bar."""
+
+        beside.append(("store", StoreWatch(self._foundation, self._services.store_changed, nothing).run()))
         # Alerts are about what the cluster's services do, and are told without a screen too.
         beside += [("services", coroutine) for coroutine in self._services.following()]
         watching = [asyncio.create_task(self._guarded(name, one), name=name) for name, one in beside]

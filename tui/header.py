@@ -63,12 +63,21 @@ def recent(changes: Iterable[ChangeView], now: datetime) -> list[ChangeView]:
 
 
 def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) -> Line:
-    """The summary bar: loud where something is wrong, quiet where nothing is."""
-    wide = width >= 100
+    """The summary bar: loud where something is wrong, quiet where nothing is. Counts stay longest, notes go first."""
+    for wide, noted in ((width >= 100, True), (width >= 100, False), (False, False)):
+        # The chips have room at their sides already: where there is little, that has to do.
+        for gap in (3, 1, 0):
+            line = _summary(counts, now, wide=wide, noted=noted, gap=" " * gap)
+            if cells(line) <= width:
+                return ends(line, note, width)
+    return line
+
+
+def _summary(counts: Counts, now: datetime, *, wide: bool, noted: bool, gap: str) -> Line:
     oldest = ""
-    if counts.mine and counts.oldest_mine is not None and (old := fmt.age(counts.oldest_mine, now)) != "now":
+    if noted and counts.mine and counts.oldest_mine is not None and (old := fmt.age(counts.oldest_mine, now)) != "now":
         oldest = f" ({'oldest ' if wide else ''}{old})"
-    not_taken_up = f", {counts.alerts_open} not taken up" if wide and counts.alerts_open else ""
+    not_taken_up = f", {counts.alerts_open} not taken up" if wide and noted and counts.alerts_open else ""
     idle = None if counts.idle is None else f"{counts.idle}/{counts.gpus}{' GPUs' if wide else ''}"
     chips = (
         _chip("BROKEN", counts.broken, "chip-bad"),
@@ -79,12 +88,10 @@ def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) 
         _chip("ALERTS", counts.alerts, "chip-bad" if counts.alerts_open else "", not_taken_up),
         _chip("CHANGED 1h" if wide else "CHANGED", counts.changed, "", ""),
     )
-    # The chips have room at their sides already: where there is little, that has to do.
-    gap = Span("   " if width >= 130 else " " if width >= 90 else "")
     line: list[Span] = [Span(" ")]
     for chip in chips:
-        line.extend((*chip, gap))
-    return ends(tuple(line[:-1]), note, width)
+        line.extend((*chip, Span(gap)))
+    return tuple(line[:-1])
 
 
 def title_line(model: Model, now: datetime, width: int, *, paused: bool) -> Line:

@@ -182,7 +182,8 @@ _WAITS: Final = {
     AlertKind.GPU_PENDING: timedelta(minutes=10),
     AlertKind.OBJECTIVE: timedelta(minutes=5),
     AlertKind.SERVICE_DOWN: timedelta(minutes=2),
-    AlertKind.UNAPPROVED: timedelta(0),
+    # A decision and the watch of the cluster do not reach everybody in the same instant.
+    AlertKind.UNAPPROVED: timedelta(minutes=1),
 }
 _SEVERITIES: Final = {
     AlertKind.GPU_FAULT: Severity.CRITICAL,

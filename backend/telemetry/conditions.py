@@ -24,6 +24,7 @@ from backend.telemetry.rows import STALE_AFTER
 #: An error that left nothing else behind counts as present for this long.
 _XID_STANDS: Final = {xid.HARDWARE: timedelta(hours=1), xid.APPLICATION: timedelta(minutes=10)}
 _DOWN: Final = frozenset({Verdict.FAILED, Verdict.STUCK})
+_RUN_NOTHING: Final = frozenset({Verdict.STOPPED, Verdict.SCALED_TO_ZERO})
 _NAMED: Final = 3
 
 
@@ -281,7 +282,7 @@ def _services(services: Iterable[ServiceView]) -> Iterator[Condition]:
                 services=(service.key,),
                 since=service.since,
             )
-        if service.approved is False:
+        if service.approved is False and service.verdict not in _RUN_NOTHING:
             yield Condition(
                 kind=AlertKind.UNAPPROVED,
                 object=service.key,

@@ -28,7 +28,7 @@ class AlertsPage(ListPage[AlertView], AlertActions):
     number = "!"
     heading_title = "ALERTS"
     order = "worst first"
-    preview_from = 120
+    preview_from = 140
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,11 @@ class AlertsPage(ListPage[AlertView], AlertActions):
         self.room.feed.want(PartName.ALERTS)
 
     def columns(self) -> tuple[Column[AlertView], ...]:
-        return view_model.alert_columns(self.room.clock.now)
+        return view_model.alert_columns(self.room.clock.now, self._contexts)
+
+    def _contexts(self) -> int:
+        status = self.model.status
+        return sum(source.kind == "cluster" for source in status.sources) if status is not None else 0
 
     def key(self, item: AlertView) -> str:
         return item.id

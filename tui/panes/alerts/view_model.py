@@ -18,8 +18,18 @@ _MARK: Final = {"critical": "X", "warning": "!", "info": "i"}
 
 def severity_cell(alert: AlertView) -> Line:
     """How much it matters, by mark and word; what is over or silenced is quiet."""
-    role = _ROLE.get(alert.severity, "") if is_loud(alert) else "faint"
-    return text(f"{_MARK.get(alert.severity, '?')} {alert.severity}", role)
+    return text(f"{_MARK.get(alert.severity, '?')} {alert.severity}", _role(alert))
+
+
+def _role(alert: AlertView) -> str:
+    return _ROLE.get(alert.severity, "") if is_loud(alert) else "faint"
+
+
+def object_cell(alert: AlertView, contexts: int) -> Line:
+    """What it is about; the context's name says nothing where there is one alone."""
+    context, slash, rest = alert.object.partition("/")
+    told = rest if slash and contexts <= 1 and any(key.startswith(f"{context}/") for key in alert.services) else ""
+    return text(told or alert.object, "name")
 
 
 def is_loud(alert: AlertView) -> bool:
@@ -45,11 +55,26 @@ def state_cell(alert: AlertView) -> Line:
     return text("open", "strong")
 
 
-def alert_columns(now: Callable[[], datetime]) -> tuple[Column[AlertView], ...]:
-    """The columns of alerts."""
+def alert_columns(now: Callable[[], datetime], contexts: Callable[[], int]) -> tuple[Column[AlertView], ...]:
+    """The columns of alerts, beside the number of contexts that the yard looks at."""
     return (
-        Column(key="severity", title="SEVERITY", cell=severity_cell, minimum=10, sort=lambda alert: alert.severity),
-        Column(key="state", title="WHO", cell=state_cell, minimum=8, maximum=14, sort=lambda alert: alert.state),
+        Column(
+            key="mark",
+            title="",
+            cell=lambda alert: text(_MARK.get(alert.severity, "?"), _role(alert)),
+            minimum=1,
+            tight=True,
+        ),
+        Column(
+            key="severity",
+            title="SEVERITY",
+            cell=lambda alert: text(alert.severity, _role(alert)),
+            minimum=8,
+            priority=3,
+            shown_from=90,
+            sort=lambda alert: alert.severity,
+        ),
+        Column(key="state", title="WHO", cell=state_cell, minimum=5, maximum=14, sort=lambda alert: alert.state),
         Column(
             key="rule",
             title="RULE",
@@ -63,9 +88,9 @@ def alert_columns(now: Callable[[], datetime]) -> tuple[Column[AlertView], ...]:
         Column(
             key="object",
             title="OBJECT",
-            cell=lambda alert: text(alert.object, "name"),
-            minimum=18,
-            maximum=48,
+            cell=lambda alert: object_cell(alert, contexts()),
+            minimum=16,
+            maximum=32,
             flex=1,
             keep_end=True,
             sort=lambda alert: alert.object,
@@ -76,7 +101,7 @@ def alert_columns(now: Callable[[], datetime]) -> tuple[Column[AlertView], ...]:
             cell=lambda alert: text(alert.summary, "" if is_loud(alert) else "muted"),
             minimum=20,
             maximum=120,
-            flex=3,
+            flex=5,
         ),
         Column(
             key="since",
