@@ -256,7 +256,12 @@ class Yard(Rooms):
         """What works here, what is missing, and what to do about it."""
         from backend.flows.doctor import Doctor
 
-        return [*await Doctor(self._foundation).examine(), *await self.evidence.check(), *await self.gpus.check()]
+        return [
+            *await Doctor(self._foundation).examine(),
+            *await self.evidence.check(),
+            *await self.gpus.check(),
+            *await self.alerts.check(),
+        ]
 
     # ------------------------------------------------------------ live
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backend.core.errors import ConflictError, NotFoundError, UsageError
+from backend.core.errors import ConflictError, ModelyardError, NotFoundError, UsageError
 from backend.core.events import AlertsChanged, Topic
 from backend.core.permits import Permit
 from backend.core.ports import timestamp
 from backend.core.text import sanitise
-from backend.core.views import AlertView, SilenceView
+from backend.core.views import AlertView, CheckView, SilenceView
+from backend.flows.alert_reading import address, firing
 from backend.flows.foundation import Foundation
 from backend.store import ledger
 from backend.telemetry import alert_store, alertmanager
@@ -33,6 +34,19 @@ class AlertsFlow:
         """What fires or is about to, the worst first; with an instant also what was over since."""
         foundation = self._foundation
         return await alert_store.views(foundation.database, foundation.clock.now(), resolved_since=resolved_since)
+
+    async def check(self) -> list[CheckView]:
+        """For `doctor`: whether the Alertmanager that the configuration names can be read."""
+        foundation = self._foundation
+        config = foundation.configuration.settings.alertmanager
+        if not config.url:
+            return []
+        now, folder = foundation.clock.now(), foundation.configuration.folder
+        try:
+            told = await firing(config, folder, foundation.cluster.context, now)
+        except ModelyardError as error:
+            return [CheckView(name="Alertmanager", state="failed", detail=error.why, action=error.action)]
+        return [CheckView(name="Alertmanager", state="ok", detail=f"{address(config)}, {len(told)} alerts fire")]
 
     async def silences(self) -> list[SilenceView]:
         """The silences in force."""
