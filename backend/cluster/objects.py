@@ -159,6 +159,20 @@ class ContainerState(KubeStruct, frozen=True, kw_only=True):
     terminated: ContainerTerminated | None = None
 
 
+class DeviceHealth(KubeStruct, frozen=True, kw_only=True):
+    """A device that a container holds: Healthy, Unhealthy or Unknown."""
+
+    resource_id: str = msgspec.field(default="", name="resourceID")
+    health: str = ""
+
+
+class AllocatedResourceStatus(KubeStruct, frozen=True, kw_only=True):
+    """The devices of one resource that a container holds."""
+
+    name: str = ""
+    resources: tuple[DeviceHealth, ...] | None = None
+
+
 class ContainerStatus(KubeStruct, frozen=True, kw_only=True):
     """State of one container of a pod."""
 
@@ -170,6 +184,7 @@ class ContainerStatus(KubeStruct, frozen=True, kw_only=True):
     image_id: str = msgspec.field(default="", name="imageID")
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
+    allocated_resources_status: tuple[AllocatedResourceStatus, ...] | None = None
 
 
 class Toleration(KubeStruct, frozen=True, kw_only=True):

@@ -16,10 +16,12 @@ from backend.core.views import CheckView, GpuSnapshotView
 from backend.flows.approvals import Approvals
 from backend.flows.cluster_link import ClusterLink
 from backend.flows.foundation import Foundation
+from backend.flows.prometheus import prometheus_of
 from backend.telemetry.collector import Collector
 from backend.telemetry.judging import Judge
 from backend.telemetry.merging import merged
 from backend.telemetry.nvml import NvmlSource
+from backend.telemetry.prometheus_source import PrometheusSource
 from backend.telemetry.sources import ClusterSource
 
 _LOG = logging.getLogger(__name__)
@@ -117,7 +119,7 @@ class GpusFlow:
         source: ClusterSource | None = None
         try:
             client = await place.link.client()
-            source = ClusterSource(client, place.link.namespaces)
+            source = ClusterSource(client, self._foundation.clock, place.link.namespaces)
             await self._approvals.refresh()
         except ModelyardError as error:
             _LOG.info("GPUs of the cluster: %s", error)
@@ -131,9 +133,14 @@ class GpusFlow:
             context=place.link.context if source is not None else "",
             clock=self._foundation.clock,
             local=NvmlSource(clock=self._foundation.clock, node=_host()) if place.local else None,
+            prometheus=self._prometheus(place) if source is not None else None,
             approved=self._approved,
         )
         return place.collector
+
+    def _prometheus(self, place: _Place) -> PrometheusSource | None:
+        found = prometheus_of(self._foundation, place.link.context)
+        return None if found is None else PrometheusSource(found)
 
     def _approved(self, digests: Sequence[str]) -> bool | None:
         return self._approvals.judge(frozenset(digests)).approved if digests else None

@@ -1,4 +1,4 @@
-"""Samples all sources and joins them. A source that does not answer grows old and holds up nothing."""
+"""Samples all sources of a cluster and joins them. A source that does not answer grows old and holds up nothing."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
-from backend.cluster.kserve_objects import service_of
-from backend.cluster.objects import Node, Pod
-from backend.core.errors import AccessDeniedError, ModelyardError, UnreachableError
 from backend.core.ports import Clock
 from backend.core.views import GpuSnapshotView
+from backend.telemetry.books import Books
 from backend.telemetry.following import Followed, Measured
-from backend.telemetry.inventory import Claim, claims_of, nodes_with_gpus
+from backend.telemetry.notes import Sources, notes_of
+from backend.telemetry.prometheus_source import EVERY as PROMETHEUS_EVERY
+from backend.telemetry.prometheus_source import PrometheusSource
 from backend.telemetry.readings import LocalGpus
-from backend.telemetry.rows import NO_PAST, Approved, Inputs, join
+from backend.telemetry.rows import NO_PAST, STALE_AFTER, Approved, Inputs, join
 from backend.telemetry.scraping import ExporterScrape, ServerScrape
-from backend.telemetry.services import server_view, service_views
-from backend.telemetry.sources import EXPORTER_SELECTORS, LocalSource, MetricsCluster
+from backend.telemetry.services import Replica, server_view, service_views
+from backend.telemetry.sources import LocalSource, MetricsCluster
 
 #: Seconds that one page may take.
 _PAGE_PATIENCE: Final = 10.0
 #: The first sample is as many times as patient as later ones.
 _FIRST_TIME: Final = 10.0
-_MOST_NOTES: Final = 30
+_BOOKS: Final = "books"
+_PROMETHEUS: Final = "prometheus"
 
 
 def _unknown(_: Sequence[str]) -> bool | None:
@@ -37,6 +38,7 @@ class Collector:
         cluster: None: only this machine is looked at.
         context: the cluster's, of the kubeconfig.
         local: this machine's own GPUs; None: they are not looked at.
+        prometheus: what it has is not asked of exporters and pods; None: there is none.
         approved: whether the digests that a container names or runs are approved.
         patience: seconds after which a sample goes on without the sources that have not answered yet.
         inventory_every: seconds between two lists of nodes and pods.
@@ -50,6 +52,7 @@ class Collector:
         clock: Clock,
         context: str = "",
         local: LocalSource | None = None,
+        prometheus: PrometheusSource | None = None,
         approved: Approved = _unknown,
         patience: float = 1.5,
         inventory_every: float = 10.0,
@@ -59,16 +62,13 @@ class Collector:
         self._clock = clock
         self._context = context
         self._local = local
+        self._prometheus = prometheus
         self._approved = approved
         self._patience = patience
         self._sampled = False
-        self._inventory_every = inventory_every
-        self._inventory_at = float("-inf")
-        self._inventory_notes: list[str] = ["the cluster has not answered yet"] if cluster is not None else []
-        self._unreached = ""
-        self._nodes: Sequence[Node] = ()
-        self._books_at: float | None = None
-        self._claims: Sequence[Claim] = ()
+        self._every = {_BOOKS: inventory_every, _PROMETHEUS: PROMETHEUS_EVERY}
+        self._read_at: dict[str, float] = {}
+        self._books = Books(clock, context)
         self._exporters: dict[str, ExporterScrape] = {}
         self._servers: dict[str, ServerScrape] = {}
         self._past = NO_PAST
@@ -87,9 +87,14 @@ class Collector:
         the notes, with what it would need; no error of a source is raised.
         """
         local = asyncio.ensure_future(self._local.sample()) if self._local is not None else None
-        if self._cluster is not None:
-            await self._read_inventory(self._cluster)
-            await self._scrape(self._cluster)
+        cluster = self._cluster
+        if cluster is not None:
+            # Who holds what, and what Prometheus has, say which pages are to be read.
+            await self._wait(
+                [*self._due(_BOOKS, lambda: self._books.read(cluster)), *self._due(_PROMETHEUS, self._read_prometheus)]
+            )
+            self._know_pods()
+            await self._scrape(cluster)
         self._sampled = True
         return self._snapshot(await local if local is not None else None)
 
@@ -102,6 +107,8 @@ class Collector:
         self._tasks.clear()
         if self._local is not None:
             await self._local.close()
+        if self._prometheus is not None:
+            await self._prometheus.close()
 
     # ------------------------------------------------------------ reading
 
@@ -122,53 +129,35 @@ class Collector:
             longer = 1.0 if self._sampled else _FIRST_TIME
             await asyncio.wait(waiting, timeout=self._patience * longer)
 
-    async def _read_inventory(self, cluster: MetricsCluster) -> None:
-        if self._clock.monotonic() - self._inventory_at < self._inventory_every:
-            return
+    def _due(self, key: str, work: Callable[[], Awaitable[None]]) -> list[asyncio.Task[None]]:
+        """What is read less often than at every sample, when its time has come."""
+        if self._clock.monotonic() - self._read_at.get(key, float("-inf")) < self._every[key]:
+            return []
 
         async def read() -> None:
-            notes: list[str] = []
-            self._unreached = ""
-            try:
-                await self._ask(cluster, notes)
-            except UnreachableError as error:
-                self._unreached = error.why
-                notes = [f"the cluster does not answer: {error.why}"]
-            self._inventory_notes = list(dict.fromkeys(notes))
-            self._inventory_at = self._clock.monotonic()
+            await work()
+            self._read_at[key] = self._clock.monotonic()
 
-        await self._wait([self._start("inventory", read)])
+        return [self._start(key, read)]
 
-    async def _ask(self, cluster: MetricsCluster, notes: list[str]) -> None:
-        nodes = await _told(cluster.nodes(), notes, "nodes are not known", "`list` on `nodes`")
-        pods = await _told(cluster.pods(), notes, "who holds which GPU is not known", "`list` on `pods`")
-        exporters: dict[str, Pod] = {}
-        for selector in EXPORTER_SELECTORS:
-            needed = "`list` on `pods` in every namespace"
-            found = await _told(cluster.pods(selector), notes, "exporters are not found", needed)
-            exporters.update({pod.metadata.uid or pod.metadata.name: pod for pod in found or ()})
-        self._take(nodes, pods, exporters)
+    async def _read_prometheus(self) -> None:
+        if self._prometheus is not None:
+            await self._prometheus.read(self._clock)
 
-    def _take(self, nodes: Sequence[Node] | None, pods: Sequence[Pod] | None, exporters: dict[str, Pod]) -> None:
-        """Take what was read; what could not be read stays as it was."""
-        if nodes is not None:
-            self._nodes, self._books_at = nodes, self._clock.monotonic()
-        if pods is not None:
-            self._claims = claims_of(pods)
-            with_gpus = {claim.uid for claim in self._claims}
-            serving = {pod.metadata.uid: pod for pod in pods if pod.metadata.uid in with_gpus and _may_be_asked(pod)}
-            kept = self._servers
-            self._servers = {uid: kept.get(uid) or ServerScrape(pod) for uid, pod in serving.items()}
-            for uid, pod in serving.items():
-                self._servers[uid].pod = pod
-        known = self._exporters
-        self._exporters = {uid: known.get(uid) or ExporterScrape(pod) for uid, pod in exporters.items()}
-        for uid, pod in exporters.items():
+    def _know_pods(self) -> None:
+        """Follow the exporters and model servers that there are now."""
+        self._exporters = {
+            uid: self._exporters.get(uid) or ExporterScrape(pod) for uid, pod in self._books.exporters.items()
+        }
+        for uid, pod in self._books.exporters.items():
             self._exporters[uid].pod, self._exporters[uid].node = pod, pod.spec.node_name
+        self._servers = {uid: self._servers.get(uid) or ServerScrape(pod) for uid, pod in self._books.serving.items()}
+        for uid, pod in self._books.serving.items():
+            self._servers[uid].pod = pod
 
     async def _scrape(self, cluster: MetricsCluster) -> None:
-        sources: dict[str, ExporterScrape | ServerScrape] = {**self._exporters, **self._servers}
-        for key in [key for key, task in self._tasks.items() if key not in sources and key != "inventory"]:
+        sources = self._asked()
+        for key in [key for key in self._tasks if key not in sources and key not in self._every]:
             self._dropped.append(self._tasks.pop(key))
             self._dropped[-1].cancel()
         self._dropped = [task for task in self._dropped if not task.done()]
@@ -186,23 +175,36 @@ class Collector:
 
         await self._wait([self._start(key, work(source)) for key, source in sources.items()])
 
+    def _asked(self) -> dict[str, ExporterScrape | ServerScrape]:
+        """Whose pages are read: those that Prometheus does not tell of, or not lately."""
+        if self._prometheus is None:
+            return {**self._exporters, **self._servers}
+        monotonic = self._clock.monotonic()
+        nodes = {each.reading.node for each in self._prometheus.measured(monotonic) if each.age <= STALE_AFTER}
+        pods = {(replica.namespace, replica.pod) for replica in self._told_by_prometheus(monotonic)}
+        return {
+            **{uid: each for uid, each in self._exporters.items() if each.node not in nodes},
+            **{
+                uid: each
+                for uid, each in self._servers.items()
+                if (each.pod.metadata.namespace, each.pod.metadata.name) not in pods
+            },
+        }
+
     # ------------------------------------------------------------ telling
 
     def _snapshot(self, local: LocalGpus | None) -> GpuSnapshotView:
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        measured = self._measured(local, monotonic)
-        replicas = sorted(
-            (server.replica(monotonic) for server in self._servers.values()),
-            key=lambda each: (each.namespace, each.pod),
-        )
-        nodes = nodes_with_gpus(self._nodes)
+        books = self._books
+        measured, replicas = self._measured(local, monotonic), self._replicas(monotonic)
         joined = join(
             Inputs(
                 now=now,
                 context=self._context,
-                nodes=nodes,
-                claims=self._claims,
-                books_age=None if self._books_at is None else max(0.0, monotonic - self._books_at),
+                nodes=books.nodes,
+                claims=books.claims,
+                allocated=books.allocated,
+                books_age=None if books.read_at is None else max(0.0, monotonic - books.read_at),
                 measured=measured,
                 servers={f"{each.namespace}/{each.pod}": each for each in replicas if each.now is not None},
                 past=self._past,
@@ -210,19 +212,38 @@ class Collector:
             )
         )
         self._past = joined.past
-        notes = self._notes(local, measured, joined.guessed, [node.name for node in nodes])
+        sources = Sources(
+            connected=self._cluster is not None,
+            books=books,
+            exporters=list(self._exporters.values()),
+            prometheus=self._prometheus,
+            local=local,
+        )
         return GpuSnapshotView(
             at=now,
             gpus=joined.rows,
             servers=tuple(server_view(replica, self._context) for replica in replicas),
             services=tuple(service_views(replicas, joined.rows, self._context)),
-            notes=tuple(notes[:_MOST_NOTES]),
-            unreached="" if joined.rows else self._unreached,
+            pending=books.pending,
+            notes=notes_of(sources, measured, joined.guessed),
+            unreached="" if joined.rows else books.unreached,
         )
 
+    def _replicas(self, monotonic: float) -> list[Replica]:
+        """What is known of every model server: by Prometheus where it tells of now, else by its own page."""
+        told = {(each.namespace, each.pod): each for each in self._told_by_prometheus(monotonic)}
+        own = [server.replica(monotonic) for server in self._servers.values()]
+        replicas = [told.get((each.namespace, each.pod), each) for each in own]
+        return sorted(replicas, key=lambda each: (each.namespace, each.pod))
+
+    def _told_by_prometheus(self, monotonic: float) -> list[Replica]:
+        if self._prometheus is None:
+            return []
+        pods = [each.replica(monotonic) for each in self._servers.values()]
+        services = {(each.namespace, each.pod): each.service for each in pods}
+        return [each for each in self._prometheus.replicas(monotonic, services) if each.now is not None]
+
     def _measured(self, local: LocalGpus | None, monotonic: float) -> dict[str, list[Measured]]:
-        measured: dict[str, list[Measured]] = {}
-        known: set[str] = set()
         own: list[Measured] = []
         if local is not None and local.at is not None:
             if local.at != self._own_at:
@@ -232,54 +253,15 @@ class Collector:
         exporters = sorted(
             self._exporters.values(), key=lambda each: (each.pod.metadata.namespace, each.pod.metadata.name)
         )
-        # Two exporters of one node, or this machine being a node, tell of the same GPUs: each counts once.
-        for each in [reading for exporter in exporters for reading in exporter.measured(monotonic)] + own:
-            if each.reading.key not in known:
-                known.add(each.reading.key)
-                measured.setdefault(each.reading.node, []).append(each)
+        of_prometheus = self._prometheus.measured(monotonic) if self._prometheus is not None else []
+        of_exporters = [reading for exporter in exporters for reading in exporter.measured(monotonic)]
+        # Prometheus, two exporters of one node, this machine being a node: all tell of the same GPUs. Each counts once.
+        best: dict[str, Measured] = {}
+        for each in (*of_prometheus, *of_exporters, *own):
+            known = best.get(each.reading.key)
+            if known is None or known.age > STALE_AFTER >= each.age:
+                best[each.reading.key] = each
+        measured: dict[str, list[Measured]] = {}
+        for each in best.values():
+            measured.setdefault(each.reading.node, []).append(each)
         return measured
-
-    def _notes(
-        self, local: LocalGpus | None, measured: dict[str, list[Measured]], guessed: Sequence[str], nodes: Sequence[str]
-    ) -> list[str]:
-        notes = list(self._inventory_notes)
-        if self._cluster is None:
-            notes.append("no cluster is connected: only this machine's GPUs are looked for")
-        notes += [
-            f"{exporter.node or exporter.pod.metadata.name}: its dcgm-exporter is not read: {exporter.failure}"
-            for exporter in sorted(self._exporters.values(), key=lambda each: each.node)
-            if exporter.failure
-        ]
-        covered = {exporter.node for exporter in self._exporters.values()}
-        bare = [name for name in nodes if name not in covered and not measured.get(name)]
-        if bare:
-            named = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if len(bare) > 5 else "")
-            notes.append(
-                f"no dcgm-exporter on {named}: what its GPUs do is not measured; NVIDIA's GPU operator installs it, "
-                f"and its pods are found by {' or '.join(EXPORTER_SELECTORS)}"
-            )
-        if guessed:
-            notes.append(
-                f"{', '.join(guessed)}: the exporter does not say which pod holds which GPU; the order is a guess"
-            )
-        if local is not None and local.note and (local.present or not measured):
-            notes.append(f"this machine: {local.note}")
-        return notes
-
-
-async def _told(reading: Awaitable[Sequence[Any]], notes: list[str], what: str, needed: str) -> Sequence[Any] | None:
-    try:
-        return await reading
-    except UnreachableError:
-        raise
-    except AccessDeniedError as error:
-        notes.append(f"{what}: {error.why}; it needs {needed}")
-    except ModelyardError as error:
-        notes.append(f"{what}: {error.why}")
-    return None
-
-
-def _may_be_asked(pod: Pod) -> bool:
-    """Pods of InferenceServices and those that offer metrics; others' ports are left alone."""
-    offered = pod.metadata.annotation("prometheus.io/scrape") == "true"
-    return pod.status.phase == "Running" and (bool(service_of(pod.metadata)) or offered)

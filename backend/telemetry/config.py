@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import field_validator
 
 from backend.core.settings import Duration, Settings
+from backend.telemetry.prometheus_config import PrometheusConfig
 
 _SHORTEST_INTERVAL: Final = timedelta(milliseconds=500)
 _LONGEST_INTERVAL: Final = timedelta(minutes=5)
@@ -19,10 +20,24 @@ class TelemetryConfig(Settings):
     Attributes:
         interval: between two samples, 500ms to 5m.
         keep: age at which series are thrown away, at least an hour.
+        prometheus: that GPUs and model servers are read from, before exporters are asked; a table, or several.
     """
 
     interval: Duration = timedelta(seconds=2)
     keep: Duration = timedelta(days=30)
+    prometheus: tuple[PrometheusConfig, ...] = ()
+
+    @field_validator("prometheus", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: object) -> object:
+        return [value] if isinstance(value, dict) else value
+
+    @field_validator("prometheus")
+    @classmethod
+    def _one_for_each_context(cls, tables: tuple[PrometheusConfig, ...]) -> tuple[PrometheusConfig, ...]:
+        if len({one.context for one in tables}) < len(tables):
+            raise ValueError("each context has one Prometheus: name the context of each")
+        return tables
 
     @field_validator("interval")
     @classmethod

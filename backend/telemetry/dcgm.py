@@ -64,6 +64,10 @@ _FIELDS: Final = (
     _device("remap_pending", "ROW_REMAP_PENDING", largest=1),
     _device("remap_failure", "ROW_REMAP_FAILURE", largest=1),
 )
+#: The exporter's own, of old and new versions; then what scrape configurations add.
+_NODE_LABELS: Final = ("Hostname", "hostname", "node", "kubernetes_node", "nodename")
+#: All that is read of an exporter, as a Prometheus has it.
+METRICS: Final = tuple(name for field in _FIELDS for name in field.names)
 #: Of a MIG instance's GPU, and so true for the instance too.
 _SHARED: Final = (
     "power", "power_limit", "temperature", "memory_temperature", "energy", "sm_clock", "memory_clock", "xid", "ecc",
@@ -153,7 +157,7 @@ def _reading(key: _Key, device: _Device, whole: _Device | None, node: str) -> Gp
     return GpuReading(
         uuid=key[0],
         instance=key[1],
-        node=node or labels.get("Hostname") or labels.get("hostname", ""),
+        node=node or next((name for label in _NODE_LABELS if (name := labels.get(label))), ""),
         index=_index(labels),
         product=labels.get("modelName") or labels.get("model_name", ""),
         mig_profile=labels.get("GPU_I_PROFILE", ""),

@@ -164,6 +164,10 @@ ENGINES: Final = (
 )
 
 
+_PARTS: Final = ("bucket", "sum")
+_TRITON: Final = ("nv_trt_llm_request_metrics", "nv_trt_llm_kv_cache_block_metrics")
+
+
 class Gauges(NamedTuple):
     """What a server is doing now; None: it does not tell.
 
@@ -217,8 +221,8 @@ def first_total(families: Families, names: tuple[str, ...]) -> float | None:
 
 def _triton(families: Families) -> Gauges:
     """By tensorrtllm_backend's documentation of `request_type` and `kv_cache_block_type`."""
-    requests = _by_label(families, "nv_trt_llm_request_metrics", "request_type")
-    blocks = _by_label(families, "nv_trt_llm_kv_cache_block_metrics", "kv_cache_block_type")
+    requests = _by_label(families, _TRITON[0], "request_type")
+    blocks = _by_label(families, _TRITON[1], "kv_cache_block_type")
     used, most = blocks.get("used"), blocks.get("max")
     return Gauges(
         running=requests.get("active"),
@@ -233,3 +237,12 @@ def _by_label(families: Families, name: str, label: str) -> dict[str, float]:
         kind = labels.get(label, "")
         totals[kind] = totals.get(kind, 0.0) + value
     return totals
+
+
+def metrics_of(engine: Engine) -> list[str]:
+    """The names under which a Prometheus has what is read of an engine."""
+    gauges = (*engine.running, *engine.waiting, *engine.cache, *engine.hits, engine.asleep)
+    counters = [name for names in engine.counters.values() for name in names]
+    histograms = [f"{stem}_{part}" for stems in engine.histograms.values() for stem in stems for part in _PARTS]
+    told = (*_TRITON, *counters) if engine.name == "triton" else (*gauges, *counters, *histograms, *engine.signs)
+    return sorted({name for name in told if name})

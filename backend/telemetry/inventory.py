@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from backend.cluster.kserve_objects import service_of
-from backend.cluster.objects import Node, Pod, Quantity, Resources
+from backend.cluster.objects import Container, Node, Pod, Quantity, Resources
 from backend.core.references import is_digest
-from backend.telemetry.readings import GpuReading
+from backend.telemetry.devices import Allocated, ClusterDevice
+from backend.telemetry.readings import GpuReading, Holder
 
 WHOLE_GPU: Final = "nvidia.com/gpu"
 _MIG: Final = "nvidia.com/mig-"
 #: KServe's label on the pods of an InferenceService.
 #: Labels that name a team, the first that a pod has counts; the last is what Kueue sorts pods by.
 _TEAM_LABELS: Final = ("team", "modelyard.dev/team", "owner", "kueue.x-k8s.io/queue-name")
+_NOBODY: Final[Mapping[str, Allocated]] = {}
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _DIGEST: Final = re.compile(r"@(sha(?:256|512):[0-9a-f]+)\Z")
 #: More devices than any node has: what a node says beyond it is not believed.
@@ -58,6 +60,7 @@ class NodeGpus(msgspec.Struct, frozen=True, kw_only=True):
         unhealthy: devices that the node has and does not give out, by resource.
         memory: bytes of a whole GPU; None: not told.
         ready: whether the node is. cordoned: it takes no new pods.
+        devices: one by one, where a driver publishes them.
     """
 
     name: str
@@ -67,31 +70,58 @@ class NodeGpus(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None
     ready: bool
     cordoned: bool = False
+    devices: tuple[ClusterDevice, ...] = ()
 
 
-def nodes_with_gpus(nodes: Iterable[Node]) -> list[NodeGpus]:
-    """The nodes that have GPUs, by name."""
+def nodes_with_gpus(nodes: Iterable[Node], devices: Iterable[ClusterDevice] = ()) -> list[NodeGpus]:
+    """The nodes that have GPUs, by name.
+
+    Args:
+        devices: that a driver publishes; such nodes have no resources of that kind.
+    """
+    by_node: dict[str, list[ClusterDevice]] = defaultdict(list)
+    for device in devices:
+        by_node[device.node].append(device)
     found = []
     for node in nodes:
+        name = node.metadata.name
         capacity, allocatable = _devices(node.status.capacity), _devices(node.status.allocatable)
-        if not capacity and not allocatable:
+        published = tuple(by_node.get(name, ())) if not capacity else ()
+        if not capacity and not allocatable and not published:
             continue
         memory = node.metadata.label("nvidia.com/gpu.memory")
-        ready = any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or ())
         found.append(
             NodeGpus(
-                name=node.metadata.name,
-                product=node.metadata.label("nvidia.com/gpu.product"),
-                counts=allocatable,
+                name=name,
+                product=node.metadata.label("nvidia.com/gpu.product") or next((d.product for d in published), ""),
+                counts=allocatable or dict(Counter(resource_of_profile(device.profile) for device in published)),
                 unhealthy={
                     name: n - allocatable.get(name, 0) for name, n in capacity.items() if n > allocatable.get(name, 0)
                 },
                 memory=int(memory) << 20 if memory.isdecimal() and len(memory) < 10 else None,
-                ready=ready,
+                ready=any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or ()),
                 cordoned=node.spec.unschedulable,
+                devices=published,
             )
         )
     return sorted(found, key=lambda node: node.name)
+
+
+def claims_by_devices(
+    allocated: Iterable[Allocated], devices: Iterable[ClusterDevice], pods: Iterable[Pod]
+) -> list[Claim]:
+    """What pods were given by claims of their own, a `Claim` for each kind of device."""
+    profiles = {device.uuid or device.name: device.profile for device in devices}
+    counts: Counter[tuple[str, str, str]] = Counter(
+        (one.namespace, one.pod, resource_of_profile(profiles.get(one.device, ""))) for one in allocated
+    )
+    by_name = {(pod.metadata.namespace, pod.metadata.name): pod for pod in pods}
+    claims = []
+    for (namespace, name, resource), count in counts.items():
+        pod = by_name.get((namespace, name))
+        if pod is not None and pod.spec.node_name and pod.status.phase not in _ENDED and pod.spec.containers:
+            claims.append(_claim(pod, pod.spec.containers[0], resource, count))
+    return claims
 
 
 def claims_of(pods: Iterable[Pod]) -> list[Claim]:
@@ -100,37 +130,42 @@ def claims_of(pods: Iterable[Pod]) -> list[Claim]:
     for pod in pods:
         if not pod.spec.node_name or pod.status.phase in _ENDED:
             continue
-        team = next((name for label in _TEAM_LABELS if (name := pod.metadata.label(label))), "")
-        running = {status.name: status.image_id for status in pod.status.container_statuses or ()}
         for container in pod.spec.containers:
             resources = container.resources
             # Extended resources are given by limits: the API sets the requests to the same.
             wanted = {**_devices(resources.requests), **_devices(resources.limits)} if resources is not None else {}
-            digests = (_digest(container.image), _digest(running.get(container.name, "")))
-            claims += [
-                Claim(
-                    namespace=pod.metadata.namespace,
-                    pod=pod.metadata.name,
-                    uid=pod.metadata.uid,
-                    node=pod.spec.node_name,
-                    container=container.name,
-                    resource=resource,
-                    count=count,
-                    service=service_of(pod.metadata),
-                    digests=tuple(dict.fromkeys(digest for digest in digests if digest)),
-                    team=team,
-                )
-                for resource, count in wanted.items()
-                if count
-            ]
+            claims += [_claim(pod, container, resource, count) for resource, count in wanted.items() if count]
     return claims
 
 
-def assign(readings: Sequence[GpuReading], claims: Sequence[Claim]) -> tuple[dict[str, Claim], bool]:
+def _claim(pod: Pod, container: Container, resource: str, count: int) -> Claim:
+    running = {status.name: status.image_id for status in pod.status.container_statuses or ()}
+    digests = (_digest(container.image), _digest(running.get(container.name, "")))
+    return Claim(
+        namespace=pod.metadata.namespace,
+        pod=pod.metadata.name,
+        uid=pod.metadata.uid,
+        node=pod.spec.node_name,
+        container=container.name,
+        resource=resource,
+        count=count,
+        service=service_of(pod.metadata),
+        digests=tuple(dict.fromkeys(digest for digest in digests if digest)),
+        team=next((name for label in _TEAM_LABELS if (name := pod.metadata.label(label))), ""),
+    )
+
+
+def assign(
+    readings: Sequence[GpuReading], claims: Sequence[Claim], allocated: Mapping[str, Allocated] = _NOBODY
+) -> tuple[dict[str, Claim], bool]:
     """Who holds each GPU of one node.
 
-    What the exporter says counts. Where it does not say, or does not say it yet, the claims that are left go to GPUs
-    that are left, those that work first: the numbers are right then, and which device it is is a guess.
+    What the exporter says counts, then what the cluster says of a device by its UUID. Where neither does, or does not
+    yet, the claims that are left go to GPUs that are left, those that work first: the numbers are right then, and which
+    device it is is a guess.
+
+    Args:
+        allocated: by the device's UUID.
 
     Returns:
         The claim by the reading's key, without the GPUs that nobody holds; and whether something was guessed.
@@ -141,7 +176,7 @@ def assign(readings: Sequence[GpuReading], claims: Sequence[Claim]) -> tuple[dic
     for claim in claims:
         by_pod[claim.holder].append(claim)
     for reading in readings:
-        for holder in reading.holders:
+        for holder in reading.holders or _told(allocated, reading):
             known = _claim_for(by_pod.get(f"{holder.namespace}/{holder.pod}", ()), holder.container, reading)
             if known is not None:
                 left[(known.holder, known.container, known.resource)] -= 1
@@ -189,12 +224,22 @@ def slots(node: NodeGpus, claims: Sequence[Claim]) -> list[tuple[str, Claim | No
 
 def resource_of(reading: GpuReading) -> str:
     """The resource under which the device plugin gives such a device out."""
-    return f"{_MIG}{reading.mig_profile}" if reading.instance else WHOLE_GPU
+    return resource_of_profile(reading.mig_profile) if reading.instance else WHOLE_GPU
+
+
+def resource_of_profile(profile: str) -> str:
+    """The resource of a MIG profile; empty: of a whole GPU."""
+    return f"{_MIG}{profile}" if profile else WHOLE_GPU
 
 
 def profile_of(resource: str) -> str:
     """The MIG profile of a resource; empty: a whole GPU."""
     return resource.removeprefix(_MIG) if resource.startswith(_MIG) else ""
+
+
+def _told(allocated: Mapping[str, Allocated], reading: GpuReading) -> tuple[Holder, ...]:
+    known = allocated.get(reading.mig_uuid or (reading.uuid if not reading.instance else ""))
+    return () if known is None else (Holder(known.namespace, known.pod, known.container),)
 
 
 def _claim_for(claims: Sequence[Claim], container: str, reading: GpuReading) -> Claim | None:

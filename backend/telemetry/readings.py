@@ -56,7 +56,7 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     """A GPU or MIG instance as its source tells; None where it does not tell.
 
     Attributes:
-        instance: of a MIG instance its number on the GPU; empty for a whole GPU.
+        instance: of a MIG instance its number on the GPU; empty for a whole GPU. mig_uuid: the instance's own UUID.
         utilisation: percent of time with a kernel running. engine_active, tensor_active, dram_active: percent in use.
         memory_used, memory_total: bytes. power, power_limit: watts. temperatures: degrees Celsius. clocks: MHz.
         energy: joules since the driver was loaded; grows whenever the source samples.
@@ -74,6 +74,7 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     product: str
     source: str
     instance: str = ""
+    mig_uuid: str = ""
     mig_profile: str = ""
     utilisation: float | None = None
     engine_active: float | None = None

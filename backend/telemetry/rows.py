@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from backend.core.views import CellView, GpuState, GpuView
+from backend.telemetry.devices import Allocated, ClusterDevice
 from backend.telemetry.following import Measured
 from backend.telemetry.idle import (
     Futile,
@@ -28,6 +29,7 @@ from backend.telemetry.services import Replica, tokens_per_joule
 
 #: Seconds after which a value says nothing of now: three times the exporter's own default interval.
 STALE_AFTER: Final = 90.0
+_UNHEALTHY: Final = "its device plugin finds it unhealthy, and its node does not give it out"
 #: Compute slices of a whole GPU: a MIG profile `2g.20gb` has two of them.
 _SLICES: Final = 7
 
@@ -51,7 +53,8 @@ class Inputs(NamedTuple):
     Attributes:
         context: of the kubeconfig.
         nodes: those that have GPUs, as the cluster says. claims: what pods were given.
-        books_age: seconds since both were read; None: never.
+        allocated: devices that the cluster names with their holders, by UUID.
+        books_age: seconds since all of these were read; None: never.
         measured: readings by the name of their node.
         servers: model servers that tell of now, by `namespace/pod`.
     """
@@ -60,6 +63,7 @@ class Inputs(NamedTuple):
     context: str
     nodes: Sequence[NodeGpus]
     claims: Sequence[Claim]
+    allocated: Mapping[str, Allocated]
     books_age: float | None
     measured: Mapping[str, Sequence[Measured]]
     servers: Mapping[str, Replica]
@@ -92,13 +96,17 @@ def join(inputs: Inputs) -> Joined:
         if not measured:
             rows += _unmeasured(known[name], claims, inputs)
             continue
-        held, guess = assign([each.reading for each in measured], claims)
+        held, guess = assign([each.reading for each in measured], claims, inputs.allocated)
         if guess:
             guessed.append(name)
         for each in measured:
             holder = held.get(each.reading.key)
             pod = holder.holder if holder is not None else ""
-            row = _Row(each, holder, inputs.servers.get(pod), gpus_of_pod.get(pod, 1), known.get(name), guess)
+            told = inputs.allocated.get(each.reading.mig_uuid or each.reading.uuid)
+            if told is not None and told.healthy is False and not each.reading.failure:
+                each = each._replace(reading=msgspec.structs.replace(each.reading, failure=_UNHEALTHY))
+            named = bool(each.reading.holders) or told is not None
+            row = _Row(each, holder, inputs.servers.get(pod), gpus_of_pod.get(pod, 1), known.get(name), guess, named)
             view, mark, waste = _measured(row, inputs)
             rows.append(view)
             quiet[view.key] = mark
@@ -114,6 +122,7 @@ class _Row(NamedTuple):
     gpus_of_pod: int
     node: NodeGpus | None
     guessed: bool
+    named: bool
 
 
 def _measured(row: _Row, inputs: Inputs) -> tuple[GpuView, Quiet, Futile | None]:
@@ -212,7 +221,7 @@ def _cells(row: _Row, books_age: float | None) -> tuple[CellView, ...]:
         source = row.server.metrics.engine
         cells.append(CellView(field="tokens_per_second", source=source, age=row.server.age))
     if row.claim is not None:
-        note = "which of the node's GPUs the pod holds is a guess" if row.guessed and not reading.holders else ""
+        note = "which of the node's GPUs the pod holds is a guess" if row.guessed and not row.named else ""
         # The exporter tells the pod; of what service, image and team that is, the API server.
         field, source = ("pod", "cluster") if not reading.holders else ("service", "cluster")
         cells.append(CellView(field=field, source=source, age=books_age, note=note))
@@ -244,36 +253,55 @@ def _state(reading: GpuReading, *, stale: bool, held: bool, nothing: bool | None
 
 
 def _unmeasured(node: NodeGpus, claims: Sequence[Claim], inputs: Inputs) -> list[GpuView]:
-    """Rows of a node of which only the cluster's books tell: who holds how many, not which and not what they do."""
-    rows = []
-    for number, (resource, claim, healthy) in enumerate(slots(node, claims)):
-        state = GpuState.UNKNOWN if claim is not None or not node.ready else GpuState.FREE
-        rows.append(
-            GpuView(
-                key=f"{inputs.context}/{node.name}/{number}" if inputs.context else f"{node.name}/{number}",
-                node=node.name,
-                index=number,
-                uuid="",
-                product=node.product,
-                context=inputs.context,
-                mig_profile=profile_of(resource),
-                state=state if healthy else GpuState.FAULT,
-                utilisation=None,
-                engine_active=None,
-                memory_used=None,
-                memory_total=None if profile_of(resource) else node.memory,
-                power=None,
-                temperature=None,
-                **_of_claim(claim, inputs.approved),
-                error=""
-                if healthy
-                else "the node has it and does not give it out: its device plugin finds it unhealthy",
-                cordoned=node.cordoned,
-                source="cluster",
-                age=None,
-            )
-        )
-    return rows
+    """Rows of a node of which only the cluster's books tell: who holds how many, and not what they do.
+
+    Where a driver publishes devices one by one, it is known which; else only how many.
+    """
+    if node.devices:
+        return [
+            _bare(node, inputs, number, device.profile, _claim_of(device, claims, inputs), "", device)
+            for number, device in enumerate(node.devices)
+        ]
+    return [
+        _bare(node, inputs, number, profile_of(resource), claim, "" if healthy else _UNHEALTHY, None)
+        for number, (resource, claim, healthy) in enumerate(slots(node, claims))
+    ]
+
+
+def _claim_of(device: ClusterDevice, claims: Sequence[Claim], inputs: Inputs) -> Claim | None:
+    told = inputs.allocated.get(device.uuid or device.name)
+    if told is None:
+        return None
+    return next((claim for claim in claims if (claim.namespace, claim.pod) == (told.namespace, told.pod)), None)
+
+
+def _bare(
+    node: NodeGpus, inputs: Inputs, number: int, profile: str, claim: Claim | None, error: str,
+    device: ClusterDevice | None,
+) -> GpuView:  # fmt: skip
+    place = f"{node.name}/{number}"
+    state = GpuState.UNKNOWN if claim is not None or not node.ready else GpuState.FREE
+    return GpuView(
+        key=f"{inputs.context}/{place}" if inputs.context else place,
+        node=node.name,
+        index=number,
+        uuid=device.uuid if device is not None else "",
+        product=(device.product if device is not None else "") or node.product,
+        context=inputs.context,
+        mig_profile=profile,
+        state=GpuState.FAULT if error else state,
+        utilisation=None,
+        engine_active=None,
+        memory_used=None,
+        memory_total=device.memory if device is not None else None if profile else node.memory,
+        power=None,
+        temperature=None,
+        **_of_claim(claim, inputs.approved),
+        error=error,
+        cordoned=node.cordoned,
+        source="cluster",
+        age=None,
+    )
 
 
 def _with_replicas(rows: Sequence[GpuView], servers: Mapping[str, Replica]) -> tuple[GpuView, ...]:

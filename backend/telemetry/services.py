@@ -21,6 +21,7 @@ class Replica(NamedTuple):
     Attributes:
         metrics: what it last said; None: nothing ever. age: seconds since then.
         failure: why it does not tell now; empty: it does.
+        good_for: seconds that what it said tells of now.
     """
 
     namespace: str
@@ -29,11 +30,12 @@ class Replica(NamedTuple):
     metrics: ServerMetrics | None
     age: float | None
     failure: str
+    good_for: float = SERVER_STALE_AFTER
 
     @property
     def now(self) -> ServerMetrics | None:
         """What it says of now; None: nothing."""
-        return self.metrics if self.age is not None and self.age <= SERVER_STALE_AFTER else None
+        return self.metrics if self.age is not None and self.age <= self.good_for else None
 
 
 def server_view(replica: Replica, context: str) -> ModelServerView:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
-from backend.cluster.objects import Node, Pod
+from backend.cluster.capacity_objects import ResourceClaim, ResourceSlice
+from backend.cluster.objects import KubeObject, Node, Pod
 from backend.cluster.reader import ClusterReader
-from backend.cluster.resources import NODES, PODS
+from backend.cluster.resources import NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES, Resource
+from backend.core.errors import NotInstalledError
+from backend.core.ports import Clock
 from backend.telemetry.readings import LocalGpus
 
 #: What NVIDIA's GPU operator and the exporter's own chart put on its pods.
 EXPORTER_SELECTORS: Final = ("app=nvidia-dcgm-exporter", "app.kubernetes.io/name=dcgm-exporter")
 EXPORTER_PORT: Final = 9400
+#: Seconds until a kind that the cluster did not know is looked for again.
+_LOOK_AGAIN: Final = 300.0
+
+_Item = TypeVar("_Item", bound=KubeObject)
 
 
 class MetricsCluster(Protocol):
@@ -23,6 +30,12 @@ class MetricsCluster(Protocol):
 
     async def pods(self, label_selector: str = "") -> Sequence[Pod]:
         """All pods that may be seen, of every namespace; with a selector only those that it names."""
+
+    async def resource_slices(self) -> Sequence[ResourceSlice]:
+        """Devices that drivers publish; none where the cluster does not allocate them so."""
+
+    async def resource_claims(self) -> Sequence[ResourceClaim]:
+        """Which pods were given which of them; none where the cluster does not allocate them so."""
 
     async def pod_proxy(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """A page of a pod, through the API server."""
@@ -45,8 +58,10 @@ class ClusterSource:
         namespaces: that pods are read from; empty: all.
     """
 
-    def __init__(self, reader: ClusterReader, namespaces: Sequence[str] = ()) -> None:
+    def __init__(self, reader: ClusterReader, clock: Clock, namespaces: Sequence[str] = ()) -> None:
         self._reader = reader
+        self._clock = clock
+        self._absent: dict[str, float] = {}
         self._namespaces = tuple(namespaces)
 
     async def nodes(self) -> Sequence[Node]:
@@ -61,6 +76,23 @@ class ClusterSource:
             items, _ = await self._reader.list(PODS, namespace, label_selector=label_selector)
             found += items
         return found
+
+    async def resource_slices(self) -> Sequence[ResourceSlice]:
+        return await self._found(RESOURCE_SLICES)
+
+    async def resource_claims(self) -> Sequence[ResourceClaim]:
+        return await self._found(RESOURCE_CLAIMS)
+
+    async def _found(self, resource: Resource[_Item]) -> Sequence[_Item]:
+        """All of a kind; none where the cluster does not know the kind. It is then looked for again now and then."""
+        if self._clock.monotonic() < self._absent.get(resource.plural, float("-inf")):
+            return ()
+        try:
+            items, _ = await self._reader.list(resource)
+        except NotInstalledError:
+            self._absent[resource.plural] = self._clock.monotonic() + _LOOK_AGAIN
+            return ()
+        return items
 
     async def pod_proxy(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         return await self._reader.pod_proxy(namespace, pod, port, path)

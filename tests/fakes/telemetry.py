@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from backend.cluster.capacity_objects import ResourceClaim, ResourceSlice
 from backend.cluster.objects import Node, Pod
 from backend.core.errors import ModelyardError, NotFoundError, UnreachableError
 from backend.demo.resources import NODES, PODS
@@ -88,6 +89,8 @@ class SmallCluster:
     ) -> None:
         self.node_list = list(nodes)
         self.pod_list = list(pods)
+        self.slices: list[ResourceSlice] = []
+        self.resource_claim_list: list[ResourceClaim] = []
         self.pages = dict(pages or {})
         self.failing: dict[str, ModelyardError] = {}
         self.asked: list[str] = []
@@ -102,6 +105,14 @@ class SmallCluster:
             return self.pod_list
         name, _, value = label_selector.partition("=")
         return [each for each in self.pod_list if each.metadata.label(name) == value]
+
+    async def resource_slices(self) -> Sequence[ResourceSlice]:
+        self._fail("slices")
+        return self.slices
+
+    async def resource_claims(self) -> Sequence[ResourceClaim]:
+        self._fail("claims")
+        return self.resource_claim_list
 
     async def pod_proxy(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         address = f"{namespace}/{pod}:{port}{path}"
@@ -131,6 +142,12 @@ class DemoSource:
         pods = [msgspec.convert(obj, Pod) for obj in self.cluster.store.list(PODS)]
         name, _, value = label_selector.partition("=")
         return [each for each in pods if not name or each.metadata.label(name) == value]
+
+    async def resource_slices(self) -> Sequence[ResourceSlice]:
+        return ()
+
+    async def resource_claims(self) -> Sequence[ResourceClaim]:
+        return ()
 
     async def pod_proxy(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         await asyncio.sleep(0)

@@ -1,0 +1,127 @@
+"""GPUs and model servers read from a real Prometheus, which scrapes pages that move."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from aiohttp import web
+
+from backend.core.errors import MalformedDataError
+from backend.core.ports import SystemClock
+from backend.flows.prometheus import direct
+from backend.telemetry.prometheus import Prometheus
+from backend.telemetry.prometheus_config import PrometheusConfig
+from backend.telemetry.prometheus_source import PrometheusSource
+from tests.fakes.telemetry import dcgm_page
+
+pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="there is no prometheus")
+
+_CONFIG = """
+global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}
+scrape_configs:
+  - job_name: dcgm
+    static_configs: [{{targets: ["{target}"], labels: {{namespace: gpu-operator, pod: dcgm-x}}}}]
+  - job_name: servers
+    metrics_path: /server
+    static_configs: [{{targets: ["{target}"], labels: {{namespace: llm-prod, pod: llama-0}}}}]
+"""
+
+
+class Pages:
+    """An exporter's page and a model server's, which counts a hundred tokens at every scrape."""
+
+    def __init__(self) -> None:
+        self.scrapes = 0
+
+    async def exporter(self, request: web.Request) -> web.Response:
+        gpu = {
+            "gpu": "0", "UUID": "GPU-0", "Hostname": "gpu-01", "pod": "llama-0", "namespace": "llm-prod",
+            "container": "kserve-container", "PROF_GR_ENGINE_ACTIVE": 0.5, "DEV_POWER_USAGE": 300 + self.scrapes,
+        }  # fmt: skip
+        return web.Response(body=dcgm_page(gpu), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def server(self, request: web.Request) -> web.Response:
+        self.scrapes += 1
+        text = f"""vllm:num_requests_running{{model_name="m"}} 2
+vllm:generation_tokens_total{{model_name="m"}} {self.scrapes}00
+vllm:time_to_first_token_seconds_bucket{{model_name="m",le="0.5"}} {self.scrapes}
+vllm:time_to_first_token_seconds_bucket{{model_name="m",le="+Inf"}} {self.scrapes}
+"""
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+@pytest.fixture
+async def address(tmp_path: Path) -> AsyncIterator[str]:
+    pages = Pages()
+    app = web.Application()
+    app.add_routes([web.get("/metrics", pages.exporter), web.get("/server", pages.server)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listener).start()
+    (tmp_path / "prometheus.yml").write_text(_CONFIG.format(target=f"127.0.0.1:{listener.getsockname()[1]}"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        "prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await _until_ready(f"http://127.0.0.1:{port}/-/ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+        await runner.cleanup()
+
+
+async def _until_ready(url: str) -> None:
+    async with httpx.AsyncClient() as client, asyncio.timeout(30):
+        while True:
+            with suppress(httpx.HTTPError):
+                if (await client.get(url)).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_real_prometheus_tells_of_gpus_and_model_servers(address: str, tmp_path: Path) -> None:
+    clock = SystemClock()
+    prometheus = Prometheus(direct(PrometheusConfig(url=address, insecure=True), tmp_path))
+    source = PrometheusSource(prometheus)
+    services = {("llm-prod", "llama-0"): "llama"}
+    async with asyncio.timeout(30):
+        while True:
+            await source.read(clock)
+            assert source.failure == ""
+            replicas = source.replicas(clock.monotonic(), services)
+            if replicas and replicas[0].metrics is not None and replicas[0].metrics.generation_rate:
+                break
+            await asyncio.sleep(0.2)
+    (replica,), (gpu,) = replicas, source.measured(clock.monotonic())
+    assert replica.metrics is not None
+    assert (replica.service, replica.metrics.engine, replica.metrics.gauges.running) == ("llama", "vllm", 2)
+    assert 50 < replica.metrics.generation_rate < 1000
+    assert replica.age is not None
+    assert replica.age < 5
+    reading = gpu.reading
+    assert (reading.uuid, reading.node, reading.source, reading.engine_active) == ("GPU-0", "gpu-01", "prometheus", 50)
+    # The exporter's own `pod` collides with the target's, and Prometheus renames it.
+    assert [(holder.namespace, holder.pod) for holder in reading.holders] == [("llm-prod", "llama-0")]
+    assert gpu.age < 10
+    now = clock.now()
+    (line,) = await prometheus.query_range("DCGM_FI_DEV_POWER_USAGE", now - timedelta(minutes=1), now, 1.0)
+    assert line.points
+    assert all(300 <= value < 400 for _, value in line.points)
+    with pytest.raises(MalformedDataError, match="parse error"):
+        await prometheus.query("sum(")
+    await source.close()
