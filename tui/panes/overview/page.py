@@ -19,6 +19,7 @@ from tui.model import Part, PartName, Problem
 from tui.panes.common.messages import first_run, problem_lines
 from tui.panes.deployments import view_model as deployments
 from tui.panes.deployments.actions import ServiceActions
+from tui.panes.deployments.settling import SettleActions
 from tui.panes.gpus import view_model as gpus
 from tui.panes.library import news as library
 from tui.panes.library.synchronising import SyncAction
@@ -42,7 +43,7 @@ _TITLES: Final = {
 _LAST_LINE_FROM = 34
 
 
-class OverviewPage(ServiceActions, CandidateActions, SyncAction):
+class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
     """Is anything broken, does anything wait for me, what is idle, what changed."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = "overview.tcss"
@@ -126,7 +127,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             if broken != self._broken:
                 self._broken = broken
                 changed = changed | {PartName.CHANGES}
-            self._services_tally = deployments.tally(deployments.verdict_counts(services))
+            cut_off = text(f"{len(model.cut_off)} cut off (U)" if model.cut_off else "", "warn")
+            self._services_tally = join(cut_off, deployments.tally(deployments.verdict_counts(services)), gap="  ")
         if PartName.QUEUE in changed:
             self._rows["queue"] = queue.mine_first(queue.waiting(model.queue.value))
         if PartName.GPUS in changed:
