@@ -9,7 +9,6 @@ from typing import Final
 from backend.core.views import (
     ConditionView,
     GpuSnapshotView,
-    GpuState,
     KubeEventView,
     PodView,
     ServiceDetailView,
@@ -20,7 +19,8 @@ from backend.core.views import (
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, label, pad, text
 from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look, lost_note
-from tui.panes.gpus.view_model import load_of, short_cell
+from tui.panes.gpus.cells import tally_of
+from tui.panes.gpus.ranks import rank_lines, replicas
 
 _EVENTS_SHOWN: Final = 40
 
@@ -62,25 +62,23 @@ def facts_section(service: ServiceView, now: datetime) -> Section:
 
 
 def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Section | None:
-    """The GPUs that it holds."""
+    """The GPUs that it holds, the ranks of each replica side by side."""
     held = [
         gpu
         for gpu in (snapshot.gpus if snapshot is not None else ())
-        if gpu.service == service.name and gpu.namespace == service.namespace
+        if gpu.service == service.name
+        and gpu.namespace == service.namespace
+        and (not gpu.context or not service.context or gpu.context == service.context)
     ]
     if not held:
         return None
-    lines = [
-        (
-            *pad(text(f"{gpu.node}/{gpu.index}", "name"), 14),
-            *short_cell(gpu),
-            *text("%" if gpu.state is GpuState.BUSY and load_of(gpu) is not None else " ", "muted"),
-            *text(f"  {fmt.size(gpu.memory_used)} of {fmt.size(gpu.memory_total)}", "muted"),
-            *text(f"  {gpu.error}" if gpu.error else "", "bad"),
-        )
-        for gpu in held
-    ]
-    return Section("GPUs", tuple(lines), side=True)
+    lines: list[Line] = []
+    for pod, ranks in replicas(held):
+        nodes = ", ".join(dict.fromkeys(gpu.node for gpu in ranks))
+        lines.append(join(text(pod, "name"), text(nodes, "muted"), tally_of(ranks), gap="  "))
+        lines.extend(rank_lines(ranks))
+        lines.extend(text(f"{gpu.node}/{gpu.index} {gpu.error}", "bad") for gpu in ranks if gpu.error)
+    return Section("GPUs", tuple(lines), note=fmt.count(len(held), "GPU"), side=True)
 
 
 def service_sections(
