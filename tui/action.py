@@ -17,7 +17,6 @@ PANES: Final = (
     "service",
     "plan",
     "gpu",
-    "node",
     "entry",
     "text",
     "note",

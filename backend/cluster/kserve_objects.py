@@ -5,7 +5,7 @@ LLMInferenceService, graphs and model caches are in `llm_objects`.
 
 from __future__ import annotations
 
-from backend.cluster.objects import Condition, Container, KubeObject, KubeStruct, ObjectMeta
+from backend.cluster.objects import Condition, Container, KubeObject, KubeStruct, ObjectMeta, Presence
 
 
 class ModelFormat(KubeStruct, frozen=True, kw_only=True):
@@ -140,6 +140,7 @@ class RuntimeSpec(KubeStruct, frozen=True, kw_only=True):
     protocol_versions: tuple[str, ...] | None = None
     disabled: bool | None = None
     containers: tuple[RuntimeContainer, ...] = ()
+    worker_spec: Presence | None = None
 
 
 class ServingRuntime(KubeObject, frozen=True, kw_only=True):

@@ -64,6 +64,11 @@ class GpusFlow:
         """Between two samples."""
         return self._foundation.configuration.settings.telemetry.interval
 
+    @property
+    def last(self) -> GpuSnapshotView | None:
+        """As last sampled, however long ago; None: nobody looked yet."""
+        return self._last
+
     async def snapshot(self) -> GpuSnapshotView:
         """All GPUs now, or as last sampled within the interval. What could not be measured is told in its notes."""
         async with self._sampling:

@@ -34,13 +34,7 @@ class ServicePlans:
         return await self._plans.plan(deployment_yaml, namespace, take=tuple(take), context=context)
 
     async def rollback_plan(
-        self,
-        namespace: str,
-        name: str,
-        snapshot: str | None = None,
-        *,
-        take: Sequence[str] = (),
-        context: str = "",
+        self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
     ) -> PlanView:
         """What a return to a snapshot would change.
 
@@ -50,7 +44,7 @@ class ServicePlans:
         Raises:
             NotFoundError: there is no such snapshot.
         """
-        return await self._plans.rollback(namespace, name, snapshot, take=tuple(take), context=context)
+        return await self._plans.rollback(namespace, name, snapshot, context=context)
 
     async def apply(self, plan: PlanView) -> AppliedView:
         """Apply what a plan showed, if everything that it saw is still so.
@@ -64,11 +58,11 @@ class ServicePlans:
         """The objects as a plan would have them, YAML, for the repository by which Argo CD or Flux keeps them."""
         return await self._plans.manifests(plan)
 
-    async def cut_off(self) -> list[CutOffView]:
+    async def cut_off(self, *, context: str = "") -> list[CutOffView]:
         """Applies that were cut off and of which a person has to say what shall become of them."""
-        return await self._settling.cut_off()
+        return await self._settling.cut_off(context)
 
-    async def settle_plan(self, apply: str, *, undo: bool = False) -> PlanView:
+    async def settle_plan(self, apply: str, *, undo: bool = False, context: str = "") -> PlanView:
         """What completing an apply that was cut off would change, or taking it back. Changes nothing.
 
         Args:
@@ -77,8 +71,8 @@ class ServicePlans:
         Raises:
             NotFoundError: none that was cut off has this id.
         """
-        return await self._settling.plan(apply, undo=undo)
+        return await self._settling.plan(apply, undo=undo, context=context)
 
-    async def leave(self, apply: str) -> CutOffView:
+    async def leave(self, apply: str, *, context: str = "") -> CutOffView:
         """Leave an apply that was cut off as it stands."""
-        return await self._settling.leave(apply)
+        return await self._settling.leave(apply, context)

@@ -44,9 +44,7 @@ class Plans:
             deployment = await asyncio.to_thread(parse, to_yaml(deployment.model_copy(update={"namespace": namespace})))
         return await self._applier.plan(self.recipe(deployment, take=take, context=context))
 
-    async def rollback(
-        self, namespace: str, name: str, wanted: str | None, *, take: tuple[str, ...] = (), context: str = ""
-    ) -> PlanView:
+    async def rollback(self, namespace: str, name: str, wanted: str | None, *, context: str = "") -> PlanView:
         """Plan the return to a snapshot."""
         client = await self._foundation.clusters.client(context)
         await self._approvals.refresh()
@@ -57,7 +55,7 @@ class Plans:
             else choose(held, wanted, f"{namespace}/{name}")
         )
         deployment = parse(chosen.intent.deployment, "snapshot")
-        return await self._applier.plan(self.recipe(deployment, snapshot=chosen, take=take, context=context))
+        return await self._applier.plan(self.recipe(deployment, snapshot=chosen, context=context))
 
     async def apply(self, plan: PlanView) -> AppliedView:
         """Apply a plan that was made here, or elsewhere and still comes out the same."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from backend.flows.audit import AuditFlow
     from backend.flows.deployments import DeploymentsFlow
     from backend.flows.evidence import EvidenceFlow
+    from backend.flows.fit import Fits
+    from backend.flows.forms import Forms
     from backend.flows.gpus import GpusFlow
     from backend.flows.library import LibraryFlow
     from backend.flows.lookup import Lookup
@@ -92,6 +94,20 @@ class Rooms:
         return DeploymentsFlow(
             self._foundation, self._approvals, self._services, self._plans, self._settling, self._observer
         )
+
+    @cached_property
+    def forms(self) -> Forms:
+        """The form that a deployment is written in."""
+        from backend.flows.forms import Forms
+
+        return Forms(self._foundation, self._lookup, self.fits)
+
+    @cached_property
+    def fits(self) -> Fits:
+        """Whether deployments fit into the clusters."""
+        from backend.flows.fit import Fits
+
+        return Fits(self._foundation, self._lookup, lambda: self.gpus.last)
 
     @cached_property
     def gpus(self) -> GpusFlow:

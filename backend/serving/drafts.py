@@ -12,38 +12,53 @@ from backend.cluster.kserve_objects import ServingRuntime
 from backend.serving.cautions import LONG_STREAM
 from backend.serving.deployment import DeploymentFile, explained
 from backend.serving.deployment_fields import MAX_NAME, MAX_NAME_AND_NAMESPACE
-from backend.serving.engines import OTHER, Engine, engine_of
-from backend.serving.manifests import RuntimeInfo
+from backend.serving.engines import OTHER, VLLM
 from backend.serving.model_size import model_size
-from backend.serving.runtimes import find_runtime
+from backend.serving.runtime_fit import ServedImage, engine_name, runtime_fits
 from backend.serving.suggestions import GpuType, gpus_needed
 
 _NOT_NAME: Final = re.compile(r"[^a-z0-9]+")
 #: Where no cluster tells which GPUs it has.
 _COMMON_GPU: Final = GpuType(product="GPU", memory=80 << 30)
 _MOST_GPUS: Final = 8
+#: Types of the library that vLLM serves with its pooling runner.
+_POOLING: Final = frozenset({"embedding", "reranking"})
 
 
-def draft(image: str, *, namespace: str, name: str = "", runtimes: Iterable[ServingRuntime] = ()) -> DeploymentFile:
-    """A deployment of an image with one replica, on as many GPUs as `suggested_gpus` tells.
+def draft(
+    image: str,
+    *,
+    namespace: str,
+    name: str = "",
+    runtimes: Iterable[ServingRuntime] = (),
+    served: ServedImage | None = None,
+    gpus: int | None = None,
+) -> DeploymentFile:
+    """A deployment of an image with one replica.
 
     Args:
         image: `host/repository@digest`.
         name: of the service; empty: made from the repository's.
-        runtimes: of the namespace and the cluster; one of the image's engine is named, else the image brings its own
+        runtimes: of the namespace and the cluster; one that suits the image is named, else it brings its own
             containers.
+        served: the image as the library classifies it; None: by its name alone.
+        gpus: as many as this; None: as `suggested_gpus` tells.
 
     Raises:
         UsageError: the image, name or namespace cannot be deployed.
     """
-    chosen = runtime_for(engine_of(image), namespace, runtimes)
-    gpus = suggested_gpus(image)
+    served = served or ServedImage(image=image)
+    engine = engine_name(served)
+    fits = runtime_fits(served, namespace, runtimes) if engine != OTHER.name else ()
+    gpus = suggested_gpus(image) if gpus is None else gpus
     values = {
         "name": name or name_for(image, namespace),
         "namespace": namespace,
         "image": image,
-        "runtime": chosen.name if chosen else "",
-        "resources": {"gpu": gpus, "cpu": str(8 * gpus), "memory": f"{48 * gpus}Gi"},
+        "runtime": fits[0].name if fits and not fits[0].wrong else "",
+        "modelFormat": fits[0].formats[0] if fits and not fits[0].wrong and fits[0].formats else "",
+        "resources": {"gpu": gpus, "cpu": str(8 * max(1, gpus)), "memory": f"{48 * max(1, gpus)}Gi"},
+        "args": ["--runner=pooling"] if engine == VLLM.name and served.type in _POOLING else [],
         "terminationGraceSeconds": LONG_STREAM,
     }
     try:
@@ -68,23 +83,6 @@ def name_for(image: str, namespace: str) -> str:
         name = f"model-{name}".strip("-")
     longest = max(1, min(MAX_NAME, MAX_NAME_AND_NAMESPACE - len(namespace)))
     return name[:longest].rstrip("-")
-
-
-def runtime_for(engine: Engine, namespace: str, runtimes: Iterable[ServingRuntime]) -> RuntimeInfo | None:
-    """A runtime of that engine that the namespace may use, its own before the cluster's, the highest name first."""
-    if engine is OTHER:
-        return None
-    listed = [
-        runtime
-        for runtime in runtimes
-        if runtime.metadata.namespace in {"", namespace}
-        and not runtime.spec.disabled
-        and any(engine_of(container.image, runtime.metadata.name) is engine for container in runtime.spec.containers)
-    ]
-    if not listed:
-        return None
-    best = max(listed, key=lambda runtime: (bool(runtime.metadata.namespace), runtime.metadata.name))
-    return find_runtime(best.metadata.name, namespace, listed)
 
 
 def _last_part(image: str) -> str:

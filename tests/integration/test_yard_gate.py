@@ -19,6 +19,8 @@ from backend.core.errors import ReadOnlyError
 from backend.flows.audit import AuditFlow
 from backend.flows.deployments import DeploymentsFlow
 from backend.flows.evidence import EvidenceFlow
+from backend.flows.fit import Fits
+from backend.flows.forms import Forms
 from backend.flows.gate import MUTATIONS
 from backend.flows.gpus import GpusFlow
 from backend.flows.library import LibraryFlow
@@ -40,6 +42,8 @@ ROOMS = {
     "evidence": EvidenceFlow,
     "policy": PolicyFlow,
     "deployments": DeploymentsFlow,
+    "forms": Forms,
+    "fits": Fits,
     "gpus": GpusFlow,
     "audit": AuditFlow,
 }
@@ -55,6 +59,8 @@ LOOKING = {
         "cut_off", "settle_plan",
         "rollback_plan", "changes", "running",
     },
+    "forms": {"open", "reopen", "advice", "take"},
+    "fits": {"of_file", "advice", "size_of", "ground"},
     "gpus": {"snapshot", "follow", "check", "close"},
     "audit": {"entries", "entry", "head", "verify", "write_bundle", "check_bundle", "report"},
 }  # fmt: skip

@@ -19,7 +19,7 @@ from tui.panes.common.text import TextPage
 from tui.panes.deployments.page import DeploymentsPage
 from tui.panes.deployments.plan import PlanPage
 from tui.panes.deployments.service import ServicePage
-from tui.panes.gpus.detail import GpuPage, NodePage
+from tui.panes.gpus.detail import GpuPage
 from tui.panes.gpus.page import GpusPage
 from tui.panes.library.detail import ImagePage
 from tui.panes.library.page import LibraryPage
@@ -131,7 +131,6 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             ServicePage,
             GpuPage,
             GpusPage,
-            NodePage,
             ImagePage,
             LibraryPage,
             OverviewPage,

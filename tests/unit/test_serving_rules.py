@@ -17,6 +17,7 @@ from backend.demo.kubernetes.schemas import custom_schema
 from backend.demo.kubernetes.validation import schema_causes, typed_problems
 from backend.demo.resources import INFERENCE_SERVICES
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
+from backend.serving.form_fields import check_form, values_of
 from backend.serving.manifests import RuntimeInfo, build
 from backend.serving.queries import keda_query, served_name, unscoped
 from backend.serving.rules import check
@@ -100,6 +101,8 @@ def test_whatever_a_file_can_say_kserve_takes_and_reads_back_the_same(tree: dict
         assert error.why
         return
     assert parse(to_yaml(file)) == file
+    checked = check_form(values_of(file), to_yaml(file))
+    assert (checked.problems, parse(checked.deployment)) == ((), file), "the form says the same"
     (manifest,) = build(file, RuntimeInfo(name="vllm", namespace="", formats=("vLLM",)))
     assert check(manifest) == ()
     assert [*typed_problems(_SCHEMA, manifest), *schema_causes(_SCHEMA, manifest)] == []

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from backend.cli.commands.deploy_changes import changes
+from backend.cli.commands.deploy_fit import fit_command
 from backend.cli.commands.deploy_running import running
 from backend.cli.commands.plans import (
     Name,
@@ -50,6 +51,7 @@ def add_to(application: typer.Typer) -> None:
         ("snapshots", _snapshots),
         ("changes", changes),
         ("running", running),
+        ("fit", fit_command),
     ):
         deploy.command(name)(command)
     application.add_typer(deploy, name="deploy")
@@ -101,7 +103,13 @@ def _list(session: Session, namespace: str | None) -> None:
     async def work(yard: Yard) -> tuple[list[ServiceView], bool, list[CutOffView]]:
         rows = await yard.deployments.services(unread=lambda context, error: away.append((context, error)))
         contexts = yard.deployments.contexts()
-        unsettled = [] if away else await yard.deployments.cut_off()
+        lost = {context for context, _ in away}
+        unsettled = [
+            one
+            for context in contexts
+            if context not in lost
+            for one in await yard.deployments.cut_off(context=context)
+        ]
         return rows, len(contexts) > 1, unsettled
 
     services, several, unsettled = session.run(work)

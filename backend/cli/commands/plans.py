@@ -19,9 +19,7 @@ from backend.core.text import sanitise
 from backend.core.views import AppliedView, CutOffView, DiffLineView, PlanView
 from backend.yard import Yard
 
-_File = Annotated[
-    Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")
-]
+File = Annotated[Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")]
 Namespace = Annotated[str | None, typer.Option("-n", "--namespace", metavar="NS")]
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 _Take = Annotated[
@@ -36,7 +34,12 @@ _LARGEST_FILE = 1024 * 1024
 _SHORTEST_ID = 6
 
 
-async def _text_of(file: Path) -> str:
+async def text_of(file: Path) -> str:
+    """The text of a deployment file.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     return await asyncio.to_thread(_read, file)
 
 
@@ -56,7 +59,7 @@ def _read(file: Path) -> str:
 
 def plan_command(
     context: typer.Context,
-    file: _File,
+    file: File,
     namespace: Namespace = None,
     take: _Take = None,
     full: Annotated[bool, typer.Option("--full", help="Show the lines that do not change, too.")] = False,
@@ -66,7 +69,7 @@ def plan_command(
     session: Session = context.obj
 
     async def work(yard: Yard) -> tuple[PlanView, str]:
-        plan = await yard.deployments.plan(await _text_of(file), namespace, take=take or ())
+        plan = await yard.deployments.plan(await text_of(file), namespace, take=take or ())
         return plan, await yard.deployments.manifests(plan) if gitops is not None else ""
 
     plan, manifests = session.run(work)
@@ -148,12 +151,12 @@ def write_manifests(file: Path, text: str) -> None:
     note(f"wrote {file}: commit it to the repository that the cluster is kept by")
 
 
-def apply_command(context: typer.Context, file: _File, namespace: Namespace = None, take: _Take = None) -> None:
+def apply_command(context: typer.Context, file: File, namespace: Namespace = None, take: _Take = None) -> None:
     """Plan, ask, and apply what the plan showed."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> AppliedView:
-        plan = await yard.deployments.plan(await _text_of(file), namespace, take=take or ())
+        plan = await yard.deployments.plan(await text_of(file), namespace, take=take or ())
         return await applied(session, yard, plan)
 
     print_applied(session, session.run(work))

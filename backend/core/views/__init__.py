@@ -24,6 +24,18 @@ from backend.core.views.curation import (
     ScopeView,
     WaiverView,
 )
+from backend.core.views.fit import (
+    AdviceView,
+    FitNodeView,
+    FitView,
+    FormCheckView,
+    FormFieldView,
+    FormProblemView,
+    FormView,
+    OfferView,
+    RoomView,
+    SuggestionView,
+)
 from backend.core.views.gpus import (
     AlertView,
     CellView,
@@ -105,6 +117,7 @@ from backend.core.views.yard import (
 )
 
 __all__ = [
+    "AdviceView",
     "AlertView",
     "AnchorView",
     "AppliedView",
@@ -129,6 +142,12 @@ __all__ = [
     "EvidenceView",
     "FieldClaimView",
     "FindingView",
+    "FitNodeView",
+    "FitView",
+    "FormCheckView",
+    "FormFieldView",
+    "FormProblemView",
+    "FormView",
     "GateView",
     "GpuSnapshotView",
     "GpuState",
@@ -146,6 +165,7 @@ __all__ = [
     "ModelServerView",
     "ObjectPlanView",
     "ObjectiveView",
+    "OfferView",
     "PackageHitView",
     "PackageView",
     "ParentView",
@@ -159,6 +179,7 @@ __all__ = [
     "PruneView",
     "PrunedView",
     "RepositoryView",
+    "RoomView",
     "RuleClauseView",
     "RulePreviewView",
     "RuleTextView",
@@ -178,6 +199,7 @@ __all__ = [
     "SourceState",
     "SourceView",
     "StepView",
+    "SuggestionView",
     "SyncEntryView",
     "SyncFailureView",
     "SyncProgressView",

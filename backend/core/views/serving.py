@@ -173,7 +173,7 @@ class PlanView(View, frozen=True, kw_only=True):
         checks: quotas, secrets and accounts that its pods will need.
         owner: Argo CD or Flux, when its repository says what this is: there is a file for it, and no apply.
         decisions: ids of the decisions that the approval of the image rests on.
-        settles: id of the apply that was cut off which this completes or, with `undoes`, takes back.
+        settles: id of the apply that was cut off which this completes or undoes; empty: none.
     """
 
     id: str
@@ -198,7 +198,6 @@ class PlanView(View, frozen=True, kw_only=True):
     owner: str = ""
     decisions: tuple[str, ...] = ()
     settles: str = ""
-    undoes: bool = False
 
     @property
     def changes(self) -> bool:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from textual.widget import Widget
-
 from backend.core.views import ServiceView, SourceState
-from tui import format as fmt
 from tui.document import EMPTY, Line, Section, text
 from tui.model import Part, PartName
 from tui.panes.common.listing import ListPage
 from tui.panes.deployments import view_model
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.deployments.detail_model import facts_section, gpu_section, verdict_section
-from tui.panes.deployments.plan_model import cut_off_lines
-from tui.panes.deployments.settling import SettleActions
 from tui.widgets.columns import Column
-from tui.widgets.lines import Lines
 
 
-class DeploymentsPage(ListPage[ServiceView], ServiceActions, SettleActions):
+class DeploymentsPage(ListPage[ServiceView], ServiceActions):
     """Services, worst first."""
 
     CSS_PATH = "../common/common.tcss"
@@ -45,15 +39,6 @@ class DeploymentsPage(ListPage[ServiceView], ServiceActions, SettleActions):
 
     def haystack(self, item: ServiceView) -> str:
         return view_model.haystack(item)
-
-    def above(self) -> Iterable[Widget]:
-        yield Lines(id="cut-off")
-
-    def show(self) -> None:
-        super().show()
-        now = self.room.clock.now()
-        lines = cut_off_lines(self.model.cut_off, lambda one: fmt.ago(one.started_at, now))
-        self.query_one("#cut-off", Lines).show(lines)
 
     def tally(self) -> Line:
         return view_model.tally(view_model.verdict_counts(self.model.services.value.values()))

@@ -1,0 +1,99 @@
+"""Whether a deployment fits and what would suit it, by command and by the form, on the demo's Kubernetes API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from backend.config import load_configuration
+from backend.core.errors import NotFoundError
+from backend.yard import Yard, YardOptions
+from tests.fakes.cli import Place
+from tests.fakes.cli_world import NAMESPACE, TAGS, World, running_world
+
+_T = TypeVar("_T")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with running_world() as world:
+        yield world
+
+
+@pytest.fixture
+def place(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return world.place(tmp_path, monkeypatch)
+
+
+def in_yard(place: Place, work: Callable[[Yard], Awaitable[_T]]) -> _T:
+    configuration = load_configuration(place.config)
+
+    async def run() -> _T:
+        yard = await Yard.open(configuration, YardOptions(read_only=True))
+        try:
+            return await work(yard)
+        finally:
+            await yard.close()
+
+    return asyncio.run(run())
+
+
+def test_the_command_tells_where_it_would_run_and_what_keeps_it(world: World, place: Place) -> None:
+    reference = world.approved(place, TAGS[0])
+    fits = place.json("deploy", "fit", "-f", world.deployment(place, "chat", reference))
+    assert (fits["fit"]["verdict"], fits["fit"]["pods"]) == ("now", 1)
+    assert {node["name"] for node in fits["fit"]["nodes"]} == {"gpu-01", "gpu-02", "gpu-03", "gpu-04"}
+    assert "8 billion parameters of bf16 take 15 GiB" in fits["fit"]["memory"]
+    large = place.folder / "large.yaml"
+    large.write_text(
+        f"name: chat\nnamespace: {NAMESPACE}\nimage: {reference}\nresources: {{gpu: 9}}\n", encoding="utf-8"
+    )
+    much = place.json("deploy", "fit", "-f", large)
+    assert much["fit"]["verdict"] == "never"
+    assert much["fit"]["sentence"] == "9 GPUs: no node has more than 8 in all"
+    told = place.run("deploy", "fit", "-f", world.deployment(place, "chat", reference, replicas="{min: 40}"))
+    assert told.code == 0
+    assert told.out.startswith("estimate: 32 of 40 pods fit; the next waits: 1 GPU: none free")
+
+
+def test_a_file_that_is_wrong_is_refused_with_its_line(world: World, place: Place) -> None:
+    file = place.folder / "wrong.yaml"
+    file.write_text("name: chat\nnamespace: x\nimage: a.b/c\n", encoding="utf-8")
+    told = place.run("deploy", "fit", "-f", file)
+    assert told.code == 2
+    assert ":3" in told.err
+
+
+def test_the_form_offers_what_the_cluster_has_and_takes_suggestions_over(world: World, place: Place) -> None:
+    reference = world.approved(place, TAGS[0])
+
+    async def work(yard: Yard) -> None:
+        form = await yard.forms.open(reference)
+        offers = {field.id: field for field in form.fields}
+        assert form.values["namespace"] == NAMESPACE
+        assert [(each.value, each.wrong) for each in offers["runtime"].offers][:2] == [("nim-1.8", ""), ("custom", "")]
+        triton = next(each for each in offers["runtime"].offers if each.value == "triton-25.06")
+        assert triton.wrong == "it is disabled, and KServe will not use it"
+        assert offers["mode"].closed
+        assert any(each.note == "32 of 32 free" for each in offers["resources.gpuResource"].offers)
+        assert any(each.value.startswith("nvidia.com/gpu.product=") for each in offers["nodeSelector"].offers)
+        checked = yard.forms.check({**form.values, "name": "chat"}, form.deployment)
+        assert checked.problems == ()
+        wrong = yard.forms.check({**form.values, "name": "Chat"}, form.deployment)
+        assert [problem.field for problem in wrong.problems] == ["name"]
+        plan = await yard.deployments.plan(checked.deployment)
+        assert plan.refusals == ()
+        advice = await yard.forms.advice(checked.deployment)
+        assert advice.fit.verdict == "now"
+        length = next(each for each in advice.suggestions if each.id == "max-length")
+        taken = await yard.forms.take(checked.deployment, "max-length")
+        again = await yard.forms.reopen(form, taken)
+        assert again.values["env"] == f"NIM_MAX_MODEL_LEN={length.value}"
+        with pytest.raises(NotFoundError):
+            await yard.forms.take(taken, "max-length")
+
+    in_yard(place, work)
