@@ -64,6 +64,8 @@ class Library:
         self._users = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._errors: list[tuple[int, int]] = []
+        self._happened = threading.Condition()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith("nvml"):
@@ -83,7 +85,18 @@ class Library:
 
     def close(self) -> None:
         """End all waits for events."""
-        self._ended.set()
+        self._end_waits()
+
+    def fail(self, index: int, xid: int) -> None:
+        """Let a GPU have an XID error, of which those are told who wait for events."""
+        with self._happened:
+            self._errors.append((index, xid))
+            self._happened.notify_all()
+
+    def _end_waits(self) -> None:
+        with self._happened:
+            self._ended.set()
+            self._happened.notify_all()
 
     def _answer(self, answer: Callable[[Call], int | None], arguments: tuple[Any, ...]) -> int:
         device = self._device(arguments[0]) if arguments else None
@@ -118,7 +131,7 @@ class Library:
                 return int(pynvml.NVML_ERROR_UNINITIALIZED)
             self._users -= 1
             if not self._users:
-                self._ended.set()
+                self._end_waits()
         return int(pynvml.NVML_SUCCESS)
 
     def _nvmlErrorString(self, code: int) -> bytes:  # noqa: N802 - named after the C function
@@ -176,9 +189,16 @@ class Library:
         return int(pynvml.NVML_SUCCESS)
 
     def _nvmlEventSetWait_v2(self, event_set: Any, data: Any, timeout: Any) -> int:  # noqa: N802 - as the C function
-        """Nothing ever happens to these GPUs: wait as long as asked, or until the library is shut down."""
-        self._ended.wait(timeout.value / 1000)
-        return int(pynvml.NVML_ERROR_TIMEOUT)
+        """Wait as long as asked for an error of a GPU, or until the library is shut down."""
+        with self._happened:
+            self._happened.wait_for(lambda: self._errors or self._ended.is_set(), timeout.value / 1000)
+            if not self._errors or self._ended.is_set():
+                return int(pynvml.NVML_ERROR_TIMEOUT)
+            index, xid = self._errors.pop(0)
+        event = data._obj
+        event.device = ctypes.cast(ctypes.c_void_p(_FIRST_HANDLE + index), type(event.device))
+        event.eventType, event.eventData = pynvml.nvmlEventTypeXidCriticalError, xid
+        return int(pynvml.NVML_SUCCESS)
 
     def _text(self, buffer: Any, text: bytes) -> int:
         if not self._users:

@@ -12,28 +12,16 @@ from typing import Any, Final, TypeVar
 import pynvml
 
 from backend.core.ports import Clock
-from backend.telemetry.readings import GpuReading, LocalGpus, Process
+from backend.telemetry.nvml_events import XidWatch
+from backend.telemetry.nvml_values import Device, failure_of, instances_of, read, text
+from backend.telemetry.readings import GpuReading, LocalGpus
 
 #: Seconds after which a driver that was missing is looked for again.
 _LOOK_AGAIN: Final = 60.0
-#: What a GPU does not have, this driver does not know, or we may not see: shown as not measured.
-_NOT_TOLD: Final = frozenset(
-    {
-        pynvml.NVML_ERROR_NOT_SUPPORTED,
-        pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
-        pynvml.NVML_ERROR_NO_PERMISSION,
-        pynvml.NVML_ERROR_NOT_FOUND,
-        pynvml.NVML_ERROR_INVALID_ARGUMENT,
-        pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
-        pynvml.NVML_ERROR_INSUFFICIENT_SIZE,
-    }
-)
-_FAILURES: Final = {
-    pynvml.NVML_ERROR_GPU_IS_LOST: "the GPU is lost: it has fallen off the bus",
-    pynvml.NVML_ERROR_RESET_REQUIRED: "the GPU needs a reset",
-    pynvml.NVML_ERROR_TIMEOUT: "the driver did not answer in time",
-    pynvml.NVML_ERROR_UNKNOWN: "the driver tells an unknown error",
-}
+#: Seconds after which it is looked whether GPUs were cut up anew, taken out or put in.
+_LOOK_OVER: Final = 15.0
+#: Seconds that the thread that waits for errors may take to end.
+_THREAD_ENDS: Final = 2.5
 _ABSENT: Final = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver here",
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded",
@@ -42,32 +30,6 @@ _ABSENT: Final = {
 }
 
 _Answer = TypeVar("_Answer")
-
-
-class _Device:
-    """A GPU or MIG instance, with what does not change. `missing` are the calls that it does not support."""
-
-    __slots__ = ("failure", "handle", "index", "instance", "missing", "product", "profile", "uuid")
-
-    def __init__(
-        self,
-        handle: Any,
-        index: int,
-        uuid: str,
-        product: str,
-        *,
-        instance: str = "",
-        profile: str = "",
-        failure: str = "",
-    ) -> None:
-        self.failure = failure
-        self.handle = handle
-        self.index = index
-        self.uuid = uuid
-        self.product = product
-        self.instance = instance
-        self.profile = profile
-        self.missing: set[str] = set()
 
 
 class _OwnThread:
@@ -123,8 +85,12 @@ class NvmlSource:
         self._patience = patience
         self._thread = _OwnThread("nvml")
         self._initialised = False
-        self._devices: list[_Device] | None = None
-        self._look_again_at = float("-inf")
+        self._devices: list[Device] = []
+        self._xids: XidWatch | None = None
+        self._looked_at = float("-inf")
+        self._names: dict[int, str] = {}
+        # Of GPUs by their index: one that is lost does not tell them any more.
+        self._identities: dict[int, tuple[str, str]] = {}
         self._under_way: asyncio.Future[LocalGpus] | None = None
         self._last = LocalGpus((), None, "not read yet", False)
 
@@ -141,7 +107,7 @@ class NvmlSource:
 
     async def close(self) -> None:
         """Let the call under way end, then let go of the driver; a driver that hangs is left behind."""
-        await asyncio.wait({self._thread.run(self._shut_down)}, timeout=self._patience)
+        await asyncio.wait({self._thread.run(self._shut_down)}, timeout=self._patience + _THREAD_ENDS)
         self._thread.end()
 
     # ------------------------------------------------------------ in the thread
@@ -149,120 +115,88 @@ class NvmlSource:
     def _sample(self) -> LocalGpus:
         at = self._clock.monotonic()
         try:
-            if self._devices is None:
-                if at < self._look_again_at:
+            if not self._initialised:
+                if at - self._looked_at < _LOOK_AGAIN:
                     return self._last
-                self._devices = self._open()
-            return LocalGpus(tuple(self._read(device) for device in self._devices), at, "", True)
+                self._open(at)
+            elif at - self._looked_at >= self._look_after():
+                self._look_again(at)
+            elif self._xids is None:
+                # From the second sample on: who asks once would wait for the thread to end.
+                self._xids = XidWatch({device.whole.uuid: device.whole for device in self._devices}.values())
+            readings = self._read()
+            if any(_is_gone(reading) for reading in readings):
+                # It was cut up anew between two looks: what was an instance answers nothing.
+                self._look_again(at)
+                readings = self._read()
+            return LocalGpus(tuple(readings), at, "", True)
         except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError) as error:
             self._shut_down()
-            self._look_again_at = at + _LOOK_AGAIN
+            self._looked_at = at
             code = getattr(error, "value", None)
             reason = _ABSENT.get(code, f"the NVIDIA driver fails: {error}")
             return LocalGpus((), None, reason, code != pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
-    def _open(self) -> list[_Device]:
+    def _read(self) -> list[GpuReading]:
+        whole: dict[int, dict[str, Any]] = {}
+        names: dict[int, str] = {}
+        readings = []
+        for device in self._devices:
+            xid = self._xids.last(device.uuid) if self._xids is not None else None
+            readings.append(read(device, self._node, xid, self._names, whole))
+            names |= {process.pid: process.name for process in readings[-1].processes or ()}
+        # Of processes that have ended the names are forgotten: their ids are given anew.
+        self._names = names
+        return readings
+
+    def _look_after(self) -> float:
+        """Seconds until the devices are looked for anew: a GPU that failed may be back after a reset."""
+        return _LOOK_AGAIN if any(device.failure for device in self._devices) else _LOOK_OVER
+
+    def _open(self, at: float) -> None:
         pynvml.nvmlInit()
         self._initialised = True
-        devices: list[_Device] = []
+        self._enumerate(at, {})
+
+    def _look_again(self, at: float) -> None:
+        if any(device.failure for device in self._devices):
+            # What fell off the bus comes back to those alone who open the driver anew.
+            self._shut_down()
+            self._open(at)
+        else:
+            self._enumerate(at, {(device.uuid, device.mig_uuid): device for device in self._devices})
+
+    def _enumerate(self, at: float, known: dict[tuple[str, str], Device]) -> None:
+        """Find the devices; of those that are known, what they do not support stays known."""
+        devices: list[Device] = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             try:
                 handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                uuid, product = _text(pynvml.nvmlDeviceGetUUID(handle)), _text(pynvml.nvmlDeviceGetName(handle))
-                whole = _Device(handle, index, uuid, product)
-                devices += _instances(whole) or [whole]
+                uuid, product = text(pynvml.nvmlDeviceGetUUID(handle)), text(pynvml.nvmlDeviceGetName(handle))
+                whole = Device(handle, index, uuid, product)
+                devices += instances_of(whole) or [whole]
+                self._identities[index] = (uuid, product)
             except pynvml.NVMLError as error:
                 # One lost GPU must not hide the others.
-                devices.append(_Device(None, index, f"{self._node}/{index}", "", failure=_failure(error)))
-        return devices
+                uuid, product = self._identities.get(index, (f"{self._node}/{index}", ""))
+                devices.append(Device(None, index, uuid, product, failure=failure_of(error)))
+        for device in devices:
+            before = known.get((device.uuid, device.mig_uuid))
+            if before is not None:
+                device.missing, device.fields = before.missing, before.fields
+        self._devices = devices
+        self._looked_at = at
 
     def _shut_down(self) -> None:
-        initialised, self._initialised, self._devices = self._initialised, False, None
+        xids, self._xids = self._xids, None
+        if xids is not None:
+            xids.end()
+        initialised, self._initialised, self._devices = self._initialised, False, []
         if initialised:
             with contextlib.suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
-    def _read(self, device: _Device) -> GpuReading:
-        failure = device.failure
-        values: dict[str, Any] = {}
-        if not failure:
-            try:
-                _read_values(device, values)
-            except pynvml.NVMLError as error:
-                failure = _failure(error)
-        memory, utilisation, power = (values.get(name) for name in ("memory", "utilisation", "power"))
-        processes = values.get("processes")
-        return GpuReading(
-            uuid=device.uuid,
-            instance=device.instance,
-            node=self._node,
-            index=device.index,
-            product=device.product,
-            mig_profile=device.profile,
-            source="nvml",
-            utilisation=None if utilisation is None else float(utilisation.gpu),
-            memory_used=None if memory is None else int(memory.used),
-            memory_total=None if memory is None else int(memory.total),
-            power=None if power is None else power / 1000,
-            temperature=None if values.get("temperature") is None else float(values["temperature"]),
-            processes=None if processes is None else tuple(Process(each.pid, "", None) for each in processes),
-            failure=failure,
-        )
 
-
-def _read_values(device: _Device, values: dict[str, Any]) -> None:
-    handle = device.handle
-    values["memory"] = _memory(device)
-    values["utilisation"] = _ask(device, pynvml.nvmlDeviceGetUtilizationRates, handle)
-    values["power"] = _ask(device, pynvml.nvmlDeviceGetPowerUsage, handle)
-    values["temperature"] = _ask(device, pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU)
-    values["processes"] = _ask(device, pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
-
-
-def _failure(error: Any) -> str:
-    return _FAILURES.get(error.value, f"the driver says: {error}")
-
-
-def _ask(device: _Device, function: Callable[..., _Answer], *arguments: Any) -> _Answer | None:
-    """The function's answer; None, from then on without asking, when the device does not have it."""
-    if function.__name__ in device.missing:
-        return None
-    try:
-        return function(*arguments)
-    except pynvml.NVMLError as error:
-        if error.value not in _NOT_TOLD:
-            raise
-        device.missing.add(function.__name__)
-        return None
-
-
-def _memory(device: _Device) -> Any:
-    """Version 2 keeps what the driver reserves apart; older drivers know version 1 only."""
-    if "memory v2" not in device.missing:
-        try:
-            return pynvml.nvmlDeviceGetMemoryInfo(device.handle, version=pynvml.nvmlMemory_v2)
-        except pynvml.NVMLError as error:
-            if error.value not in _NOT_TOLD:
-                raise
-            device.missing.add("memory v2")
-    return _ask(device, pynvml.nvmlDeviceGetMemoryInfo, device.handle)
-
-
-def _instances(whole: _Device) -> list[_Device]:
-    """The MIG instances that a GPU is cut into; their indexes can have gaps."""
-    mode = _ask(whole, pynvml.nvmlDeviceGetMigMode, whole.handle)
-    if mode is None or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
-        return []
-    found = []
-    for number in range(_ask(whole, pynvml.nvmlDeviceGetMaxMigDeviceCount, whole.handle) or 0):
-        handle = _ask(_Device(None, 0, "", ""), pynvml.nvmlDeviceGetMigDeviceHandleByIndex, whole.handle, number)
-        if handle is None:
-            continue
-        name = _text(_ask(whole, pynvml.nvmlDeviceGetName, handle) or whole.product)
-        profile = name.partition(" MIG ")[2]
-        found.append(_Device(handle, whole.index, whole.uuid, whole.product, instance=str(number), profile=profile))
-    return found
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _is_gone(reading: GpuReading) -> bool:
+    """Whether a MIG instance tells nothing of its own any more."""
+    return bool(reading.instance) and not reading.failure and reading.memory_total is None
