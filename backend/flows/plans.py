@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from backend.cluster.client import ClusterClient
-from backend.core.errors import NotFoundError, PolicyError, RefusedError
-from backend.core.views import AppliedView, GateView, ImageState, PlanView
+from backend.core.errors import ModelyardError, NotFoundError, PolicyError, RefusedError
+from backend.core.views import AppliedView, FitView, GateView, ImageState, PlanView
 from backend.curation.scope import Use
 from backend.flows.applying import Applier, Recipe
 from backend.flows.approvals import Approvals
@@ -20,12 +24,18 @@ from backend.serving.planner import Wanted, repository_manifests, wanted_of
 from backend.serving.scope import runtime_family, weights_of
 from backend.serving.snapshots import Snapshot, choose, snapshots
 
+if TYPE_CHECKING:
+    from backend.flows.fit import Fits
+
 
 class Plans:
     """Says how services are planned; the applier makes, keeps and applies the plans."""
 
-    def __init__(self, foundation: Foundation, approvals: Approvals, lookup: Lookup, applier: Applier) -> None:
+    def __init__(
+        self, foundation: Foundation, approvals: Approvals, lookup: Lookup, applier: Applier, fits: Callable[[], Fits]
+    ) -> None:
         self._foundation = foundation
+        self._fits = fits
         self._approvals = approvals
         self._lookup = lookup
         self._applier = applier
@@ -42,7 +52,9 @@ class Plans:
         deployment = await asyncio.to_thread(parse, text)
         if namespace is not None and namespace != deployment.namespace:
             deployment = await asyncio.to_thread(parse, to_yaml(deployment.model_copy(update={"namespace": namespace})))
-        return await self._applier.plan(self.recipe(deployment, take=take, context=context))
+        return await self._fitted(
+            await self._applier.plan(self.recipe(deployment, take=take, context=context)), deployment
+        )
 
     async def rollback(self, namespace: str, name: str, wanted: str | None, *, context: str = "") -> PlanView:
         """Plan the return to a snapshot."""
@@ -55,7 +67,8 @@ class Plans:
             else choose(held, wanted, f"{namespace}/{name}")
         )
         deployment = parse(chosen.intent.deployment, "snapshot")
-        return await self._applier.plan(self.recipe(deployment, snapshot=chosen, context=context))
+        made = await self._applier.plan(self.recipe(deployment, snapshot=chosen, context=context))
+        return await self._fitted(made, deployment)
 
     async def apply(self, plan: PlanView) -> AppliedView:
         """Apply a plan that was made here, or elsewhere and still comes out the same."""
@@ -117,7 +130,11 @@ class Plans:
             deletions=wanted.deletions,
             take=take,
             gates=gates,
-            refusals=wanted.refusals if approval.approved else (*wanted.refusals, _refusal(approval)),
+            refusals=(
+                *wanted.refusals,
+                *(() if approval.approved else (_refusal(approval),)),
+                *self._elsewhere(client, deployment),
+            ),
             warnings=(*wanted.warnings, *warnings),
             decisions=self._approvals.decisions(_digests(deployment), use) if approval.approved else (),
             settles=wanted.settles,
@@ -137,6 +154,24 @@ class Plans:
             raise PolicyError(what, _refusal(approval), "have it approved for this first")
 
     # ------------------------------------------------------------ judging
+
+    async def _fitted(self, plan: PlanView, deployment: DeploymentFile) -> PlanView:
+        """A plan with an estimate of where its pods would run; what keeps that from being told keeps no plan back."""
+        try:
+            client = await self._foundation.clusters.client(plan.context)
+            fit = (await self._fits().advice(client, deployment)).fit
+        except ModelyardError as error:
+            sentence = f"it cannot be told: {error.why}"
+            fit = FitView(verdict="unknown", pods=deployment.replicas.min, fitting=0, sentence=sentence)
+        return msgspec.structs.replace(plan, fit=fit)
+
+    def _elsewhere(self, client: ClusterClient, deployment: DeploymentFile) -> tuple[str, ...]:
+        """That the file is meant for another environment than its namespace belongs to; empty: it is not."""
+        belongs = self._foundation.policy.environment_of(client.context, deployment.namespace)
+        if not deployment.environment or deployment.environment == belongs:
+            return ()
+        told = f"belongs to {belongs}" if belongs else "belongs to no environment of the policy"
+        return (f"the file is for environment {deployment.environment}, and namespace {deployment.namespace} {told}",)
 
     def _use(self, client: ClusterClient, deployment: DeploymentFile) -> Use:
         return self._approvals.use_in(

@@ -175,7 +175,7 @@ class Rooms:
     def _plans(self) -> Plans:
         from backend.flows.plans import Plans
 
-        return Plans(self._foundation, self._approvals, self._lookup, self._applier)
+        return Plans(self._foundation, self._approvals, self._lookup, self._applier, lambda: self.fits)
 
     @cached_property
     def _applier(self) -> Applier:

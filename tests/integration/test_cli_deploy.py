@@ -18,6 +18,7 @@ PLAN_KEYS = {
     "id", "context", "namespace", "name", "image", "objects", "gates", "refusals", "warnings", "outage", "not_fixed",
     "kubectl", "manifests", "deployment", "conflicts", "subject", "fields", "take", "checks", "owner", "decisions",
     "settles",
+    "fit",
 }  # fmt: skip
 APPLIED_KEYS = {"context", "namespace", "name", "changed", "objects", "snapshot", "resource_version"}
 

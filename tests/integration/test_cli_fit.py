@@ -60,6 +60,16 @@ def test_the_command_tells_where_it_would_run_and_what_keeps_it(world: World, pl
     assert told.out.startswith("estimate: 32 of 40 pods fit; the next waits: 1 GPU: none free")
 
 
+def test_a_plan_tells_the_estimate_and_refuses_another_environment(world: World, place: Place) -> None:
+    reference = world.approved(place, TAGS[0])
+    plan = place.json("deploy", "plan", "-f", world.deployment(place, "chat", reference))
+    assert plan["fit"]["sentence"].startswith("it would run now, on any of gpu-01")
+    told = place.run("deploy", "plan", "-f", world.deployment(place, "chat", reference, environment="staging"))
+    assert told.code == 3
+    assert "for environment staging" in told.err
+    assert "estimate: it would run now" in told.out
+
+
 def test_a_file_that_is_wrong_is_refused_with_its_line(world: World, place: Place) -> None:
     file = place.folder / "wrong.yaml"
     file.write_text("name: chat\nnamespace: x\nimage: a.b/c\n", encoding="utf-8")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import typer
 
 from backend.cli.commands.plans import File, Namespace, text_of
+from backend.cli.fits import fit_lines
 from backend.cli.session import Session
 from backend.core.text import sanitise
-from backend.core.views import AdviceView, FitView
+from backend.core.views import AdviceView
 from backend.yard import Yard
 
 
@@ -33,21 +34,3 @@ def advice_text(advice: AdviceView) -> str:
         lines.append(f"suggestion: {one.label} {one.value}{present}: {sanitise(one.reason)}")
     lines += [f"assumed: {sanitise(text)}" for text in advice.assumed]
     return "\n".join(lines)
-
-
-def fit_lines(fit: FitView) -> list[str]:
-    """A fit, a fact a line."""
-    lines = [f"estimate: {sanitise(fit.sentence)}"]
-    lines += [f"memory: {sanitise(fit.memory)}"] if fit.memory else []
-    for node in fit.nodes:
-        told = f"not: {node.barred}" if node.barred else f"{node.pods} pod{'' if node.pods == 1 else 's'} would fit"
-        lines.append(sanitise(f"node {node.name} {node.product}: {node.free} of {node.gpus} free; {told}"))
-    for room in fit.goes:
-        verb = "would be pushed out" if fit.by_itself else "would have to go"
-        kind = "service" if room.service else "pod"
-        gpus = f"{room.gpus} GPU{'' if room.gpus == 1 else 's'}"
-        told = f"{kind} {room.namespace}/{room.name} {verb}: {gpus} on {', '.join(room.nodes)}; {room.reason}"
-        lines.append(sanitise(told))
-    lines += [f"refused: {sanitise(text)}" for text in (*fit.quota, *([fit.queue] if fit.queue else []))]
-    lines += [f"not counted: {sanitise(text)}" for text in fit.notes]
-    return lines

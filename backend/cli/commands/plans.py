@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from backend.cli.fits import fit_lines
 from backend.cli.output import Column, note, pairs
 from backend.cli.services import named
 from backend.cli.session import Session
@@ -114,6 +115,7 @@ def plan_text(plan: PlanView, *, full: bool = False) -> str:
     lines += [f"not fixed: {text}" for text in plan.not_fixed]
     lines += [f"warning: {sanitise(text)}" for text in plan.warnings]
     lines += [f"outage: {plan.outage}"] if plan.outage else []
+    lines += fit_lines(plan.fit) if plan.fit is not None else []
     lines += [f"REFUSED: {sanitise(text)}" for text in plan.refusals]
     lines += [f"equivalent: {command}" for command in plan.kubectl]
     return "\n".join(lines)

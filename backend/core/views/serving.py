@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from backend.core.views.base import View
 from backend.core.views.curation import GateView
+from backend.core.views.fit import FitView
 from backend.core.views.plans import FieldClaimView, PlanCheckView
 
 
@@ -174,6 +175,8 @@ class PlanView(View, frozen=True, kw_only=True):
         owner: Argo CD or Flux, when its repository says what this is: there is a file for it, and no apply.
         decisions: ids of the decisions that the approval of the image rests on.
         settles: id of the apply that was cut off which this completes or undoes; empty: none.
+        fit: where its pods would run now, an estimate; it moves with the cluster and is no part of `id`. None: of no
+            service.
     """
 
     id: str
@@ -198,6 +201,7 @@ class PlanView(View, frozen=True, kw_only=True):
     owner: str = ""
     decisions: tuple[str, ...] = ()
     settles: str = ""
+    fit: FitView | None = None
 
     @property
     def changes(self) -> bool:
