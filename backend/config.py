@@ -27,7 +27,7 @@ from backend.evidence.config import ScannerConfig
 from backend.library.config import RuleConfig
 from backend.registry.config import RegistryConfig
 from backend.telemetry.alert_config import AlertConfig, AlertmanagerConfig, ObjectiveConfig
-from backend.telemetry.config import TelemetryConfig
+from backend.telemetry.config import PriceConfig, TelemetryConfig
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -59,6 +59,7 @@ class Configuration(Settings):
     audit: AuditConfig = Field(default_factory=dict, validate_default=True)
     enforce: EnforceConfig = Field(default_factory=dict, validate_default=True)
     telemetry: TelemetryConfig = Field(default_factory=dict, validate_default=True)
+    price: tuple[PriceConfig, ...] = ()
     objective: tuple[ObjectiveConfig, ...] = ()
     alert: tuple[AlertConfig, ...] = ()
     alertmanager: AlertmanagerConfig = Field(default_factory=dict, validate_default=True)

@@ -8,11 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from backend.core.errors import ConfigurationError
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)\Z")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)\Z")
+_UNIT_BYTES: Final = {
+    "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -52,6 +56,19 @@ def duration_text(duration: timedelta) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.match(value)
+    if match is None:
+        raise ValueError('write a size as a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as "20GB"')
+    return round(float(match.group(1)) * _UNIT_BYTES[match.group(2)])
+
+
+#: Bytes, written as a number and a unit: `20GB`.
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 
 
 class SecretReference(Settings):

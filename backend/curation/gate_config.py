@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from backend.core.settings import Duration, Settings
-
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)\Z")
-_UNITS: Final = {
-    "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
-}  # fmt: skip
-
-
-def _bytes(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.match(value)
-    if match is None:
-        raise ValueError('write a size as a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as "20GB"')
-    return round(float(match.group(1)) * _UNITS[match.group(2)])
-
-
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+from backend.core.settings import Duration, Settings, Size
 
 
 class GateScope(Settings):

@@ -24,14 +24,13 @@ from backend.telemetry.idle import (
     useless,
 )
 from backend.telemetry.inventory import Claim, NodeGpus, assign, profile_of, slots
+from backend.telemetry.prices import share_of
 from backend.telemetry.readings import GpuReading
 from backend.telemetry.services import Replica, tokens_per_joule
 
 #: Seconds after which a value says nothing of now: three times the exporter's own default interval.
 STALE_AFTER: Final = 90.0
 _UNHEALTHY: Final = "its device plugin finds it unhealthy, and its node does not give it out"
-#: Compute slices of a whole GPU: a MIG profile `2g.20gb` has two of them.
-_SLICES: Final = 7
 
 #: Whether the digests that a container names or runs are approved; None: it names none, or that is not known.
 Approved: TypeAlias = Callable[[Sequence[str]], bool | None]
@@ -195,9 +194,7 @@ def _work(row: _Row, *, stale: bool) -> Work:
 
 def _hours(reading: GpuReading, time: timedelta) -> float:
     """GPU hours; of a MIG instance its share of the GPU."""
-    slices = reading.mig_profile.partition("g")[0]
-    share = min(int(slices), _SLICES) / _SLICES if slices.isdecimal() and len(slices) < 3 else 1.0
-    return time.total_seconds() / 3600 * share
+    return time.total_seconds() / 3600 * share_of(reading.mig_profile)
 
 
 def _of_claim(claim: Claim | None, approved: Approved) -> dict[str, Any]:
