@@ -50,7 +50,7 @@ _EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
 _LIVE_ROOMS: Final = (
     "deployments", "gpus", "queue", "evidence", "library", "rules", "synchronising", "watch_store", "schedule", "audit",
-    "recent", "policy", "observing",
+    "recent", "policy", "observing", "telemetry", "recording",
 )  # fmt: skip
 
 
@@ -261,6 +261,7 @@ class Yard(Rooms):
             *await self.evidence.check(),
             *await self.gpus.check(),
             *await self.alerts.check(),
+            *await self.telemetry.check(),
         ]
 
     # ------------------------------------------------------------ live
@@ -274,8 +275,8 @@ class Yard(Rooms):
     def _schedule(self, kind: str) -> Schedule:
         from backend.flows.schedule import Schedule
 
-        alerts = self._alert_keeping()
-        return Schedule(self._foundation, self.runs, self.evidence, self.policy, kind, beside=(alerts.run,))
+        beside = (self._alert_keeping().run, self._recording().run)
+        return Schedule(self._foundation, self.runs, self.evidence, self.policy, kind, beside=beside)
 
     async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A failure of one piece of live work is logged and told, and ends no other."""

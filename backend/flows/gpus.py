@@ -21,6 +21,7 @@ from backend.telemetry.collector import Collector
 from backend.telemetry.judging import Judge
 from backend.telemetry.merging import merged
 from backend.telemetry.nvml import NvmlSource
+from backend.telemetry.prices import with_costs
 from backend.telemetry.prometheus_source import PrometheusSource
 from backend.telemetry.sources import ClusterSource
 
@@ -77,7 +78,8 @@ class GpusFlow:
                 return self._last
             # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
             sampled = merged(await asyncio.gather(*(self._sample(place) for place in self._places)))
-            self._last = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
+            judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
+            self._last = with_costs(self._foundation.configuration.settings.price, judged)
             return self._last
 
     async def follow(self) -> None:

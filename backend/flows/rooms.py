@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from backend.flows.plans import Plans
     from backend.flows.policy import PolicyFlow
     from backend.flows.queue import QueueFlow
+    from backend.flows.recording import Recording
     from backend.flows.rules import RulesFlow
     from backend.flows.services import Services
     from backend.flows.settling import Settling
     from backend.flows.standings import Standings
     from backend.flows.synchronising import SynchroniseFlow
+    from backend.flows.telemetry import TelemetryFlow
 
 
 class Rooms:
@@ -115,6 +117,19 @@ class Rooms:
         from backend.flows.gpus import GpusFlow
 
         return GpusFlow(self._foundation, self._approvals, lambda: self._services.available())
+
+    @cached_property
+    def telemetry(self) -> TelemetryFlow:
+        """What GPUs and services did."""
+        from backend.flows.telemetry import TelemetryFlow
+
+        return TelemetryFlow(self._foundation)
+
+    def _recording(self) -> Recording:
+        """What records it, for whoever keeps the yard's schedule."""
+        from backend.flows.recording import Recording
+
+        return Recording(self._foundation, lambda: self.gpus.snapshot())
 
     @cached_property
     def alerts(self) -> AlertsFlow:

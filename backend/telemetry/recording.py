@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
 from backend.core.views import GpuSnapshotView
@@ -17,6 +18,8 @@ from backend.telemetry.store import milliseconds
 
 #: What could not be written for so many milliseconds is let go, the oldest first.
 _LONGEST_WAIT: Final = 30 * MINUTE
+#: Times as long as is configured that a sample stands for, at most.
+_MOST_STRETCH: Final = 5
 
 
 @dataclass
@@ -130,4 +133,10 @@ def _piece(kind: SeriesKind, key: str, found: _Open, interval: int) -> Piece:
         for metric, values in zip(METRICS[kind], found.columns, strict=True)
         if any(value is not None for value in values)
     }
-    return Piece(kind, key, found.label, Block(interval, list(found.times), columns))
+    return Piece(kind, key, found.label, Block(_spacing(found.times, interval), list(found.times), columns))
+
+
+def _spacing(times: Sequence[int], interval: int) -> int:
+    """Milliseconds from one sample to the next: as it really was, where sources take longer than is configured."""
+    between = sorted(after - before for before, after in pairwise(times))
+    return max(interval, min(between[len(between) // 2], _MOST_STRETCH * interval)) if between else interval

@@ -16,7 +16,7 @@ from backend.store.connection import Database, Transaction
 from backend.telemetry.series_blocks import Block, pack, unpack
 from backend.telemetry.series_metrics import SeriesKind, metric_of
 from backend.telemetry.series_points import DAY, HOUR, MINUTE, Step, coarser, steps_of
-from backend.telemetry.store import TelemetryStore, milliseconds
+from backend.telemetry.store import TelemetryStore, instant_of, milliseconds
 
 #: Milliseconds of a block of samples.
 BLOCK: Final = 10 * MINUTE
@@ -172,6 +172,13 @@ class SeriesStore:
             used, whole = await _size(database)
             if whole > _WORTH_IT and used < whole * _EMPTY_SHARE:
                 await database.compact()
+
+    async def extent(self) -> tuple[int, datetime | None]:
+        """Bytes of the file that hold something, and since when there is history."""
+        async with self._store.using() as database:
+            row = await database.fetch_one("SELECT min(start) FROM block")
+            used, _ = await _size(database)
+        return used, None if row is None or row[0] is None else instant_of(row[0])
 
     async def size(self) -> int:
         """Bytes of the file that hold something."""

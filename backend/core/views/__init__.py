@@ -52,6 +52,7 @@ from backend.core.views.gpus import (
     ServiceMetricsView,
     SilenceView,
 )
+from backend.core.views.history import AdviceView, CapacityView, HistoryView, TenureView, TrendView, WhatIfView
 from backend.core.views.library import (
     ClassificationView,
     CompletionView,
@@ -124,6 +125,7 @@ __all__ = [
     "BundleFileView",
     "BundleView",
     "CandidateView",
+    "CapacityView",
     "CellView",
     "ChangeView",
     "CheckView",
@@ -152,6 +154,7 @@ __all__ = [
     "GpuSnapshotView",
     "GpuState",
     "GpuView",
+    "HistoryView",
     "ImageDetailView",
     "ImagePageView",
     "ImageState",
@@ -206,9 +209,12 @@ __all__ = [
     "SyncResultView",
     "TagEventView",
     "TemplateView",
+    "TenureView",
+    "TrendView",
     "Verdict",
     "VerificationView",
     "View",
     "WaiverView",
+    "WhatIfView",
     "YardStatusView",
 ]
