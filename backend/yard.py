@@ -232,6 +232,8 @@ class Yard(Rooms):
         self._foundation.hub.close()
         if "gpus" in self.__dict__:
             await self.gpus.close()
+        if "telemetry" in self.__dict__:
+            await self.telemetry.close()
         await self._foundation.registries.close()
         await self._foundation.clusters.close()
         await self._foundation.telemetry.close()

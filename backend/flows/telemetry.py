@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from backend.core.errors import NotFoundError, StoreError, UsageError
+from backend.core.errors import ModelyardError, NotFoundError, StoreError, UsageError
 from backend.core.views import (
     AdviceView,
     CapacityView,
@@ -20,16 +21,20 @@ from backend.core.views import (
     WhatIfView,
 )  # fmt: skip
 from backend.flows.foundation import Foundation
+from backend.flows.prometheus import prometheus_of
 from backend.flows.what_if import what_if
 from backend.telemetry.advice import advise
 from backend.telemetry.capacity import capacity
 from backend.telemetry.costs import GROUPINGS, amount, costs
+from backend.telemetry.prometheus import Prometheus
+from backend.telemetry.prometheus_history import prometheus_series
 from backend.telemetry.series_metrics import METRICS, SeriesKind, metric_of
 from backend.telemetry.series_points import Step, step_for
 from backend.telemetry.series_samples import Holding, holding_of
 from backend.telemetry.series_store import SeriesStore
 from backend.telemetry.store import instant_of
 
+_LOG = logging.getLogger(__name__)
 _HOUR: Final = 3600.0
 _LONGEST: Final = timedelta(days=3660)
 #: Holders seen again within this time after they were lost sight of held on meanwhile.
@@ -42,6 +47,7 @@ class TelemetryFlow:
     def __init__(self, foundation: Foundation) -> None:
         self._foundation = foundation
         self._store = SeriesStore(foundation.telemetry)
+        self._prometheus: list[Prometheus] | None = None
 
     # ------------------------------------------------------------ charts
 
@@ -60,14 +66,51 @@ class TelemetryFlow:
         if not kinds:
             raise UsageError("history", f"there is no metric {metric!r}", f"use one of {', '.join(metric_names())}")
         start, end = self._time(window)
+        wanted = list(dict.fromkeys(keys))
         step = step_for((end - start).total_seconds(), self._interval)
+        found = await self._from_prometheus(kinds, keys, metric, start, end, step)
+        keys = [key for key in wanted if key not in found]
+        if keys:
+            found |= await self._recorded(kinds, keys, metric, start, end, step)
+        return [found[key] for key in wanted if key in found]
+
+    async def _recorded(
+        self, kinds: Sequence[SeriesKind], keys: Sequence[str], metric: str, start: datetime, end: datetime, step: float
+    ) -> dict[str, SeriesView]:
         found: dict[str, SeriesView] = {}
         for kind in kinds:
             steps = await self._store.read(kind, keys, (metric,), start=start, end=end, step=step)
             for key, by_metric in steps.items():
                 if key not in found or by_metric[metric]:
                     found[key] = _series(kind, key, metric, step, by_metric[metric])
-        return [found[key] for key in dict.fromkeys(keys) if key in found]
+        return found
+
+    async def _from_prometheus(
+        self, kinds: Sequence[SeriesKind], keys: Sequence[str], metric: str, start: datetime, end: datetime, step: float
+    ) -> dict[str, SeriesView]:
+        """What a configured Prometheus has; where it does not answer, what we recorded stands in for it."""
+        found: dict[str, SeriesView] = {}
+        for prometheus in self._sources():
+            try:
+                for kind, key in ((kind, key) for kind in kinds for key in keys if key not in found):
+                    series = await prometheus_series(prometheus, kind, key, metric, start=start, end=end, step=step)
+                    if series is not None:
+                        found[key] = series
+            except ModelyardError as error:
+                _LOG.info("history: %s", error)
+        return found
+
+    def _sources(self) -> list[Prometheus]:
+        if self._prometheus is None:
+            contexts = [config.context for config in self._foundation.configuration.settings.telemetry.prometheus]
+            known = (prometheus_of(self._foundation, context) for context in contexts)
+            self._prometheus = [prometheus for prometheus in known if prometheus is not None]
+        return self._prometheus
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        for prometheus in self._prometheus or ():
+            await prometheus.close()
 
     async def known(self, kind: str, window: timedelta) -> dict[str, str]:
         """Of a kind (`gpu`, `service` or `type`) what was seen lately: key, and name for people.

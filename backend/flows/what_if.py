@@ -36,7 +36,8 @@ async def what_if(foundation: Foundation, text: str) -> WhatIfView:
             f"what-if {text!r}", "it does not say how many replicas of what", "write NAMESPACE/NAME+2, or -1 for fewer"
         )
     link = _link(foundation, match["context"] or "")
-    source = ClusterSource(await link.client(), link.namespaces)
+    # Pods of every namespace: whoever holds a GPU, it is not free.
+    source = ClusterSource(await link.client(), foundation.clock)
     nodes, pods = await source.nodes(), await source.pods()
     namespace, name = match["namespace"], match["name"]
     of_service = [
