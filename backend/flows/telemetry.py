@@ -10,12 +10,12 @@ from typing import Final
 
 from backend.core.errors import ModelyardError, NotFoundError, StoreError, UsageError
 from backend.core.views import (
-    AdviceView,
     CapacityView,
     CheckView,
     CostView,
     HistoryView,
     PointView,
+    ReplicaAdviceView,
     SeriesView,
     TenureView,
     WhatIfView,
@@ -191,7 +191,7 @@ class TelemetryFlow:
         """
         return await what_if(self._foundation, text)
 
-    async def advice(self) -> list[AdviceView]:
+    async def advice(self) -> list[ReplicaAdviceView]:
         """How many replicas services may need: forecasts from history, and advice only. Nothing acts on them.
 
         Raises:

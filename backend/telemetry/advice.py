@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from backend.core.views import AdviceView
+from backend.core.views import ReplicaAdviceView
 from backend.telemetry.series_metrics import SeriesKind, metric_of
 from backend.telemetry.series_points import DAY, HOUR, Step
 from backend.telemetry.store import milliseconds
@@ -21,7 +21,7 @@ _NO_QUEUE: Final = 0.5
 _HEADROOM: Final = 0.8
 
 
-def advise(key: str, by_hour: Mapping[str, Sequence[Step]], now: datetime) -> AdviceView:
+def advise(key: str, by_hour: Mapping[str, Sequence[Step]], now: datetime) -> ReplicaAdviceView:
     """What the same hours of the last days let expect of the next day.
 
     Args:
@@ -40,10 +40,10 @@ def advise(key: str, by_hour: Mapping[str, Sequence[Step]], now: datetime) -> Ad
         if waiting.get(at, 0.0) <= _NO_QUEUE and replicas.get(at, 0.0) >= 1
     ]
 
-    def told(sentence: str, **more: float | int | None) -> AdviceView:
+    def told(sentence: str, **more: float | int | None) -> ReplicaAdviceView:
         values = {"advised": None, "expected": None, "expected_high": None, "per_replica": None, **more}
         advised = values.pop("advised")
-        return AdviceView(
+        return ReplicaAdviceView(
             context=context,
             service=service,
             replicas=present,

@@ -52,7 +52,7 @@ from backend.core.views.gpus import (
     ServiceMetricsView,
     SilenceView,
 )
-from backend.core.views.history import AdviceView, CapacityView, HistoryView, TenureView, TrendView, WhatIfView
+from backend.core.views.history import CapacityView, HistoryView, ReplicaAdviceView, TenureView, TrendView, WhatIfView
 from backend.core.views.library import (
     ClassificationView,
     CompletionView,
@@ -181,6 +181,7 @@ __all__ = [
     "PolicyCheckView",
     "PruneView",
     "PrunedView",
+    "ReplicaAdviceView",
     "RepositoryView",
     "RoomView",
     "RuleClauseView",

@@ -86,7 +86,7 @@ class WhatIfView(View, frozen=True, kw_only=True):
     sentence: str
 
 
-class AdviceView(View, frozen=True, kw_only=True):
+class ReplicaAdviceView(View, frozen=True, kw_only=True):
     """How many replicas a service may need over the next day: a forecast from its own history, and advice only.
 
     Attributes:
