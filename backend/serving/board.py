@@ -13,17 +13,20 @@ import msgspec
 
 from backend.cluster.kserve_objects import Component, InferenceService
 from backend.cluster.objects import Deployment, Event, KubeObject, Pod, parsed_time
+from backend.cluster.platform_objects import Revision
 from backend.core.views import ServiceView
+from backend.serving.case import Case, Judgement
 from backend.serving.cautions import last_edit, owner_of
 from backend.serving.digests import running_digests
 from backend.serving.engines import NIM, engine_of
 from backend.serving.pods import gpus_in, gpus_of, silent_crash
-from backend.serving.verdict import Case, Judgement, judge_case
+from backend.serving.verdict import judge_case
 
 Key: TypeAlias = tuple[str, str]
 _Owned = TypeVar("_Owned", bound=KubeObject)
 
 SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
+SERVICE_KIND: Final = "InferenceService"
 #: Events that are kept for each pod.
 _EVENTS: Final = 20
 
@@ -72,6 +75,8 @@ class ServiceBoard:
         self._pods: dict[Key, dict[str, Pod]] = {}
         self._pod_services: dict[Key, Key] = {}
         self._events: dict[Key, dict[str, Event]] = {}
+        self._own_events: dict[Key, dict[str, Event]] = {}
+        self._revisions: dict[Key, dict[str, Revision]] = {}
         self._words: dict[SilentCrash, str] = {}
         self._gpu_types: dict[str, str] = {}
         self._rows: dict[Key, ServiceView] = {}
@@ -151,19 +156,41 @@ class ServiceBoard:
         for event in events:
             self.put_event(event)
 
+    def reset_own_events(self, events: Iterable[Event]) -> None:
+        """All events on services, read anew."""
+        self._own_events = {}
+        for event in events:
+            self.put_event(event)
+
+    def reset_revisions(self, revisions: Iterable[Revision]) -> None:
+        """All Knative revisions of services, read anew."""
+        self._revisions = self._sorted_in(self._revisions, revisions)
+
+    def put_revision(self, revision: Revision) -> None:
+        """A Knative revision appeared or changed."""
+        self._put(self._revisions, revision)
+
+    def remove_revision(self, revision: Revision) -> None:
+        """A Knative revision is gone."""
+        self._remove(self._revisions, revision)
+
     def put_event(self, event: Event) -> None:
         """An event came, or came again."""
         about = event.involved_object
-        if about.kind != "Pod":
-            return
         key = (about.namespace, about.name)
-        kept = self._events.setdefault(key, {})
+        if about.kind == "Pod":
+            held, service = self._events, self._pod_services.get(key)
+        elif about.kind == SERVICE_KIND:
+            held, service = self._own_events, key
+        else:
+            return
+        kept = held.setdefault(key, {})
         kept.pop(event.metadata.name, None)
         kept[event.metadata.name] = event
         if len(kept) > _EVENTS:
             del kept[next(iter(kept))]
-        if key in self._pod_services:
-            self._dirty.add(self._pod_services[key])
+        if service is not None:
+            self._dirty.add(service)
 
     def silent_crashes(self) -> tuple[SilentCrash, ...]:
         """Crashes whose last words are not known yet: read the end of the log of the run before, and put it here."""
@@ -221,6 +248,7 @@ class ServiceBoard:
             service = self._services.get(key)
             if service is None:
                 self._unsettled.discard(key)
+                self._own_events.pop(key, None)
                 self._digests.pop(key, None)
                 if self._rows.pop(key, None) is not None:
                     removed.append(key)
@@ -284,7 +312,16 @@ class ServiceBoard:
             for pod in pods
             if (crash := _silent(pod)) is not None and crash in self._words
         }
-        return Case(service=service, deployments=deployments, pods=pods, events=events, last_words=words, now=now)
+        return Case(
+            service=service,
+            deployments=deployments,
+            pods=pods,
+            events=events,
+            own_events=tuple(self._own_events.get(key, {}).values()),
+            revisions=tuple(self._revisions.get(key, {}).values()),
+            last_words=words,
+            now=now,
+        )
 
     def _row(self, service: InferenceService, now: datetime) -> ServiceView:
         as_of = self._lost.get("") or self._lost.get(service.key[0])

@@ -15,9 +15,9 @@ from backend.core.views import (
     ServiceView,
     StepView,
 )
+from backend.serving.case import Case
 from backend.serving.display import display_yaml
 from backend.serving.pods import newest_first, pod_view
-from backend.serving.verdict import Case
 
 
 def detail_view(

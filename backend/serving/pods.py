@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -42,6 +42,8 @@ _CONFIGURATION: Final = frozenset(
     }
 )
 _LOOP: Final = "crash loop"
+#: A server that is started tells that it is not ready yet within this time; later it has been ready before.
+_FIRST_READINESS: Final = timedelta(seconds=20)
 _MOUNTING: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 
 
@@ -51,12 +53,14 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         verdict: FAILED when it ends again and again or cannot start, STUCK when it waits for something.
         since: when it began, as far as the pod tells.
+        wants_gpus: it waits for GPUs that no node has free.
     """
 
     verdict: Verdict
     reason: str
     next_step: str
     since: datetime | None
+    wants_gpus: bool = False
 
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +74,12 @@ def is_ready(pod: Pod) -> bool:
     """Whether the pod takes requests."""
     condition = condition_of(pod.status.conditions, "Ready")
     return condition is not None and condition.status == "True" and pod.metadata.deletion_timestamp is None
+
+
+def ready_since(pod: Pod) -> datetime | None:
+    """Since when the pod takes requests, or when it last did not."""
+    condition = condition_of(pod.status.conditions, "Ready")
+    return parsed_time(condition.last_transition_time) if condition is not None else None
 
 
 def newest_first(pods: Iterable[Pod]) -> list[Pod]:
@@ -97,7 +107,7 @@ def trouble_of(pod: Pod, events: Iterable[Event] = (), last_words: str = "") -> 
         found = _waiting(pod, status, initial, told) or _terminated(status, initial, told)
         if found is not None:
             return found
-    return _unscheduled(pod) or _mounting(pod, told.events)
+    return _unscheduled(pod, told.events) or _mounting(pod, told.events) or _silenced(pod, told.events)
 
 
 def silent_crash(pod: Pod) -> tuple[str, int] | None:
@@ -256,7 +266,37 @@ def _crashing(status: ContainerStatus, initial: bool, told: _Told) -> Trouble | 
     )
 
 
-def _unscheduled(pod: Pod) -> Trouble | None:
+def _silenced(pod: Pod, events: Sequence[Event]) -> Trouble | None:
+    """A pod that was ready and is no more reads as one that still loads, though nothing in it was started anew."""
+    statuses = pod.status.container_statuses or ()
+    condition = condition_of(pod.status.conditions, "Ready")
+    if pod.status.phase != "Running" or condition is None or condition.status == "True" or not statuses:
+        return None
+    if not all(status.state.running is not None for status in statuses):
+        return None
+    since = ready_since(pod)
+    if all(status.ready for status in statuses):
+        # The node's controller takes the pod's readiness away and leaves its containers' as they were.
+        return Trouble(
+            verdict=Verdict.STUCK,
+            reason=f"its node {pod.spec.node_name} does not answer, or a readiness gate is closed",
+            next_step=f"look at node {pod.spec.node_name}",
+            since=since,
+        )
+    started = [parsed_time(status.state.running.started_at) for status in statuses if status.state.running]
+    last = max((at for at in started if at is not None), default=None)
+    if last is None or since is None or since - last <= _FIRST_READINESS:
+        return None
+    said = _message(events, "Unhealthy", "Readiness")
+    return Trouble(
+        verdict=Verdict.FAILED,
+        reason="its server answers no more" + (f": {sanitise(said, 200)}" if said else ": its readiness probe fails"),
+        next_step="look at its log and load; restart the pod if it hangs",
+        since=since,
+    )
+
+
+def _unscheduled(pod: Pod, events: Sequence[Event]) -> Trouble | None:
     condition = condition_of(pod.status.conditions, "PodScheduled")
     if condition is None or condition.status != "False":
         return None
@@ -268,8 +308,19 @@ def _unscheduled(pod: Pod) -> Trouble | None:
             next_step="look at its queue in Kueue",
             since=since,
         )
-    cause = schedule_cause(condition.message, gpus_of(pod))
-    return Trouble(verdict=Verdict.STUCK, reason=cause.reason, next_step=cause.next_step, since=since)
+    gpus = gpus_of(pod)
+    cause = schedule_cause(condition.message, gpus)
+    if any(event.reason == "TriggeredScaleUp" for event in events):
+        return Trouble(
+            verdict=Verdict.STARTING,
+            reason=f"waits for a node that the cluster's autoscaler adds: {cause.reason}",
+            next_step="wait; a new node takes some minutes",
+            since=since,
+        )
+    wants_gpus = bool(gpus) and "free" in cause.reason
+    return Trouble(
+        verdict=Verdict.STUCK, reason=cause.reason, next_step=cause.next_step, since=since, wants_gpus=wants_gpus
+    )
 
 
 def _mounting(pod: Pod, events: Sequence[Event]) -> Trouble | None:

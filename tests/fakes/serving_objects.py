@@ -120,8 +120,10 @@ def pod(
     image: str = IMAGE,
     reason: str = "",
     message: str = "",
+    unready: float | None = None,
+    containers_ready: bool | None = None,
 ) -> Pod:
-    """A pod of a service's predictor."""
+    """A pod of a service's predictor; `unready`: since how many seconds it is not ready, None: from its start."""
     metadata: dict[str, Any] = {
         "name": f"{service_name}-predictor-{suffix}",
         "namespace": "llm-prod",
@@ -133,7 +135,8 @@ def pod(
     if deleted:
         metadata["deletionTimestamp"] = ago(5)
     conditions = [dict(scheduled) if scheduled else condition("PodScheduled", "True", age)]
-    conditions.append(condition("Ready", "True" if ready else "False", age / 2))
+    since = age / 2 if ready else age if unready is None else unready
+    conditions.append(condition("Ready", "True" if ready else "False", since))
     return PODS.items.decode(
         json.dumps(
             {
@@ -160,7 +163,7 @@ def pod(
                     else [
                         {
                             "name": "kserve-container",
-                            "ready": ready,
+                            "ready": ready if containers_ready is None else containers_ready,
                             "restartCount": restarts,
                             "image": image,
                             "imageID": image_id,
