@@ -7,33 +7,39 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from backend.cluster.client import ClusterClient
-from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.objects import KubeObject
-from backend.cluster.resources import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, NODES, PODS, Resource
+from backend.cluster.resources import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, NODES, PODS, REVISIONS, Resource
 from backend.cluster.watch import Changed, Listed, Lost, Regained, Removed
-from backend.core.errors import AccessDeniedError, ModelyardError, NotFoundError
+from backend.core.errors import AccessDeniedError, ModelyardError, NotInstalledError
 from backend.core.events import ServiceChanged, ServiceRemoved, ServicesReset, Topic
 from backend.core.views import ServiceView
 from backend.flows.approvals import Approvals
 from backend.flows.cluster_link import ClusterLink
+from backend.flows.context_reading import ON_PODS, ON_SERVICES, PRODUCT_LABEL, ContextReader, hear_last_words
 from backend.flows.foundation import Foundation
-from backend.flows.kserve import explained
-from backend.serving.board import SERVICE_LABEL, ServiceBoard
+from backend.flows.start_history import StartHistory
+from backend.serving.board import SERVICE_LABEL, LoadingPod, ServiceBoard
+from backend.serving.starts import load_of
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item", bound=KubeObject)
-_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+#: Takes what a watch of a namespace tells: the whole list, or an object that changed, or one that went.
+_Keep: TypeAlias = Callable[[str, list[Any] | None, Any | None, Any | None], None]
 #: Changes that come within this time reach the screen together.
 _GATHER: Final = 0.05
 #: How often verdicts that time alone can change (slow to load, stuck) are judged again, and lost watches noted.
 _JUDGE_AGAIN: Final = 5.0
 _JUDGED_AT_ONCE: Final = 500
-#: Lines of a crashed container's log that are looked through, and crashes that are asked for at a time.
-_LAST_WORDS: Final = 60
-_MOST_LAST_WORDS: Final = 20
+#: How often the logs of loading servers are looked at, of how many at a time, and how many of their last lines.
+_LOAD_SECONDS: Final = 3.0
+_MOST_LOADS: Final = 8
+_LOAD_LINES: Final = 80
+#: How long a kind that is not installed, or cannot be asked for, is not asked for again.
+_LOOK_FOR_KIND: Final = 600.0
+_ASK_AGAIN: Final = 30.0
 #: Without one of these a verdict ages.
 _JUDGED_BY: Final = frozenset({INFERENCE_SERVICES.plural, PODS.plural, DEPLOYMENTS.plural})
 
@@ -41,10 +47,12 @@ _JUDGED_BY: Final = frozenset({INFERENCE_SERVICES.plural, PODS.plural, DEPLOYMEN
 class ContextServices:
     """The board of one context's services, and the watches that keep it."""
 
-    def __init__(self, foundation: Foundation, link: ClusterLink, approvals: Approvals) -> None:
+    def __init__(self, foundation: Foundation, link: ClusterLink, approvals: Approvals, history: StartHistory) -> None:
         self._foundation = foundation
         self._link = link
         self._approvals = approvals
+        self._history = history
+        self._reader = ContextReader(link, approvals, history)
         self.board = ServiceBoard(link.context, approver=approvals.judge)
         self._told_all = False
         self._dirty = asyncio.Event()
@@ -79,7 +87,7 @@ class ContextServices:
         # The watched board is judged where its changes are told of, and nowhere else: none must be lost.
         if self._told_all and (key is None or self.board.row(key) is not None):
             return self.board
-        board = await self.read()
+        board = await self._reader.read()
         board.refresh(self._foundation.clock.now())
         return board
 
@@ -92,95 +100,11 @@ class ContextServices:
         }
         return wanted <= self._listed
 
-    async def read(self) -> ServiceBoard:
-        """Read everything now, what we may not see left out. Apart from the board that watches keep, if they do.
-
-        Raises:
-            NotFoundError: KServe is not installed.
-            ModelyardError: the services themselves cannot be read.
-        """
-        client = await self._link.client()
-        await self._approvals.refresh()
-        board = ServiceBoard(client.context, approver=self._approvals.judge)
-        beside = asyncio.gather(
-            self._seen(client, PODS, label_selector=SERVICE_LABEL),
-            self._seen(client, DEPLOYMENTS, label_selector=SERVICE_LABEL),
-            self._seen(client, EVENTS, field_selector="involvedObject.kind=Pod"),
-            self._seen_nodes(client),
-        )
-        try:
-            services = await self._read_services(client)
-            pods, deployments, events, nodes = await beside
-        finally:
-            # Without the services, what is still being asked is of no use.
-            beside.cancel()
-            await asyncio.gather(beside, return_exceptions=True)
-        board.reset_services(services)
-        board.reset_pods(pods)
-        board.reset_deployments(deployments)
-        board.reset_events(events)
-        board.set_gpu_types(nodes)
-        await self._hear_last_words(client, board)
-        return board
-
-    async def _hear_last_words(self, client: ClusterClient, board: ServiceBoard) -> None:
-        """Read the log of crashes that left no message in the pod's status: most tell their cause only there."""
-        for crash in board.silent_crashes()[:_MOST_LAST_WORDS]:
-            try:
-                words = await client.logs(
-                    crash.namespace, crash.pod, container=crash.container, previous=True, tail=_LAST_WORDS
-                )
-            except ModelyardError as error:
-                _LOG.info("last words of %s/%s: %s", crash.namespace, crash.pod, error)
-                words = ""
-            board.put_last_words(crash, words)
-
-    async def _read_services(self, client: ClusterClient) -> list[InferenceService]:
-        try:
-            services = await self._all(client, INFERENCE_SERVICES)
-        except NotFoundError as error:
-            self._link.answered(error)
-            raise await explained(client, error) from error
-        except ModelyardError as error:
-            self._link.answered(error)
-            raise
-        self._link.answered()
-        return services
-
-    async def _all(
-        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
-    ) -> list[_Item]:
-        found: list[_Item] = []
-        for namespace in self._link.namespaces or (None,):
-            items, _ = await client.list(
-                resource, namespace, label_selector=label_selector, field_selector=field_selector
-            )
-            found += items
-        return found
-
-    async def _seen(
-        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
-    ) -> list[_Item]:
-        """Like `_all`, but nothing where we may not look: verdicts then rest on what is left."""
-        try:
-            return await self._all(client, resource, label_selector=label_selector, field_selector=field_selector)
-        except AccessDeniedError as error:
-            _LOG.warning("%s", error)
-            return []
-
-    async def _seen_nodes(self, client: ClusterClient) -> dict[str, str]:
-        try:
-            nodes, _ = await client.list(NODES)
-        except AccessDeniedError as error:
-            _LOG.warning("%s", error)
-            return {}
-        return {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in nodes}
-
     # ------------------------------------------------------------ live
 
     def following(self) -> list[Coroutine[Any, Any, None]]:
         """The work that keeps the board live; run each as a task, and cancel them to stop."""
-        return [self._follow_all(), self._publish(), self._judge_again(), self._listen()]
+        return [self._follow_all(), self._publish(), self._judge_again(), self._listen(), self._watch_loads()]
 
     async def _follow_all(self) -> None:
         delay = 1.0
@@ -195,6 +119,8 @@ class ContextServices:
         self.board = board = ServiceBoard(client.context, approver=self._approvals.judge)
         self._link.followed = True
         await self._approvals.refresh()
+        await self._history.read()
+        board.set_estimator(self._history.usual)
         watches: list[Awaitable[None]] = [
             self._follow(client.watch(NODES), NODES.plural, "", self._take_nodes),
         ]
@@ -205,11 +131,14 @@ class ContextServices:
         keep_pods = self._keeper(board.reset_pods, board.put_pod, board.remove_pod)
         keep_deployments = self._keeper(board.reset_deployments, board.put_deployment, board.remove_deployment)
         keep_events = self._keeper(board.reset_events, board.put_event, lambda _event: None)
+        keep_own_events = self._keeper(board.reset_own_events, board.put_event, lambda _event: None)
+        keep_revisions = self._keeper(board.reset_revisions, board.put_revision, board.remove_revision)
         for namespace in self._link.namespaces or (None,):
             where = namespace or ""
             pods = client.watch(PODS, namespace, label_selector=SERVICE_LABEL)
             deployments = client.watch(DEPLOYMENTS, namespace, label_selector=SERVICE_LABEL)
-            events = client.watch(EVENTS, namespace, field_selector="involvedObject.kind=Pod")
+            events = client.watch(EVENTS, namespace, field_selector=ON_PODS)
+            own_events = client.watch(EVENTS, namespace, field_selector=ON_SERVICES)
             watches += [
                 self._follow(
                     client.watch(INFERENCE_SERVICES, namespace), INFERENCE_SERVICES.plural, where, keep_services
@@ -217,12 +146,29 @@ class ContextServices:
                 self._follow(pods, PODS.plural, where, keep_pods),
                 self._follow(deployments, DEPLOYMENTS.plural, where, keep_deployments),
                 self._follow(events, EVENTS.plural, where, keep_events),
+                self._follow(own_events, f"{EVENTS.plural} of services", where, keep_own_events),
+                self._follow_where_served(client, REVISIONS, namespace, keep_revisions),
             ]
         await asyncio.gather(*watches)
 
+    async def _follow_where_served(
+        self, client: ClusterClient, resource: Resource[_Item], namespace: str | None, keep: _Keep
+    ) -> None:
+        """Follow a kind that a cluster need not have; it is looked for again now and then."""
+        while True:
+            try:
+                served = await client.served(resource)
+                break
+            except NotInstalledError:
+                await asyncio.sleep(_LOOK_FOR_KIND)
+            except ModelyardError:
+                await asyncio.sleep(_ASK_AGAIN)
+        watch = client.watch(served, namespace, label_selector=SERVICE_LABEL)
+        await self._follow(watch, resource.plural, namespace or "", keep)
+
     def _keeper(
         self, reset: Callable[[list[_Item]], None], put: Callable[[_Item], None], remove: Callable[[_Item], None]
-    ) -> Callable[[str, list[_Item] | None, _Item | None, _Item | None], None]:
+    ) -> _Keep:
         """Feeds the board from a watch; a list of one namespace leaves what other namespaces hold alone."""
         held: dict[str, dict[tuple[str, str], _Item]] = {}
 
@@ -242,9 +188,9 @@ class ContextServices:
 
     def _take_nodes(self, _where: str, listed: list[Any] | None, changed: Any | None, removed: Any | None) -> None:
         if listed is not None:
-            self._products = {node.metadata.name: node.metadata.label(_PRODUCT_LABEL) for node in listed}
+            self._products = {node.metadata.name: node.metadata.label(PRODUCT_LABEL) for node in listed}
         if changed is not None:
-            self._products = {**self._products, changed.metadata.name: changed.metadata.label(_PRODUCT_LABEL)}
+            self._products = {**self._products, changed.metadata.name: changed.metadata.label(PRODUCT_LABEL)}
         if removed is not None:
             self._products = {name: it for name, it in self._products.items() if name != removed.metadata.name}
         self.board.set_gpu_types(self._products)
@@ -254,7 +200,7 @@ class ContextServices:
         watch: Any,
         plural: str,
         where: str,
-        keep: Callable[[str, list[Any] | None, Any | None, Any | None], None],
+        keep: _Keep,
     ) -> None:
         async with aclosing(watch) as events:
             async for event in events:
@@ -326,6 +272,13 @@ class ContextServices:
             self._told_all = self._brought_all()
             if self.board.silent_crashes():
                 self._crashed.set()
+            spaces = self._link.namespaces or ("",)
+            if {
+                (NODES.plural, ""),
+                *((EVENTS.plural, space) for space in spaces),
+            } <= self._listed:
+                # Before, neither GPUs nor pulls are known of what runs already.
+                await self._history.keep(self.board.finished_starts())
             context = self._link.context
             if self._was_reset:
                 self._was_reset = False
@@ -348,8 +301,27 @@ class ContextServices:
         while True:
             await self._crashed.wait()
             self._crashed.clear()
-            await self._hear_last_words(await self._link.client(), self.board)
+            await hear_last_words(await self._link.client(), self.board)
             self._dirty.set()
+
+    async def _watch_loads(self) -> None:
+        """Read how far servers are that load their model, as long as some do."""
+        while True:
+            await asyncio.sleep(_LOAD_SECONDS)
+            loading = self.board.loading_pods()[:_MOST_LOADS]
+            if loading:
+                client = await self._link.client()
+                news = await asyncio.gather(*(self._read_load(client, one) for one in loading))
+                if any(news):
+                    self._dirty.set()
+
+    async def _read_load(self, client: ClusterClient, loading: LoadingPod) -> bool:
+        try:
+            log = await client.logs(loading.namespace, loading.pod, container=loading.container, tail=_LOAD_LINES)
+        except ModelyardError as error:
+            _LOG.debug("log of %s: %s", loading.pod, error)
+            return False
+        return self.board.put_load(loading, load_of(log), self._foundation.clock.now())
 
     def judge_approvals(self) -> None:
         """Decisions changed: judge every service's approval again."""

@@ -93,7 +93,16 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
             events = await client.events_of(namespace, name, kind="InferenceService")
         except AccessDeniedError:
             events = ()
-        return detail_view(row, case, manifest, events, endpoints(case.service, row.mode))
+        newest = case.newest[0] if case.newest else None
+        return detail_view(
+            row,
+            case,
+            manifest,
+            events,
+            endpoints(case.service, row.mode),
+            usual=board.usual(newest) if newest is not None else None,
+            weights_at=board.weights_at(newest) if newest is not None else None,
+        )
 
     async def runtimes(self, *, context: str = "") -> list[RuntimeView]:
         """ServingRuntimes and ClusterServingRuntimes, and who uses them."""

@@ -12,6 +12,7 @@ from backend.core.views import ServiceView, Verdict
 from backend.flows.approvals import Approvals
 from backend.flows.context_services import ContextServices
 from backend.flows.foundation import Foundation
+from backend.flows.start_history import StartHistory
 from backend.serving.board import ServiceBoard
 
 _LOG = logging.getLogger(__name__)
@@ -27,7 +28,10 @@ class Services:
     def __init__(self, foundation: Foundation, approvals: Approvals) -> None:
         self._foundation = foundation
         self._approvals = approvals
-        self._contexts = tuple(ContextServices(foundation, link, approvals) for link in foundation.clusters.links)
+        history = StartHistory(foundation.database)
+        self._contexts = tuple(
+            ContextServices(foundation, link, approvals, history) for link in foundation.clusters.links
+        )
 
     @property
     def contexts(self) -> tuple[str, ...]:

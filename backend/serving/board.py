@@ -5,22 +5,25 @@ Pure but for the caller's clock: feed it what the watches yield, then ask `refre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from backend.cluster.kserve_objects import Component, InferenceService
-from backend.cluster.objects import Deployment, Event, KubeObject, Pod, parsed_time
+from backend.cluster.kserve_objects import InferenceService
+from backend.cluster.objects import Deployment, Event, KubeObject, Pod
 from backend.cluster.platform_objects import Revision
 from backend.core.views import ServiceView
-from backend.serving.case import Case, Judgement
-from backend.serving.cautions import last_edit, owner_of
+from backend.serving.case import Case
 from backend.serving.digests import running_digests
-from backend.serving.engines import NIM, engine_of
-from backend.serving.pods import gpus_in, gpus_of, silent_crash
+from backend.serving.pod_starts import LoadingPod, PodStarts, loading_pod
+from backend.serving.pods import silent_crash
+from backend.serving.rows import Approval, Approver, nobody_asked, service_view
+from backend.serving.starts import Estimator, Load, Start, Usual, serving_digest, start_of
 from backend.serving.verdict import judge_case
+
+__all__ = ["Approval", "Approver", "Changes", "Key", "LoadingPod", "ServiceBoard", "SilentCrash"]
 
 Key: TypeAlias = tuple[str, str]
 _Owned = TypeVar("_Owned", bound=KubeObject)
@@ -29,22 +32,6 @@ SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
 SERVICE_KIND: Final = "InferenceService"
 #: Events that are kept for each pod.
 _EVENTS: Final = 20
-
-
-class Approval(msgspec.Struct, frozen=True):
-    """Whether what a service names and runs is approved, and why it is not told or not so, or what it hangs on."""
-
-    approved: bool | None
-    note: str
-
-
-#: Tells of a set of digests whether all are approved.
-Approver: TypeAlias = Callable[[frozenset[str]], Approval]
-
-
-def nobody_asked(digests: frozenset[str]) -> Approval:
-    """The approver where no curation is at hand."""
-    return Approval(None, "not checked")
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +69,8 @@ class ServiceBoard:
         self._rows: dict[Key, ServiceView] = {}
         self._digests: dict[Key, frozenset[str]] = {}
         self._silent: dict[Key, SilentCrash] = {}
+        self._starts = PodStarts()
+        self._estimator: Estimator = lambda _digest, _gpu_type: None
         self._lost: dict[str, datetime] = {}
         self._dirty: set[Key] = set()
         self._unsettled: set[Key] = set()
@@ -116,6 +105,8 @@ class ServiceBoard:
         self._pods = self._sorted_in(self._pods, listed)
         self._pod_services = {pod.key: service for pod in listed if (service := _service_key(pod)) is not None}
         self._silent = {pod.key: crash for pod in listed if (crash := _silent(pod)) is not None}
+        for pod in listed:
+            self._starts.note(pod)
 
     def put_pod(self, pod: Pod) -> None:
         """A pod appeared or changed."""
@@ -128,6 +119,7 @@ class ServiceBoard:
             self._silent[pod.key] = crash
         else:
             self._silent.pop(pod.key, None)
+        self._starts.note(pod)
 
     def remove_pod(self, pod: Pod) -> None:
         """A pod is gone, and its events matter no more."""
@@ -135,6 +127,7 @@ class ServiceBoard:
         self._pod_services.pop(pod.key, None)
         self._silent.pop(pod.key, None)
         self._events.pop(pod.key, None)
+        self._starts.forget(pod)
         for crash in [one for one in self._words if (one.namespace, one.pod) == pod.key]:
             del self._words[crash]
 
@@ -208,6 +201,49 @@ class ServiceBoard:
         service = self._pod_services.get((crash.namespace, crash.pod))
         if service is not None:
             self._dirty.add(service)
+
+    def finished_starts(self) -> list[Start]:
+        """Starts that came to their end since they were last asked for."""
+        found = []
+        for pod in self._starts.take():
+            service = self._pod_services.get(pod.key)
+            if service is not None:
+                start = start_of(
+                    pod,
+                    tuple(self._events.get(pod.key, {}).values()),
+                    service=f"{self._context}/{'/'.join(service)}",
+                    gpu_type=self._gpu_types.get(pod.spec.node_name, ""),
+                    weights_at=self.weights_at(pod),
+                )
+                if start is not None:
+                    found.append(start)
+        return found
+
+    def set_estimator(self, estimator: Estimator) -> None:
+        """Who tells how long starts take."""
+        self._estimator = estimator
+
+    def loading_pods(self) -> list[LoadingPod]:
+        """The pods of services that start, where their server runs already."""
+        pods = (pod for key in self._unsettled for pod in self._pods.get(key, {}).values())
+        return [loading for pod in pods if (loading := loading_pod(pod)) is not None]
+
+    def put_load(self, loading: LoadingPod, load: Load, at: datetime) -> bool:
+        """How far a pod is with loading, by its log; whether that is news."""
+        service = self._pod_services.get(loading.key)
+        if service is None or not self._starts.put_load(loading, load, at):
+            return False
+        self._dirty.add(service)
+        return True
+
+    def weights_at(self, pod: Pod) -> datetime | None:
+        """When a pod's log said that its weights are loaded, as far as that was seen."""
+        return self._starts.weights_at.get(pod.key)
+
+    def usual(self, pod: Pod) -> Usual | None:
+        """What starts of a pod's image take on its node's GPUs, or on any before it has a node."""
+        digest = serving_digest(pod)
+        return self._estimator(digest, self._gpu_types.get(pod.spec.node_name, "")) if digest else None
 
     def set_gpu_types(self, products: dict[str, str]) -> None:
         """The GPU product of each node."""
@@ -312,7 +348,7 @@ class ServiceBoard:
             for pod in pods
             if (crash := _silent(pod)) is not None and crash in self._words
         }
-        return Case(
+        case = Case(
             service=service,
             deployments=deployments,
             pods=pods,
@@ -321,6 +357,15 @@ class ServiceBoard:
             revisions=tuple(self._revisions.get(key, {}).values()),
             last_words=words,
             now=now,
+        )
+        if case.loading is None:
+            return case
+        usual = self.usual(case.loading)
+        load = self._starts.loads.get(case.loading.key)
+        return msgspec.structs.replace(
+            case,
+            usual=timedelta(seconds=usual.total) if usual is not None else None,
+            progress=load.told if load is not None else "",
         )
 
     def _row(self, service: InferenceService, now: datetime) -> ServiceView:
@@ -368,78 +413,6 @@ class ServiceBoard:
         for item in items:
             self._put(held, item)
         return held
-
-
-def service_view(
-    context: str,
-    case: Case,
-    judgement: Judgement,
-    *,
-    images: tuple[str, ...],
-    approval: Approval,
-    gpu_type: str = "",
-    as_of: datetime | None = None,
-) -> ServiceView:
-    """The row of one service."""
-    service = case.service
-    predictor = service.spec.predictor
-    status = service.status
-    metadata = service.metadata
-    edited_by, edited_at = last_edit(metadata)
-    return ServiceView(
-        context=context,
-        namespace=metadata.namespace,
-        name=metadata.name,
-        verdict=judgement.verdict,
-        reason=judgement.reason,
-        next_step=judgement.next_step,
-        since=judgement.since,
-        ready_replicas=judgement.ready,
-        wanted_replicas=judgement.wanted,
-        gpus=_gpus(case),
-        gpu_type=gpu_type,
-        images=images,
-        model=_model(predictor),
-        runtime=(predictor.model.runtime or "") if predictor.model else "",
-        mode=(status.deployment_mode if status else "") or metadata.annotation("serving.kserve.io/deploymentMode"),
-        approved=approval.approved,
-        approval_note=approval.note,
-        url=status.url if status else "",
-        owner=owner_of(metadata),
-        edited_by=edited_by,
-        edited_at=edited_at,
-        created_at=parsed_time(metadata.creation_timestamp),
-        generation=metadata.generation,
-        resource_version=metadata.resource_version,
-        as_of=as_of,
-    )
-
-
-def _gpus(case: Case) -> int:
-    if case.pods:
-        return sum(gpus_of(pod) for pod in case.pods if pod.status.phase not in {"Failed", "Succeeded"})
-    predictor = case.service.spec.predictor
-    each = gpus_in(predictor.model) + sum(gpus_in(container) for container in predictor.containers or ())
-    return each * case.wanted
-
-
-def _model(predictor: Component) -> str:
-    model = predictor.model
-    if model is not None and model.storage_uri:
-        return model.storage_uri
-    arguments = [*(model.args or () if model else ())]
-    for container in predictor.containers or ():
-        arguments += container.args or ()
-    for name in ("--served-model-name", "--model"):
-        for position, argument in enumerate(arguments):
-            if argument.startswith(f"{name}="):
-                return argument.partition("=")[2]
-            if argument == name and position + 1 < len(arguments):
-                return arguments[position + 1]
-    image = model.image if model is not None else ""
-    if engine_of(image) is NIM:
-        return image.partition("@")[0].rpartition("nim/")[2]
-    return model.model_format.name if model is not None and model.model_format else ""
 
 
 def _silent(pod: Pod) -> SilentCrash | None:

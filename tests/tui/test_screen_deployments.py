@@ -232,7 +232,7 @@ async def test_a_service_is_told_in_tabs_and_each_is_read_when_it_is_seen() -> N
         await table.press("tab")
         await table.sees("[pods 2]", "node      gpu-01", "CrashLoopBackOff not ready")
         await table.command("tab snap")
-        await table.sees("[snapshots]", "newest first; B goes back")
+        await table.sees("[snapshots]", "B goes back")
         await table.press("tab")
         await table.sees("[overview]")
         await table.command("tab nothing")

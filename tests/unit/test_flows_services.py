@@ -24,7 +24,9 @@ def followed(clock: FixedClock, *namespaces: str) -> tuple[ContextServices, Clus
     link = ClusterLink("prod", namespaces, clock=clock, hub=EventHub(), changed=lambda: None)
     link.followed = True
     foundation = cast(Any, SimpleNamespace(clock=clock))
-    services = ContextServices(foundation, link, cast(Any, SimpleNamespace(judge=lambda digests: None)))
+    services = ContextServices(
+        foundation, link, cast(Any, SimpleNamespace(judge=lambda digests: None)), cast(Any, None)
+    )
     return services, link
 
 

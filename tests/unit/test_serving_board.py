@@ -10,7 +10,7 @@ import pytest
 from backend.core.views import Verdict
 from backend.serving import board as board_module
 from backend.serving.board import Approval, Changes, ServiceBoard
-from backend.serving.detail import cold_start, detail_view, timeline
+from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of, running_digests
 from backend.serving.runtimes import find_runtime, runtime_views
 from backend.serving.verdict import Case, Judgement, judge_case
@@ -213,21 +213,6 @@ def test_runtimes_tell_who_uses_them() -> None:
     assert found is not None
     assert (found.namespace, found.formats, found.liveness_timeout) == ("", ("vLLM",), 3)
     assert find_runtime("none", "elsewhere", runtimes) is None
-
-
-def test_the_steps_of_a_start_add_up() -> None:
-    steps = timeline([pod(ready=True, age=100)], {})
-    assert [step.name for step in steps] == ["created", "scheduled", "pulled", "loading", "ready"]
-    assert sum(step.seconds or 0 for step in steps) == 50
-    waiting_pod = timeline([pod(phase="Pending", state=waiting("ContainerCreating"))], {})
-    assert [step.at is None for step in waiting_pod] == [False, False, True, True, True]
-    assert timeline([], {}) == ()
-
-
-def test_a_cold_start_is_measured_where_a_pod_tells_it() -> None:
-    assert cold_start([pod(ready=True, age=100)]) == timedelta(seconds=50)
-    assert cold_start([pod(ready=True, age=100, restarts=1)]) is None
-    assert cold_start([pod()]) is None
 
 
 def test_the_detail_holds_what_explains_the_verdict() -> None:

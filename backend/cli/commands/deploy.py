@@ -157,7 +157,7 @@ def _detail_text(detail: ServiceDetailView) -> str:
         for one in detail.pods
     ]
     lines += [f"condition {one.type} {one.status} {one.reason} {one.message}" for one in detail.conditions]
-    lines += [f"step {one.name}: {cell(one.at)}" for one in detail.timeline]
+    lines += [f"step {one.name}: {one.note or cell(one.at)}" for one in detail.timeline]
     lines += [f"event {cell(one.at)} {one.type} {one.reason} {one.object}: {one.message}" for one in detail.events]
     return "\n".join(lines)
 

@@ -62,6 +62,8 @@ class ServiceView(View, frozen=True, kw_only=True):
         owner: what else writes this object (Argo CD, Flux, Helm), empty when nothing does.
         edited_by: the field manager, other than ours, that last wrote what is wanted of it; edited_at: when.
         model: modelFormat, storage URI or served name, as far as the object tells.
+        traffic: how requests are split, where more than one version may get them.
+        kind: of the object; other kinds than InferenceService have rows of their own.
         as_of: since when nobody watches it, so that all this is as it was then; None: it is live.
     """
 
@@ -90,6 +92,8 @@ class ServiceView(View, frozen=True, kw_only=True):
     generation: int = 0
     resource_version: str = ""
     as_of: datetime | None = None
+    traffic: str = ""
+    kind: str = "InferenceService"
 
     @property
     def key(self) -> str:
@@ -109,11 +113,19 @@ class KubeEventView(View, frozen=True, kw_only=True):
 
 
 class StepView(View, frozen=True, kw_only=True):
-    """A step of a cold start: scheduled, pulled, loading, ready; `at` is None while it has not happened."""
+    """A step of a cold start: created, scheduled, pulled, weights, loaded, first token.
+
+    Attributes:
+        at: None while it has not happened, or where it is not measured: `note` then says so.
+        seconds: that it took after the step before.
+        usual: what it took in earlier starts of the same image on such GPUs; None: none was seen.
+    """
 
     name: str
     at: datetime | None
     seconds: float | None
+    usual: float | None = None
+    note: str = ""
 
 
 class ServiceDetailView(View, frozen=True, kw_only=True):

@@ -199,12 +199,16 @@ def _timeline(detail: ServiceDetailView) -> tuple[Line, ...]:
 
 def _step_line(step: StepView, longest: float) -> Line:
     done = step.at is not None
+    if not done and step.note:
+        return (Span("– ", "faint"), *pad(text(step.name, "muted"), 12), *text(step.note, "muted"))
+    usual = f" ~{fmt.duration(step.usual)}" if step.usual is not None else ""
     bar = max(1, round(12 * step.seconds / longest)) if longest and step.seconds is not None else 0
     return (
         Span("✓ " if done else "· ", "ok" if done else "faint"),
         *pad(text(step.name, "name" if done else "faint"), 12),
         *pad(text(fmt.clock_time(step.at), "muted"), 7),
         *pad(text(fmt.duration(step.seconds) if done else "not yet", "muted"), 9, right=True),
+        *pad(text(usual, "faint"), 8, right=True),
         Span("  " + "━" * bar, "gauge-low"),
     )
 

@@ -72,7 +72,7 @@ def _snapshots(context: TabContext) -> Sequence[Section]:
             )
         )
         lines.append((Span("    "), *text(snapshot.image, "muted")))
-    return (Section("", tuple(lines), note="newest first; B goes back"),)
+    return (Section("Newest first", tuple(lines), note="B goes back"),)
 
 
 SERVICE_TABS: Final[tuple[ServiceTab, ...]] = (
