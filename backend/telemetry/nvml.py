@@ -107,7 +107,9 @@ class NvmlSource:
 
     async def close(self) -> None:
         """Let the call under way end, then let go of the driver; a driver that hangs is left behind."""
-        await asyncio.wait({self._thread.run(self._shut_down)}, timeout=self._patience + _THREAD_ENDS)
+        hangs = self._under_way is not None and not self._under_way.done()
+        longer = 0.0 if hangs else _THREAD_ENDS
+        await asyncio.wait({self._thread.run(self._shut_down)}, timeout=self._patience + longer)
         self._thread.end()
 
     # ------------------------------------------------------------ in the thread

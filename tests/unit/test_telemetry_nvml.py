@@ -28,7 +28,8 @@ def simulated() -> Iterator[None]:
 
 
 def source(clock: FixedClock | None = None, **options: Any) -> NvmlSource:
-    return NvmlSource(clock=clock or SystemClock(), node="bastion", **options)
+    # Patient, so that a machine with other work to do changes nothing.
+    return NvmlSource(clock=clock or SystemClock(), node="bastion", **{"patience": 30.0, **options})
 
 
 def failing(
