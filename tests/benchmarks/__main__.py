@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from tests.benchmarks import audit, curation, evidence, library, screen, services, sync
+from tests.benchmarks import audit, curation, evidence, library, screen, services, sync, telemetry
 from tests.benchmarks.harness import Benchmark, SkippedError
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -25,6 +25,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sync-skopeo-again": sync.sync_skopeo_unchanged,
     "search-100k": library.search_100k,
     "library-open": library.library_open,
+    "dcgm-parse": telemetry.dcgm_parse,
+    "nvml-tick": telemetry.nvml_tick,
+    "scrape-256": telemetry.scrape_256,
     "evidence-import": evidence.evidence_import,
 }
 
