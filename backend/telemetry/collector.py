@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backend.core.ports import Clock
@@ -23,6 +24,8 @@ from backend.telemetry.sources import LocalSource, MetricsCluster
 _PAGE_PATIENCE: Final = 10.0
 #: The first sample is as many times as patient as later ones.
 _FIRST_TIME: Final = 10.0
+#: The clock of the calendar runs so much otherwise than the other one only when somebody sets it.
+_CLOCK_WAS_SET: Final = timedelta(seconds=5)
 _BOOKS: Final = "books"
 _PROMETHEUS: Final = "prometheus"
 
@@ -72,6 +75,7 @@ class Collector:
         self._exporters: dict[str, ExporterScrape] = {}
         self._servers: dict[str, ServerScrape] = {}
         self._past = NO_PAST
+        self._told_at: tuple[datetime, float] | None = None
         self._own = Followed(live=True)
         self._own_at: float | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -195,6 +199,11 @@ class Collector:
 
     def _snapshot(self, local: LocalGpus | None) -> GpuSnapshotView:
         now, monotonic = self._clock.now(), self._clock.monotonic()
+        if self._told_at is not None:
+            jump = now - self._told_at[0] - timedelta(seconds=monotonic - self._told_at[1])
+            if abs(jump) > _CLOCK_WAS_SET:
+                self._past = self._past.shifted(jump)
+        self._told_at = (now, monotonic)
         books = self._books
         measured, replicas = self._measured(local, monotonic), self._replicas(monotonic)
         joined = join(

@@ -192,8 +192,8 @@ def gauges_of(engine: Engine, families: Families) -> Gauges:
     if engine.name == "triton":
         return _triton(families)
     return Gauges(
-        running=first_total(families, engine.running),
-        waiting=first_total(families, engine.waiting),
+        running=_gauge(families, engine.running),
+        waiting=_gauge(families, engine.waiting),
         cache=_share(families, engine.cache, max),
         hits=_share(families, engine.hits, min),
         asleep=_asleep(families, engine.asleep),
@@ -212,6 +212,12 @@ def _asleep(families: Families, name: str) -> bool | None:
         return None
     awake = [value for labels, value in samples if labels.get("sleep_state") == "awake"]
     return not any(awake) if awake else None
+
+
+def _gauge(families: Families, names: tuple[str, ...]) -> float | None:
+    """A number of requests; None: the page tells none, or one that cannot be."""
+    total = first_total(families, names)
+    return total if total is not None and total >= 0 else None
 
 
 def first_total(families: Families, names: tuple[str, ...]) -> float | None:

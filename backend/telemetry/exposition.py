@@ -25,7 +25,8 @@ _LABEL: Final = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"
 _LINE: Final = re.compile(
     r"[ \t]*(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*+)[ \t]*"
     r'(?:\{(?P<labels>(?:[^"}]|"(?:[^"\\]|\\.)*+")*+\}))?'
-    r"[ \t]*(?P<value>[^ \t]+)(?:[ \t]+-?[0-9]+)?[ \t\r]*\Z"
+    # A time stamp in milliseconds, or in seconds as OpenMetrics has it, with an exemplar after it.
+    r"[ \t]*(?P<value>[^ \t]+)(?:[ \t]+-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?)?(?:[ \t]+#[ \t].*)?[ \t\r]*\Z"
 )
 _ESCAPED: Final = re.compile(r'\\([\\n"])')
 
@@ -37,7 +38,9 @@ class ExpositionParser:
         self._known: dict[str, Labels] = {}
 
     def parse(self, page: bytes, where: str) -> Families:
-        """The samples of a page. Lines that cannot be read are left out; time stamps are passed over.
+        """The samples of a page. Lines that cannot be read are left out; time stamps and exemplars are passed over.
+
+        The format ends every line with a line feed: a last line without one was cut off, and its number with it.
 
         Args:
             where: whose page it is, for errors.
@@ -58,7 +61,9 @@ class ExpositionParser:
         last = ""
         samples: list[Sample] = []
         unread = 0
-        for line in page.decode("utf-8", "replace").split("\n"):
+        lines = page.decode("utf-8", "replace").split("\n")
+        unread += bool(lines.pop().strip())
+        for line in lines:
             if not line or line[0] == "#":
                 continue
             head, _, value = line.rpartition(" ")
@@ -126,9 +131,10 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def total_of(families: Families, name: str) -> float | None:
-    """The sum over all series of a name; None: the page has none, or one is not a number."""
+    """The sum over all series of a name; None: the page has none, or one is no number."""
     samples = families.get(name)
     if not samples:
         return None
-    total = sum(value for _, value in samples)
+    # A series that stands there twice counts once: its labels are one object.
+    total = sum({id(labels): value for labels, value in samples}.values())
     return total if total == total and abs(total) != float("inf") else None

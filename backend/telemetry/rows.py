@@ -42,6 +42,16 @@ class Past(NamedTuple):
     quiet: Mapping[str, Quiet]
     futile: Mapping[str, Futile]
 
+    def shifted(self, by: timedelta) -> Past:
+        """The same after the calendar's clock was set: what lasted a while has lasted no longer for it."""
+        return Past(
+            {
+                key: quiet if quiet.since is None else quiet._replace(since=quiet.since + by)
+                for key, quiet in self.quiet.items()
+            },
+            {key: futile._replace(since=futile.since + by) for key, futile in self.futile.items()},
+        )
+
 
 NO_PAST: Final = Past({}, {})
 

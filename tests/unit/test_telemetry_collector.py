@@ -417,3 +417,20 @@ async def test_an_error_keeps_the_time_at_which_it_was_first_seen() -> None:
         (gpu,) = (await collector.sample()).gpus
     assert (gpu.xid, gpu.xid_at, gpu.age) == (79, NOON + timedelta(seconds=10), 0)
     await collector.close()
+
+
+async def test_a_clock_that_is_set_makes_nothing_idle_for_longer() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**QUIET, **LLAMA})
+    collector = Collector(cluster, clock=clock)
+    for energy in range(3):
+        cluster.pages["gpu-operator/dcgm-gpu-01:9400/metrics"] = page(
+            {**QUIET, **LLAMA, "DEV_TOTAL_ENERGY_CONSUMPTION": energy}
+        )
+        (gpu,) = (await collector.sample()).gpus
+        clock.advance(seconds=60)
+    assert gpu.wasted_hours == pytest.approx(2 / 60)
+    clock.advance(hours=-3)
+    (gpu,) = (await collector.sample()).gpus
+    assert gpu.wasted_hours == pytest.approx(3 / 60)
+    await collector.close()

@@ -125,6 +125,42 @@ def test_a_page_with_time_stamps_is_read() -> None:
     }
 
 
+LABELLED = st.builds(lambda labels: ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items()), LABELS)
+STAMPS = st.one_of(
+    st.just(""), st.integers(-(10**15), 10**15).map(" {}".format), st.floats(0, 1e10).map(" {:.3f}".format),
+    st.just(" 1.7e9"),
+)  # fmt: skip
+EXEMPLARS = st.one_of(st.just(""), LABELLED.map(" # {{{}}} 0.67 1520879607.789".format))
+
+
+def escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+@given(st.lists(st.tuples(LABELS, st.floats(allow_nan=False), STAMPS, EXEMPLARS), min_size=1, max_size=5))
+def test_escapes_time_stamps_and_exemplars_change_no_value(
+    lines: list[tuple[dict[str, str], float, str, str]],
+) -> None:
+    page = "".join(
+        "a{" + ",".join(f'{name}="{escaped(text)}"' for name, text in labels.items()) + "} " + f"{value}{stamp}{more}\n"
+        for labels, value, stamp, more in lines
+    )
+    parser = ExpositionParser()
+    for _ in range(2):
+        assert parser.parse(page.encode(), "x") == {"a": [(labels, value) for labels, value, _, _ in lines]}
+
+
+def test_a_last_line_that_was_cut_off_is_left_out() -> None:
+    assert ExpositionParser().parse(b"a 12\nb 345", "x") == {"a": [({}, 12.0)]}
+    with pytest.raises(MalformedDataError):
+        ExpositionParser().parse(b"a 12", "x")
+
+
+def test_what_is_not_utf_8_spoils_its_own_label_alone() -> None:
+    families = ExpositionParser().parse(b'a{pod="\xff\xfe",node="n"} 1\na{pod="p"} 2\n', "x")
+    assert [(labels.get("node"), value) for labels, value in families["a"]] == [("n", 1), (None, 2)]
+
+
 def test_labels_are_kept_from_page_to_page_and_forgotten_with_their_pod() -> None:
     parser = ExpositionParser()
     first = parser.parse(b'a{pod="x"} 1\n', "x")["a"][0][0]

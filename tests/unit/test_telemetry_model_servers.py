@@ -13,7 +13,7 @@ BOUNDS = (0.1, 0.5, 1.0)
 
 
 def page(text: str) -> Families:
-    return ExpositionParser().parse(text.encode(), "x")
+    return ExpositionParser().parse(text.encode() + b"\n", "x")
 
 
 def vllm(
@@ -65,6 +65,37 @@ def test_every_engine_is_known_by_its_names(
     assert found is not None
     assert found.name == engine
     assert gauges_of(found, families)[:3] == (running, waiting, cache)
+
+
+def test_numbers_that_cannot_be_are_not_told() -> None:
+    families = page("vllm:num_requests_running -3\nvllm:num_requests_waiting NaN\nvllm:kv_cache_usage_perc -0.5")
+    found = engine_of(families)
+    assert found is not None
+    assert gauges_of(found, families)[:3] == (None, None, None)
+
+
+def test_a_series_that_stands_there_twice_counts_once() -> None:
+    families = page('vllm:num_requests_running{a="1",b="2"} 3\nvllm:num_requests_running{a="1",b="2"} 3')
+    found = engine_of(families)
+    assert found is not None
+    assert gauges_of(found, families).running == 3
+
+
+def test_a_page_that_is_cut_off_makes_no_tokens() -> None:
+    server, parser = ModelServer(), ExpositionParser()
+    text = b"vllm:num_requests_running 1\nvllm:generation_tokens_total 123456\n"
+    server.update(parser.parse(text, "x"), 0)
+    metrics = server.update(parser.parse(text[:-4], "x"), 2)
+    assert metrics is not None
+    assert metrics.generation_rate in (None, 0)
+
+
+def test_the_order_of_labels_changes_nothing() -> None:
+    server = ModelServer()
+    server.update(vllm(generated=100, labels='model_name="m",engine="0"'), 0)
+    metrics = server.update(vllm(generated=300, labels='engine="0",model_name="m"'), 2)
+    assert metrics is not None
+    assert metrics.generation_rate == 100
 
 
 def test_other_pages_are_no_model_servers() -> None:
