@@ -25,7 +25,7 @@ from backend.demo.kubernetes.reads import get, list_objects
 from backend.demo.kubernetes.reviews import is_open_path, review_for
 from backend.demo.kubernetes.users import ANONYMOUS, DemoUser, Rule, default_users, tokens_by_name
 from backend.demo.kubernetes.watching import Watches
-from backend.demo.kubernetes.writes import Writer
+from backend.demo.kubernetes.writes import Admit, Writer
 from backend.demo.objects import ObjectStore
 from backend.demo.resources import TRAITS
 
@@ -50,6 +50,7 @@ def cluster_app(
     users: Mapping[str, DemoUser] | None = None,
     pods: PodBackend | None = None,
     anonymous: DemoUser = ANONYMOUS,
+    admit: Admit | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> web.Application:
     """The API server as an application to run.
@@ -64,12 +65,13 @@ def cluster_app(
         pods: answers for logs and pod proxy; without it, as if no kubelet could be reached.
         anonymous: who a request without a token comes from. `kubectl` sends no token over plain HTTP, so that whoever
             wants to use it here names a user, as the insecure port of old API servers did.
+        admit: an admission policy: looks at each object that is about to be stored.
         now: the time, in UTC, that ages are counted to.
 
     Returns:
         An application that is to run on the store's event loop. Stopping it ends its open watches.
     """
-    server = _Server(store, default_users() if users is None else users, pods, anonymous, now)
+    server = _Server(store, default_users() if users is None else users, pods, anonymous, admit, now)
     app = web.Application(client_max_size=BODY_LIMIT)
     app.router.add_route("*", "/{path:.*}", server.handle)
 
@@ -87,6 +89,7 @@ class _Server:
         users: Mapping[str, DemoUser],
         pods: PodBackend | None,
         anonymous: DemoUser,
+        admit: Admit | None,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -94,7 +97,7 @@ class _Server:
         self._anonymous = anonymous
         self._now = now
         self._pods = Pods(store, pods)
-        self._writer = Writer(store)
+        self._writer = Writer(store, admit)
         self.watches = Watches(store, now)
 
     async def handle(self, http: web.Request) -> web.StreamResponse:
@@ -116,7 +119,15 @@ class _Server:
         user = self._users.get(token.strip()) if scheme.lower() == "bearer" else None
         if user is None or user.expired:
             raise unauthorized()
-        return user
+        return self._impersonated(user, http.headers.get("Impersonate-User", ""))
+
+    def _impersonated(self, user: DemoUser, name: str) -> DemoUser:
+        """Whom an account acts as, when it asks to and may."""
+        if not name:
+            return user
+        if not user.may("impersonate", "", "users"):
+            raise forbidden(user.name, "impersonate", "", "users", "", name)
+        return next((known for known in self._users.values() if known.name == name), DemoUser(name=name))
 
     async def _answer(self, http: web.Request, user: DemoUser) -> web.StreamResponse:
         path = http.path
@@ -134,7 +145,7 @@ class _Server:
             address=address,
             now=self._store.now(),
         )
-        if user is ANONYMOUS or not user.may(call.verb, address.group, address.what):
+        if user is ANONYMOUS or not user.may(call.verb, address.group, address.what, address.namespace):
             raise forbidden(
                 user.name,
                 call.verb,

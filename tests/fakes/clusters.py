@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import pytest
 import yaml
 
 from backend.cluster.client import ClusterClient
 from backend.cluster.connection import ClusterConnection
+from backend.cluster.resources import INFERENCE_SERVICES, LLM_INFERENCE_SERVICES, SECRETS, SERVING_RUNTIMES
+from backend.cluster.reviews import AccessRequest
+from backend.cluster.watch import SILENCE
 from backend.core.actors import Actor, ActorSource
+from backend.core.errors import AccessDeniedError, AdmissionError
 from backend.core.permits import Permit
 from backend.core.ports import SystemClock
+from backend.demo.kubernetes.users import DemoUser, Rule
 from backend.demo.kubernetes_api import cluster_app, default_users, tokens_by_name
 from backend.demo.objects import ObjectStore
 from backend.demo.resources import NAMESPACES
@@ -24,30 +31,60 @@ from tests.fakes.cluster_server import serving, write_kubeconfig
 
 ROBIN = Actor(name="robin", source=ActorSource.OPERATING_SYSTEM, unrestricted=True)
 MERGE = "application/merge-patch+json"
+_READER: Final = "modelyard-test-reader"
+_NOBODY: Final = "modelyard-test-nobody"
+_REFUSAL: Final = "the name is that of a rogue"
+#: Seconds that a real server takes at most until a role or a policy holds.
+_PATIENCE: Final = 20.0
+_RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
 
 
 class TestCluster:
     """A cluster with a namespace of the test's own, as an administrator and as others.
 
+    Contexts of its kubeconfig: `admin` may do everything; `viewer` nothing; `reader` may read KServe's objects in the
+    test's namespace, once `reader` was called; `expired` has a token that is refused.
+
     Attributes:
-        admin: may do everything in the namespace.
-        viewer: may not apply. namespace: made for this test.
+        namespace: made for this test.
     """
 
     __test__ = False
 
-    def __init__(self, folder: Path, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
         self.kubeconfig = kubeconfig
         self.namespace = namespace
-        self._folder = folder
         self._open = AsyncExitStack()
 
-    async def client(self, context: str, *, page_size: int = 500) -> ClusterClient:
-        """A client as one of the kubeconfig's contexts: admin, viewer or expired."""
+    async def client(self, context: str, *, page_size: int = 500, silence: float = SILENCE) -> ClusterClient:
+        """A client as one of the kubeconfig's contexts."""
         clock = SystemClock()
         connection = await ClusterConnection.open(context, self.kubeconfig, clock=clock)
         self._open.push_async_callback(connection.close)
-        return ClusterClient(connection, clock=clock, page_size=page_size)
+        return ClusterClient(connection, clock=clock, page_size=page_size, silence=silence)
+
+    async def viewer(self) -> ClusterClient:
+        """A client of somebody without rights; skips where the kubeconfig's user may not act as others."""
+        return await self._acting("viewer")
+
+    async def reader(self) -> ClusterClient:
+        """A client of somebody who reads KServe's objects in the test's namespace and nothing else."""
+        return await self._acting("reader")
+
+    async def _acting(self, context: str) -> ClusterClient:
+        client = await self.client(context)
+        try:
+            await client.identity()
+        except AccessDeniedError as error:
+            pytest.skip(f"the kubeconfig's user may not act as others: {error.why}")
+        return client
+
+    def refusing(self) -> AbstractAsyncContextManager[str]:
+        """While it lasts, admission refuses InferenceServices in the test's namespace whose name begins with `rogue`.
+
+        Gives what it says. Skips where admission cannot be told so.
+        """
+        raise NotImplementedError
 
     async def send(
         self,
@@ -76,6 +113,119 @@ class TestCluster:
         await self._open.aclose()
 
 
+class DemoTestCluster(TestCluster):
+    """The demo's API server."""
+
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        super().__init__(kubeconfig, namespace)
+        self._refuses = False
+
+    def admit(self, resource: Any, content: Mapping[str, Any]) -> tuple[str, str]:
+        """The admission policy of the demo's server."""
+        name, namespace = content["metadata"]["name"], content["metadata"].get("namespace")
+        refused = self._refuses and resource.plural == "inferenceservices" and namespace == self.namespace
+        return ("modelyard-test", _REFUSAL) if refused and name.startswith("rogue") else ("", "")
+
+    @asynccontextmanager
+    async def refusing(self) -> AsyncIterator[str]:
+        self._refuses = True
+        yield _REFUSAL
+        self._refuses = False
+
+
+class RealTestCluster(TestCluster):
+    """A real API server with KServe's kinds, which needs neither kubelet nor controllers."""
+
+    async def reader(self) -> ClusterClient:
+        admin = await self.client("admin")
+        rights = f"{_RBAC}/namespaces/{self.namespace}"
+        metadata = {"name": "reader"}
+        rule = {"verbs": ["get", "list", "watch"], "apiGroups": ["serving.kserve.io"], "resources": ["*"]}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": _READER}
+        for plural, kind, body in (
+            ("roles", "Role", {"metadata": metadata, "rules": [rule]}),
+            ("rolebindings", "RoleBinding", {"metadata": metadata, "roleRef": role, "subjects": [subject]}),
+        ):
+            content = json.dumps({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, **body}).encode()
+            response = await admin.connection.request("POST", f"{rights}/{plural}", body=content)
+            if response.status >= 300:
+                pytest.skip(f"the cluster takes no {plural} from us: {response.body[:200]!r}")
+        client = await self._acting("reader")
+        asked = AccessRequest(
+            verb="list", group="serving.kserve.io", resource="inferenceservices", namespace=self.namespace
+        )
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                if (await client.can_i(asked)).allowed:
+                    break
+                await asyncio.sleep(0.2)
+        return client
+
+    @asynccontextmanager
+    async def refusing(self) -> AsyncIterator[str]:
+        admin = await self.client("admin")
+        name = f"{self.namespace}-refuses"
+        root = "/apis/admissionregistration.k8s.io/v1"
+        bodies = (
+            ("validatingadmissionpolicies", "ValidatingAdmissionPolicy", _policy(self.namespace)),
+            (
+                "validatingadmissionpolicybindings",
+                "ValidatingAdmissionPolicyBinding",
+                {"policyName": name, "validationActions": ["Deny"]},
+            ),
+        )
+        try:
+            for plural, kind, spec in bodies:
+                head = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
+                content = json.dumps({**head, "spec": spec}).encode()
+                response = await admin.connection.request("POST", f"{root}/{plural}", body=content)
+                if response.status >= 300:
+                    pytest.skip(f"the cluster takes no {plural} from us: {response.body[:200]!r}")
+            await self._until_refused(admin)
+            yield _REFUSAL
+        finally:
+            for plural, _, _ in reversed(bodies):
+                await admin.connection.request("DELETE", f"{root}/{plural}/{name}")
+
+    async def _until_refused(self, admin: ClusterClient) -> None:
+        """A policy takes a moment until it is looked at."""
+        probe = {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "metadata": {"name": "rogue-probe", "namespace": self.namespace},
+            "spec": {"predictor": {"containers": [{"name": "kserve-container", "image": "x"}]}},
+        }
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                try:
+                    await admin.dry_run_apply(probe)
+                except AdmissionError:
+                    return
+                await asyncio.sleep(0.2)
+
+
+def _policy(namespace: str) -> dict[str, Any]:
+    matched = {"kubernetes.io/metadata.name": namespace}
+    rules = {
+        "apiGroups": ["serving.kserve.io"],
+        "apiVersions": ["*"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["inferenceservices"],
+    }
+    return {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"namespaceSelector": {"matchLabels": matched}, "resourceRules": [rules]},
+        "validations": [
+            {
+                "expression": "!object.metadata.name.startsWith('rogue')",
+                "message": _REFUSAL,
+                "reason": "Forbidden",
+            }
+        ],
+    }
+
+
 def permit(mutation: str = "deploy.apply") -> Permit:
     """Leave for one mutation, as the gate gives it."""
     return Permit(mutation=mutation, object="llm", actor=ROBIN)
@@ -87,22 +237,22 @@ async def demo_cluster(folder: Path) -> AsyncIterator[TestCluster]:
     store = ObjectStore(seed=1)
     for name in ("default", "kube-system"):
         store.put(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    users = default_users()
+    namespace = _name()
+    reads = Rule(("get", "list", "watch"), ("serving.kserve.io",), ("*",), (namespace,))
+    users = default_users() | {"reader": DemoUser(name=_READER, rules=(reads,)), "nobody": DemoUser(name=_NOBODY)}
     tokens = tokens_by_name(users)
-    async with serving(cluster_app(store, users=users)) as url:
-        kubeconfig = write_kubeconfig(
-            folder / "demo-kubeconfig",
-            url,
-            {name: {"token": tokens[name]} for name in ("admin", "viewer", "expired")},
-        )
-        async with _with_namespace(TestCluster(folder, kubeconfig, _name())) as cluster:
+    accounts = {"admin": tokens["admin"], "viewer": "nobody", "reader": "reader", "expired": tokens["expired"]}
+    cluster = DemoTestCluster(folder / "demo-kubeconfig", namespace)
+    async with serving(cluster_app(store, users=users, admit=cluster.admit)) as url:
+        write_kubeconfig(cluster.kubeconfig, url, {name: {"token": token} for name, token in accounts.items()})
+        async with _with_namespace(cluster):
             yield cluster
 
 
 @asynccontextmanager
 async def real_cluster(folder: Path, kubeconfig: Path) -> AsyncIterator[TestCluster]:
-    """A real API server with KServe's kinds, which needs neither kubelet nor controller."""
-    async with _with_namespace(TestCluster(folder, _derived(folder, kubeconfig), _name())) as cluster:
+    """The cluster of a kubeconfig's current context."""
+    async with _with_namespace(RealTestCluster(_derived(folder, kubeconfig), _name())) as cluster:
         yield cluster
 
 
@@ -121,22 +271,30 @@ async def _with_namespace(cluster: TestCluster) -> AsyncIterator[TestCluster]:
 
 
 async def _clean(cluster: TestCluster, admin: ClusterClient) -> None:
-    for kind in ("v1beta1/namespaces/{}/inferenceservices", "v1alpha1/namespaces/{}/servingruntimes"):
-        listing = await cluster.send(admin, "GET", f"/apis/serving.kserve.io/{kind.format(cluster.namespace)}")
-        for item in listing["items"]:
-            path = f"/apis/serving.kserve.io/{kind.format(cluster.namespace)}/{item['metadata']['name']}"
-            await cluster.send(admin, "DELETE", path)
-    await cluster.send(admin, "DELETE", f"/api/v1/namespaces/{cluster.namespace}")
+    """Take away what a test made, with the namespace; where no controller finishes that, finish it here."""
+    for resource in (INFERENCE_SERVICES, SERVING_RUNTIMES, LLM_INFERENCE_SERVICES, SECRETS):
+        await admin.connection.request("DELETE", resource.path(cluster.namespace))
+    for plural in ("rolebindings", "roles"):
+        await admin.connection.request("DELETE", f"{_RBAC}/namespaces/{cluster.namespace}/{plural}")
+    path = f"/api/v1/namespaces/{cluster.namespace}"
+    namespace = await cluster.send(admin, "DELETE", path)
+    accounts = await admin.connection.request("GET", f"{path}/serviceaccounts/default")
+    if accounts.status == 404 and namespace.get("kind") == "Namespace":
+        # Only a controller makes the default account: there is none that would take the finalizer away either.
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}}
+        finalized = json.dumps({**body, "spec": {"finalizers": []}}).encode()
+        await admin.connection.request("PUT", f"{path}/finalize", body=finalized)
 
 
 def _derived(folder: Path, kubeconfig: Path) -> Path:
-    """The kubeconfig's current context as `admin`, and beside it one without rights and one with a dead token."""
+    """The kubeconfig's current context as `admin`, and beside it those who act as others and one with a dead token."""
     document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     current = next(entry for entry in document["contexts"] if entry["name"] == document["current-context"])["context"]
     user = next(entry for entry in document["users"] if entry["name"] == current["user"])["user"]
     users = {
         "admin": user,
-        "viewer": {**user, "as": "modelyard-test-nobody"},
+        "viewer": {**user, "as": _NOBODY},
+        "reader": {**user, "as": _READER},
         "expired": {"token": "long-gone"},
     }
     derived = {
@@ -145,7 +303,7 @@ def _derived(folder: Path, kubeconfig: Path) -> Path:
         "users": [{"name": name, "user": body} for name, body in users.items()],
         "contexts": [{"name": name, "context": {"cluster": current["cluster"], "user": name}} for name in users],
     }
-    # Beside the original, since it may name files relative to itself.
+    # Elsewhere than the original, which may name files relative to itself.
     path = folder / "real-kubeconfig"
     for entry in derived["clusters"]:
         _absolute(entry["cluster"], ("certificate-authority",), kubeconfig.parent)

@@ -141,6 +141,13 @@ def forbidden(
     return failure(403, "Forbidden", message, _details(group, plural, name))
 
 
+def denied(resource: Resource, name: str, policy: str, why: str) -> StatusError:
+    """403: an admission policy refuses the object."""
+    told = f"ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request: {why}"
+    details = {**_details(resource.group, resource.plural, name), "causes": [{"message": told}]}
+    return failure(403, "Forbidden", f'{resource.qualified} "{name}" is forbidden: {told}', details)
+
+
 def forbidden_path(user: str, verb: str, path: str) -> StatusError:
     """403: RBAC does not allow an address that is no resource."""
     return failure(403, "Forbidden", f'forbidden: User "{user}" cannot {verb} path "{path}"', {})

@@ -69,10 +69,10 @@ def _may(call: Call, body: Object) -> Object:
 
 def _granted(user: DemoUser, attributes: Object) -> str:
     """Why the user may do it, empty when they may not."""
-    verb, group, resource, below = (
-        str(attributes.get(name) or "") for name in ("verb", "group", "resource", "subresource")
+    verb, group, resource, below, namespace = (
+        str(attributes.get(name) or "") for name in ("verb", "group", "resource", "subresource", "namespace")
     )
-    return user.granted_by(verb, group, f"{resource}/{below}" if below else resource)
+    return user.granted_by(verb, group, f"{resource}/{below}" if below else resource, namespace)
 
 
 def _rules(call: Call, body: Object) -> Object:

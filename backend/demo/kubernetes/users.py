@@ -14,18 +14,25 @@ _READ = ("get", "list", "watch")
 
 
 class Rule(NamedTuple):
-    """What a role allows: each of the verbs on each of the resources of each of the groups; `*` is all of them."""
+    """What a role allows: each of the verbs on each of the resources of each of the groups; `*` is all of them.
+
+    Bound in `namespaces` alone it covers no request for all namespaces, and no kind that is in none.
+    """
 
     verbs: tuple[str, ...]
     groups: tuple[str, ...]
     resources: tuple[str, ...]
+    namespaces: tuple[str, ...] = (_EVERYTHING,)
 
-    def allows(self, verb: str, group: str, resource: str) -> bool:
+    def allows(self, verb: str, group: str, resource: str, namespace: str) -> bool:
         """Whether the rule covers the request. `resource` is `plural` or `plural/subresource`."""
-        return all(
-            _EVERYTHING in allowed or asked in allowed
-            for allowed, asked in ((self.verbs, verb), (self.groups, group), (self.resources, resource))
+        asked_for = (
+            (self.verbs, verb),
+            (self.groups, group),
+            (self.resources, resource),
+            (self.namespaces, namespace),
         )
+        return all(_EVERYTHING in allowed or asked in allowed for allowed, asked in asked_for)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,7 @@ class DemoUser:
     Attributes:
         name: the user name.
         groups: its groups, without those that the server adds.
-        rules: what its role allows, in all namespaces.
+        rules: what its roles allow.
         expired: its token is refused.
     """
 
@@ -49,17 +56,17 @@ class DemoUser:
         """The rules that every account has, and its own."""
         return (*_OF_ALL, *self.rules)
 
-    def may(self, verb: str, group: str, resource: str) -> bool:
-        """Whether RBAC allows it."""
-        return any(rule.allows(verb, group, resource) for rule in self.all_rules)
+    def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
+        """Whether RBAC allows it; an empty namespace stands for all of them."""
+        return any(rule.allows(verb, group, resource, namespace) for rule in self.all_rules)
 
-    def granted_by(self, verb: str, group: str, resource: str) -> str:
+    def granted_by(self, verb: str, group: str, resource: str, namespace: str = "") -> str:
         """Why it is allowed, in RBAC's words; empty when it is not."""
-        if any(rule.allows(verb, group, resource) for rule in self.rules):
+        if any(rule.allows(verb, group, resource, namespace) for rule in self.rules):
             role = f"modelyard-{self.name}"
             subject = f'Group "{self.groups[0]}"' if self.groups else f'User "{self.name}"'
             return f'RBAC: allowed by ClusterRoleBinding "{role}" of ClusterRole "{role}" to {subject}'
-        if any(rule.allows(verb, group, resource) for rule in _OF_ALL):
+        if any(rule.allows(verb, group, resource, namespace) for rule in _OF_ALL):
             role = "system:basic-user"
             group_name = "system:authenticated"
             return f'RBAC: allowed by ClusterRoleBinding "{role}" of ClusterRole "{role}" to Group "{group_name}"'

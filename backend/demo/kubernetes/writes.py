@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from backend.demo.kubernetes.answers import (
     already_exists,
     bad_request,
     conflict,
+    denied,
     forbidden,
     invalid,
     invalid_options,
@@ -43,6 +45,10 @@ _SERVERS_METADATA = ("deletionTimestamp", "deletionGracePeriodSeconds")
 _NAME_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 
+#: A policy's name and why it refuses an object; empty when none does.
+Admit = Callable[[Resource, Object], tuple[str, str]]
+
+
 def schema_of(resource: Resource) -> Node:
     """The schema of a served kind."""
     return custom_schema(resource) if TRAITS[resource].custom else builtin_schema(resource)
@@ -51,8 +57,13 @@ def schema_of(resource: Resource) -> Node:
 class Writer:
     """Every write to the cluster's objects that a client makes."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, admit: Admit | None = None) -> None:
+        """
+        Args:
+            admit: looks at each object that is about to be stored, a dry run's too.
+        """
         self._store = store
+        self._admit = admit
 
     async def create(self, call: Call) -> web.Response:
         """POST: a new object.
@@ -209,6 +220,9 @@ class Writer:
         if live is None and not TRAITS[resource].custom:
             content = copied(content)
             fill_in(resource, content, self._node_labels)
+        policy, why = self._admit(resource, content) if self._admit is not None else ("", "")
+        if why:
+            raise denied(resource, name, policy, why)
         content["metadata"]["managedFields"] = owners.entries()
         headers = {"Warning": ", ".join(f"299 - {json.dumps(text)}" for text in warnings)} if warnings else None
         code = 201 if live is None else 200
@@ -264,7 +278,7 @@ class Writer:
     def _check_creation(self, call: Call, name: str) -> None:
         """An apply that makes an object needs the right to create, and every new object its namespace."""
         address = call.address
-        if call.verb != "create" and not call.user.may("create", address.group, address.what):
+        if call.verb != "create" and not call.user.may("create", address.group, address.what, address.namespace):
             raise forbidden(call.user.name, "create", address.group, address.plural, address.namespace, name)
         if address.subresource:
             raise not_found(call.resource, name)
