@@ -17,6 +17,7 @@ from backend.flows.approvals import Approvals
 from backend.flows.cluster_link import ClusterLink
 from backend.flows.foundation import Foundation
 from backend.flows.prometheus import prometheus_of
+from backend.flows.sharing import SharedSample
 from backend.telemetry.collector import Collector
 from backend.telemetry.judging import Judge
 from backend.telemetry.merging import merged
@@ -59,6 +60,9 @@ class GpusFlow:
         self._places = [_Place(link, local=number == 0) for number, link in enumerate(links)]
         self._last: GpuSnapshotView | None = None
         self._sampling = asyncio.Lock()
+        self._asked = False
+        self._read: GpuSnapshotView | None = None
+        self._shared = SharedSample(foundation, self.interval)
 
     @property
     def interval(self) -> timedelta:
@@ -76,11 +80,31 @@ class GpusFlow:
             now = self._foundation.clock.now()
             if self._last is not None and timedelta(0) <= now - self._last.at < self.interval:
                 return self._last
-            # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
-            sampled = merged(await asyncio.gather(*(self._sample(place) for place in self._places)))
-            judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
-            self._last = with_costs(self._foundation.configuration.settings.price, judged)
+            self._last = await self._shared_or_own()
             return self._last
+
+    async def _shared_or_own(self) -> GpuSnapshotView:
+        """What another process of the yard found just now; else sampled here, for the others too."""
+        collectors = [await self._ready(place) for place in self._places]
+        contexts = [place.link.context for place in self._places]
+        asked, self._asked = self._asked, True
+        # Who asks once leaves the task to those that stay.
+        mine = asked and await self._shared.is_mine()
+        if not mine:
+            found = await self._shared.read(contexts, self._read)
+            if asked:
+                await self._shared.read_along()
+            if found is not None:
+                self._read = found
+                return found
+        self._read = None
+        # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
+        sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)))
+        judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
+        snapshot = with_costs(self._foundation.configuration.settings.price, judged)
+        if mine:
+            await self._shared.publish(snapshot, contexts)
+        return snapshot
 
     async def follow(self) -> None:
         """Sample until cancelled, and tell subscribers."""
@@ -108,14 +132,11 @@ class GpusFlow:
 
     async def close(self) -> None:
         """Stop what is under way, and let go of the driver."""
+        await self._shared.close()
         for place in self._places:
             collector, place.collector = place.collector, None
             if collector is not None:
                 await collector.close()
-
-    async def _sample(self, place: _Place) -> GpuSnapshotView:
-        collector = await self._ready(place)
-        return await collector.sample()
 
     async def _ready(self, place: _Place) -> Collector:
         """The collector of a place; made anew with the cluster once there is one."""
