@@ -26,6 +26,9 @@ PANES: Final = (
     "runs",
     "run",
     "alerts",
+    "history",
+    "capacity",
+    "cost",
 )
 #: Where services, and where candidates are at hand.
 SERVICES: Final = ("overview", "deployments", "service")

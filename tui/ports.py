@@ -13,11 +13,14 @@ from backend.core.views import (
     AlertView,
     AppliedView,
     CandidateView,
+    CapacityView,
     ChangeView,
     CompletionView,
+    CostView,
     DecisionView,
     EvidenceView,
     GpuSnapshotView,
+    HistoryView,
     ImageDetailView,
     ImagePageView,
     ImpactView,
@@ -25,6 +28,7 @@ from backend.core.views import (
     PackageHitView,
     PlanView,
     PruneView,
+    ReplicaAdviceView,
     RepositoryView,
     RulePreviewView,
     RuleTextView,
@@ -33,13 +37,16 @@ from backend.core.views import (
     RunView,
     ScanView,
     ScopeView,
+    SeriesView,
     ServiceDetailView,
     ServiceView,
     SilenceView,
     SnapshotView,
     SyncResultView,
     TagEventView,
+    TenureView,
     VerificationView,
+    WhatIfView,
     YardStatusView,
 )
 
@@ -166,6 +173,18 @@ class GpusPort(Protocol):
     async def snapshot(self) -> GpuSnapshotView: ...
 
 
+class TelemetryPort(Protocol):
+    """What GPUs and services did."""
+
+    async def series(self, keys: Sequence[str], metric: str, window: timedelta) -> list[SeriesView]: ...
+    async def tenures(self, key: str, window: timedelta) -> list[TenureView]: ...
+    async def capacity(self, window: timedelta = timedelta(days=30)) -> list[CapacityView]: ...
+    async def what_if(self, text: str) -> WhatIfView: ...
+    async def advice(self) -> list[ReplicaAdviceView]: ...
+    async def cost(self, window: timedelta = timedelta(days=7), by: str = "service") -> list[CostView]: ...
+    async def state(self) -> HistoryView: ...
+
+
 class AlertsPort(Protocol):
     """What needs a person."""
 
@@ -213,6 +232,8 @@ class ScreenYard(Protocol):
     def gpus(self) -> GpusPort: ...
     @property
     def alerts(self) -> AlertsPort: ...
+    @property
+    def telemetry(self) -> TelemetryPort: ...
     @property
     def audit(self) -> AuditPort: ...
 

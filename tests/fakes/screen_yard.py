@@ -40,6 +40,7 @@ from backend.core.views import (
 )
 from tests.fakes import screen_data as data
 from tests.fakes.screen_alerts import FakeAlerts
+from tests.fakes.screen_history import FakeTelemetry
 from tests.fakes.screen_library import FakeLibrary, FakeRules, FakeRuns
 from tests.fakes.screen_queue import FakeEvidence, FakeQueue
 
@@ -124,6 +125,7 @@ class FakeYard:
         self.audit = FakeAudit(self)
         self.alert_views: list[AlertView] = []
         self.alerts = FakeAlerts(self)
+        self.telemetry = FakeTelemetry(self)
 
     def called(self, name: str) -> list[tuple[Any, ...]]:
         """The arguments of every call of a method."""

@@ -20,6 +20,9 @@ from tui.panes.deployments.page import DeploymentsPage
 from tui.panes.deployments.plan import PlanPage
 from tui.panes.deployments.service import ServicePage
 from tui.panes.gpus.detail import GpuPage
+from tui.panes.gpus.history import HistoryPage
+from tui.panes.gpus.history_capacity import CapacityPage
+from tui.panes.gpus.history_cost import CostPage
 from tui.panes.gpus.page import GpusPage
 from tui.panes.library.detail import ImagePage
 from tui.panes.library.page import LibraryPage
@@ -142,6 +145,9 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             RulesPage,
             RunPage,
             RunsPage,
+            HistoryPage,
+            CapacityPage,
+            CostPage,
         ]
         assert {page.pane for page in pages} | {"note"} == set(PANES)
         missing = [

@@ -107,11 +107,11 @@ def scale_of(chart: Chart) -> float:
     most = max((point.high for point in chart.series.points), default=0.0)
     if chart.ceiling is not None and chart.ceiling >= most:
         return chart.ceiling
-    base = _BINARY if unit == "bytes" else 1000.0
     if most <= 0:
-        return base**3 if unit == "bytes" else 1.0
-    power = base ** math.floor(math.log(most, base)) if unit == "bytes" else 10.0 ** math.floor(math.log10(most))
-    decades = [power * factor * 10**exponent for exponent in range(4) for factor in _NICE]
+        return _BINARY**3 if unit == "bytes" else 1.0
+    base = _BINARY if unit == "bytes" else 10.0
+    power = math.pow(base, math.floor(math.log(most, base)))
+    decades = [power * factor * 10.0**exponent for exponent in range(4) for factor in _NICE]
     return next(nice for nice in decades if nice >= most)
 
 

@@ -13,13 +13,14 @@ from tui.panes.alerts import view_model as alerts
 from tui.panes.alerts.actions import AlertActions
 from tui.panes.common.text import TextPage, log_line, yaml_line
 from tui.panes.deployments.detail_model import event_lines, summary
+from tui.panes.gpus.history_actions import HistoryActions
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values, typed_name
 
 _MOST_REPLICAS = 1000
 
 
-class ServiceActions(AlertActions):
+class ServiceActions(AlertActions, HistoryActions):
     """Actions on the service that a page points at."""
 
     def current_service(self) -> ServiceView | None:
