@@ -50,7 +50,7 @@ _EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
 _LIVE_ROOMS: Final = (
     "deployments", "gpus", "queue", "evidence", "library", "rules", "synchronising", "watch_store", "schedule", "audit",
-    "recent", "policy", "observing", "telemetry", "recording",
+    "recent", "policy", "observing", "telemetry", "recording", "validating", "promoting",
 )  # fmt: skip
 
 
@@ -277,7 +277,7 @@ class Yard(Rooms):
     def _schedule(self, kind: str) -> Schedule:
         from backend.flows.schedule import Schedule
 
-        beside = (self._alert_keeping().run, self._recording().run)
+        beside = (self._alert_keeping().run, self._recording().run, self._validating.run, self._promoting.run)
         return Schedule(self._foundation, self.runs, self.evidence, self.policy, kind, beside=beside)
 
     async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:

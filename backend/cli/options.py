@@ -68,12 +68,15 @@ COMMAND_OPTIONS_WITH_VALUE: Final = frozenset(
         "-f",
         "--filter",
         "--finding",
+        "--error-rate",
         "--image",
+        "--latency",
         "--limit",
         "--name",
         "--namespace",
         "-n",
         "--object",
+        "--percent",
         "--reason",
         "--rule",
         "--seed",
@@ -83,6 +86,7 @@ COMMAND_OPTIONS_WITH_VALUE: Final = frozenset(
         "--ticket",
         "--to",
         "--until",
+        "--window",
     }
 )
 

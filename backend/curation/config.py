@@ -102,6 +102,7 @@ class PolicyConfig(Settings):
         max_waiver: how far ahead a waiver may end.
         waiver_control: whether a waiver needs a compensating control.
         break_glass: how long one person may let an image run by themselves; None: nobody may.
+        validation: whether rollouts are proved by a request to a pod through the API server, around the gateway.
         person: people who go by several names.
         environment: the first that matches is where a service runs.
         automatic: what policy decides by itself; the first that applies.
@@ -114,6 +115,7 @@ class PolicyConfig(Settings):
     max_waiver: Duration = timedelta(days=365)
     waiver_control: bool = False
     break_glass: Duration | None = None
+    validation: bool = True
     person: tuple[PersonConfig, ...] = ()
     environment: tuple[EnvironmentConfig, ...] = ()
     automatic: tuple[AutomaticConfig, ...] = ()

@@ -69,7 +69,8 @@ def answer_to(pod: Pod, path: str, body: bytes, now: float) -> Answer:
 
 
 def _kind(pod: Pod) -> str:
-    name = f"{served_name(pod)} {pod.image}".lower()
+    # Not the digest: its hexadecimal digits may say "e5" too.
+    name = f"{served_name(pod)} {repository_of(pod.image)}".lower()
     if any(word in name for word in _RERANKING):
         return "reranking"
     return "embedding" if any(word in name for word in _EMBEDDING) else "chat"

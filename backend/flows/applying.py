@@ -25,12 +25,15 @@ from backend.core.errors import (
     UnreachableError,
 )
 from backend.core.permits import Permit
-from backend.core.views import AppliedView, PlanView
+from backend.core.views import AppliedView, PlanView, ValidationView
 from backend.flows.foundation import Foundation
 from backend.flows.gate import Checks
+from backend.serving.canary import without_share
+from backend.serving.deployment import parse
 from backend.serving.planner import Planned, Wanted, carry_out, make_plan, require_applicable
 from backend.serving.snapshots import Intent, Outcome, begin, complete, open_intents, release
 from backend.serving.undo import kept_before
+from backend.serving.validations import expect
 
 _KEPT: Final = 50
 
@@ -46,6 +49,7 @@ class Recipe:
         policy: raises PolicyError when it may not be applied.
         note: of the snapshot. detail: for the ledger.
         settles: the apply that was cut off which this completes or, with `undoes`, takes back.
+        as_worker: the worker applies it, and not whoever started the program.
     """
 
     context: str
@@ -56,6 +60,7 @@ class Recipe:
     detail: Mapping[str, Json] = field(default_factory=dict)
     settles: Intent | None = None
     undoes: bool = False
+    as_worker: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ class Applier:
             ),
             detail={"plan": plan.id, "image": plan.image, **_taken(plan), **recipe.detail},
             told=lambda applied: {"snapshot": applied.snapshot, "changed": applied.changed, **_decided(again[0].view)},
+            as_worker=recipe.as_worker,
         )
 
     # ------------------------------------------------------------ inside
@@ -201,7 +207,7 @@ class Applier:
             name=view.name,
             image=view.image,
             plan=view.id,
-            manifests=tuple(seen.manifest for seen in planned.objects),
+            manifests=tuple(without_share(seen.manifest) for seen in planned.objects),
             deployment=view.deployment,
             note=recipe.note,
             actor=permit.actor.name,
@@ -236,6 +242,8 @@ class Applier:
             snapshot = await self._complete(intent, outcome, detail)
         await self._supersede(intent)
         view = planned.view
+        proves = changed and snapshot and view.subject == "service" and not recipe.undoes
+        validation = await self._expect_proof(intent, snapshot, recipe) if proves else ""
         return AppliedView(
             context=client.context,
             namespace=view.namespace,
@@ -244,7 +252,32 @@ class Applier:
             objects=tuple(f"{one.kind} {one.namespace}/{one.name}" for one in view.objects),
             snapshot=snapshot,
             resource_version=applied[0].metadata.resource_version if applied else "",
+            validation=validation,
         )
+
+    async def _expect_proof(self, intent: Intent, snapshot: str, recipe: Recipe) -> str:
+        """Have a rollout validated once it is there; a rollback that fails is not rolled back in its turn."""
+        if not self._foundation.policy.config.validation:
+            return ""
+        is_rollback = recipe.mutation == "deploy.rollback"
+        expected = ValidationView(
+            id=self._foundation.ids.new_id(),
+            context=intent.context,
+            namespace=intent.namespace,
+            name=intent.name,
+            snapshot=snapshot,
+            image=intent.image,
+            actor=intent.actor,
+            outcome="waiting",
+            traffic="",
+            started_at=self._foundation.clock.now(),
+            ended_at=None,
+            on_failure="nothing" if is_rollback else parse(intent.deployment, "snapshot").on_failure,
+        )
+        returns_to = str(recipe.detail.get("snapshot") or "") if is_rollback else ""
+        async with self._foundation.database.transaction() as transaction:
+            await expect(transaction, expected, returns_to=returns_to)
+        return expected.id
 
     async def _supersede(self, intent: Intent) -> None:
         """Earlier applies of the same that were cut off have nothing left to be decided."""

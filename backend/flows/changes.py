@@ -9,17 +9,22 @@ import msgspec
 
 from backend.cluster.client import ClusterClient
 from backend.cluster.kserve_objects import InferenceService
-from backend.cluster.resources import INFERENCE_SERVICES
+from backend.cluster.platform_objects import HttpRoute
+from backend.cluster.resources import HTTP_ROUTES, INFERENCE_SERVICES
 from backend.cluster.reviews import AccessRequest
 from backend.core.errors import AccessDeniedError, MalformedDataError, NotFoundError, PolicyError
 from backend.core.permits import Permit
-from backend.core.views import AppliedView
+from backend.core.views import AppliedView, CanaryView
 from backend.flows.approvals import Approvals
 from backend.flows.foundation import Foundation
 from backend.flows.gate import Checks
 from backend.flows.kserve import explained
 from backend.serving.actions import scale_patch, start_patch, stop_patch
+from backend.serving.canary import abort_patch, canary_of, promote_patch
+from backend.serving.deployment import parse
 from backend.serving.digests import running_digests
+from backend.serving.rules import mode_of
+from backend.serving.snapshots import snapshots
 
 
 class ServiceChanges:
@@ -73,6 +78,52 @@ class ServiceChanges:
             detail={"uid": metadata["uid"]},
         )
 
+    async def promote(
+        self,
+        namespace: str,
+        name: str,
+        percent: int | None = None,
+        *,
+        context: str = "",
+        as_worker: bool = False,
+    ) -> AppliedView:
+        """Send a canary a share of the traffic, or all of it, if its image is approved.
+
+        Args:
+            percent: of the traffic; None: all.
+        """
+        await self._may("deploy.promote", namespace, name, context, as_worker=as_worker)
+        client, live = await self._seen(namespace, name, context)
+        view = await canary_view(self._foundation, client, live)
+        return await self._patched(
+            "deploy.promote",
+            client,
+            live,
+            promote_patch(live, view, percent),
+            policy=self._approved(client, live, "promotion"),
+            detail={"percent": percent or 100, "before": view.percent},
+            as_worker=as_worker,
+        )
+
+    async def abort(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
+        """Take all traffic from a canary."""
+        await self._may("deploy.abort", namespace, name, context)
+        client, live = await self._seen(namespace, name, context)
+        view = await canary_view(self._foundation, client, live)
+        return await self._patched(
+            "deploy.abort", client, live, abort_patch(live, view), detail={"before": view.percent}
+        )
+
+    async def canary(self, namespace: str, name: str, *, context: str = "") -> CanaryView:
+        """What traffic goes where, as the cluster says it now."""
+        client, live = await self._seen(namespace, name, context)
+        return await canary_view(self._foundation, client, live)
+
+    async def _may(self, mutation: str, namespace: str, name: str, context: str, *, as_worker: bool = False) -> None:
+        """Before it is looked whether there is a canary at all."""
+        where = context or self._foundation.cluster.context
+        await self._foundation.gate.require(mutation, f"{where}/{namespace}/{name}", as_worker=as_worker)
+
     async def _seen(self, namespace: str, name: str, context: str) -> tuple[ClusterClient, dict[str, Any]]:
         client = await self._foundation.clusters.client(context)
         return client, await found_service(client, namespace, name)
@@ -107,6 +158,7 @@ class ServiceChanges:
         *,
         policy: Callable[[], Awaitable[None]] | None = None,
         detail: Mapping[str, Any] | None = None,
+        as_worker: bool = False,
     ) -> AppliedView:
         metadata = live["metadata"]
         namespace, name = str(metadata["namespace"]), str(metadata["name"])
@@ -125,7 +177,31 @@ class ServiceChanges:
             action,
             checks=Checks(access=access_check(client, "patch", namespace, name), policy=policy, dry_run=dry_run),
             detail=detail,
+            as_worker=as_worker,
         )
+
+
+async def canary_view(foundation: Foundation, client: ClusterClient, live: Mapping[str, Any]) -> CanaryView:
+    """What traffic of a service goes where, from the object as it is and the routes that were made for it."""
+    metadata = live["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    try:
+        service = msgspec.convert(live, InferenceService)
+    except msgspec.ValidationError as error:
+        raise MalformedDataError(
+            f"service {namespace}/{name}", f"it cannot be read: {error}", "look at it with kubectl"
+        ) from error
+    held = await snapshots(foundation.database, client.context, namespace, name)
+    text = held[0].intent.deployment if held else ""
+    routes: list[HttpRoute] = []
+    if mode_of(live) != "Knative":
+        try:
+            listed, _ = await client.list(HTTP_ROUTES, namespace)
+            routes = [route for route in listed if route.metadata.name in {name, f"{name}-predictor"}]
+        except (NotFoundError, AccessDeniedError):
+            # Without Gateway API, or without leave to look, nothing says that it splits.
+            routes = []
+    return canary_of(client.context, service, parse(text, "snapshot") if text else None, routes)
 
 
 async def found_service(client: ClusterClient, namespace: str, name: str) -> dict[str, Any]:

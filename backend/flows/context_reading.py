@@ -17,6 +17,8 @@ from backend.flows.cluster_link import ClusterLink
 from backend.flows.kserve import explained
 from backend.flows.start_history import StartHistory
 from backend.serving.board import SERVICE_LABEL, ServiceBoard
+from backend.serving.validations import newest
+from backend.store.connection import Database
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item", bound=KubeObject)
@@ -32,10 +34,11 @@ _MOST_LAST_WORDS: Final = 20
 class ContextReader:
     """Makes a board of what a context has now, what we may not see left out."""
 
-    def __init__(self, link: ClusterLink, approvals: Approvals, history: StartHistory) -> None:
+    def __init__(self, link: ClusterLink, approvals: Approvals, history: StartHistory, database: Database) -> None:
         self._link = link
         self._approvals = approvals
         self._history = history
+        self._database = database
 
     async def read(self) -> ServiceBoard:
         """Read everything now, what we may not see left out. Apart from the board that watches keep, if they do.
@@ -49,6 +52,7 @@ class ContextReader:
         await self._history.read()
         board = ServiceBoard(client.context, approver=self._approvals.judge)
         board.set_estimator(self._history.usual)
+        board.set_proofs(await newest(self._database))
         beside = asyncio.gather(
             self._seen(client, PODS, label_selector=SERVICE_LABEL),
             self._seen(client, DEPLOYMENTS, label_selector=SERVICE_LABEL),

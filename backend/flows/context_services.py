@@ -23,6 +23,7 @@ from backend.flows.foundation import Foundation
 from backend.flows.start_history import StartHistory
 from backend.serving.board import SERVICE_LABEL, LoadingPod, ServiceBoard
 from backend.serving.starts import load_of
+from backend.serving.validations import newest
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item", bound=KubeObject)
@@ -52,7 +53,7 @@ class ContextServices:
         self._link = link
         self._approvals = approvals
         self._history = history
-        self._reader = ContextReader(link, approvals, history)
+        self._reader = ContextReader(link, approvals, history, foundation.database)
         self.board = ServiceBoard(link.context, approver=approvals.judge)
         self._told_all = False
         self._dirty = asyncio.Event()
@@ -121,6 +122,7 @@ class ContextServices:
         await self._approvals.refresh()
         await self._history.read()
         board.set_estimator(self._history.usual)
+        await self.read_proofs()
         watches: list[Awaitable[None]] = [
             self._follow(client.watch(NODES), NODES.plural, "", self._take_nodes),
         ]
@@ -322,6 +324,11 @@ class ContextServices:
             _LOG.debug("log of %s: %s", loading.pod, error)
             return False
         return self.board.put_load(loading, load_of(log), self._foundation.clock.now())
+
+    async def read_proofs(self) -> None:
+        """Validations may have ended, perhaps in another process: tell of them in the rows."""
+        self.board.set_proofs(await newest(self._foundation.database))
+        self._dirty.set()
 
     def judge_approvals(self) -> None:
         """Decisions changed: judge every service's approval again."""

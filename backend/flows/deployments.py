@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from backend.access.endpoints import endpoints
 from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.resources import (
@@ -19,7 +21,7 @@ from backend.core.views import (
     SnapshotView,
 )
 from backend.flows.approvals import Approvals
-from backend.flows.changes import ServiceChanges, found_service
+from backend.flows.changes import found_service
 from backend.flows.foundation import Foundation
 from backend.flows.kserve import explained
 from backend.flows.observing import Observer
@@ -28,10 +30,12 @@ from backend.flows.plans import Plans
 from backend.flows.proof import ServiceProof
 from backend.flows.services import Services, Unread
 from backend.flows.settling import Settling
+from backend.flows.validating import Validating
 from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of
 from backend.serving.runtimes import runtime_views
 from backend.serving.snapshots import Outcome, became, snapshot_view, snapshots
+from backend.serving.validations import of_service, outcomes
 
 _ORDER = ("failed", "stuck", "degraded", "slow to load", "starting", "unknown", "serving", "scaled to zero", "stopped")
 
@@ -47,11 +51,11 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
         plans: Plans,
         settling: Settling,
         observer: Observer,
+        validating: Validating,
     ) -> None:
-        super().__init__(foundation, approvals, services, observer)
+        super().__init__(foundation, approvals, services, observer, validating)
         self._plans = plans
         self._settling = settling
-        self._changes = ServiceChanges(foundation, approvals)
 
     # ------------------------------------------------------------ looking
 
@@ -94,7 +98,7 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
         except AccessDeniedError:
             events = ()
         newest = case.newest[0] if case.newest else None
-        return detail_view(
+        detail = detail_view(
             row,
             case,
             manifest,
@@ -103,6 +107,8 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
             usual=board.usual(newest) if newest is not None else None,
             weights_at=board.weights_at(newest) if newest is not None else None,
         )
+        proofs = await of_service(self._foundation.database, row.context, namespace, name)
+        return msgspec.structs.replace(detail, validations=proofs)
 
     async def runtimes(self, *, context: str = "") -> list[RuntimeView]:
         """ServingRuntimes and ClusterServingRuntimes, and who uses them."""
@@ -142,9 +148,14 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
         client = await self._foundation.clusters.client(context)
         await self._approvals.refresh()
         held = await snapshots(self._foundation.database, client.context, namespace, name)
+        proved = await outcomes(self._foundation.database, [one.id for one in held])
+        good = await self._plans.last_good(client.context, held)
         return [
             snapshot_view(
-                one, still_approved=bool(self._approvals.judge(frozenset({digest_of(one.intent.image)})).approved)
+                one,
+                still_approved=bool(self._approvals.judge(frozenset({digest_of(one.intent.image)})).approved),
+                proved=proved.get(one.id, ""),
+                good=good is not None and one.id == good.id,
             )
             for one in held
         ]

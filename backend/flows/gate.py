@@ -104,7 +104,10 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         Mutation("policy.keep", Role.ADMIN, Reach.STORE, "to keep policy", by_worker=True),
         Mutation("queue.submit", Role.CURATOR, Reach.STORE, "to submit again", also=(Role.APPROVER,)),
         Mutation("deploy.apply", Role.OPERATOR, Reach.CLUSTER, "to apply"),
-        Mutation("deploy.rollback", Role.OPERATOR, Reach.CLUSTER, "to roll back"),
+        Mutation("deploy.rollback", Role.OPERATOR, Reach.CLUSTER, "to roll back", by_worker=True),
+        Mutation("deploy.promote", Role.OPERATOR, Reach.CLUSTER, "to promote", by_worker=True),
+        Mutation("deploy.abort", Role.OPERATOR, Reach.CLUSTER, "to abort a canary"),
+        Mutation("deploy.validate", Role.OPERATOR, Reach.CLUSTER, "to validate", by_worker=True),
         Mutation("deploy.scale", Role.OPERATOR, Reach.CLUSTER, "to scale"),
         Mutation("deploy.stop", Role.OPERATOR, Reach.CLUSTER, "to stop"),
         Mutation("deploy.start", Role.OPERATOR, Reach.CLUSTER, "to start"),
@@ -180,7 +183,7 @@ class Gate:
         """
         mutation = MUTATIONS[name]
         asked = dict(detail or {})
-        actor = WORKER if as_worker else await self._actor()
+        actor = await self.who(as_worker=as_worker)
         await self._admit(actor, mutation, object, checks or Checks(), asked)
         if self._before is not None:
             await self._before()
@@ -204,6 +207,22 @@ class Gate:
             raise
         await self.record(actor, name, object, "done", {**asked, **(told(result) if told else {})})
         return result
+
+    async def require(self, name: str, object: str, *, as_worker: bool = False) -> None:
+        """Hold what leads up to a mutation to the same: nothing is noted down for one that may not be.
+
+        Raises:
+            ReadOnlyError, RoleError: it may not; recorded as refused.
+        """
+        await self._admit(await self.who(as_worker=as_worker), MUTATIONS[name], object, Checks(), {})
+
+    async def who(self, *, as_worker: bool = False) -> Actor:
+        """Who acts: the worker, or whoever started the program.
+
+        Raises:
+            IdentityError, UnreachableError: it cannot be told.
+        """
+        return WORKER if as_worker else await self._actor()
 
     async def record(
         self, actor: Actor, action: str, object: str, outcome: str, detail: Mapping[str, Json]

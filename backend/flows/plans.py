@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from backend.cluster.client import ClusterClient
+from backend.core.canonical import Json
 from backend.core.errors import ModelyardError, NotFoundError, PolicyError, RefusedError
 from backend.core.views import AppliedView, FitView, GateView, ImageState, PlanView
 from backend.curation.scope import Use
@@ -23,6 +25,7 @@ from backend.serving.drafts import draft
 from backend.serving.planner import Wanted, repository_manifests, wanted_of
 from backend.serving.scope import runtime_family, weights_of
 from backend.serving.snapshots import Snapshot, choose, snapshots
+from backend.serving.validations import last_good, outcomes
 
 if TYPE_CHECKING:
     from backend.flows.fit import Fits
@@ -62,7 +65,7 @@ class Plans:
         await self._approvals.refresh()
         held = await snapshots(self._foundation.database, client.context, namespace, name)
         chosen = (
-            self._last_good(client, held, f"{namespace}/{name}")
+            await self._chosen(client, held, f"{namespace}/{name}")
             if wanted is None
             else choose(held, wanted, f"{namespace}/{name}")
         )
@@ -70,11 +73,19 @@ class Plans:
         made = await self._applier.plan(self.recipe(deployment, snapshot=chosen, context=context))
         return await self._fitted(made, deployment)
 
-    async def apply(self, plan: PlanView) -> AppliedView:
-        """Apply a plan that was made here, or elsewhere and still comes out the same."""
+    async def apply(
+        self, plan: PlanView, *, as_worker: bool = False, because: Mapping[str, Json] | None = None
+    ) -> AppliedView:
+        """Apply a plan that was made here, or elsewhere and still comes out the same.
+
+        Args:
+            as_worker: the worker does it, and not whoever started the program. because: of what, for the ledger.
+        """
         recipe = self._applier.recipe(plan)
         if recipe is None:
             recipe = self.recipe(parse(plan.deployment, "plan"), take=plan.take, context=plan.context)
+        if as_worker or because:
+            recipe = replace(recipe, as_worker=as_worker, detail={**recipe.detail, **(because or {})})
         return await self._applier.apply(plan, recipe)
 
     async def manifests(self, plan: PlanView) -> str:
@@ -100,7 +111,9 @@ class Plans:
 
         async def wanted(client: ClusterClient) -> Wanted:
             manifests = snapshot.intent.manifests if snapshot is not None else None
-            return await self.judged(client, deployment, await wanted_of(client, deployment, manifests), take)
+            judged = await self.judged(client, deployment, await wanted_of(client, deployment, manifests), take)
+            # What comes back served before: it gets its traffic at once.
+            return msgspec.structs.replace(judged, proves=judged.proves and snapshot is None)
 
         async def policy(client: ClusterClient) -> None:
             await self.require_approved(client, deployment)
@@ -138,6 +151,7 @@ class Plans:
             warnings=(*wanted.warnings, *warnings),
             decisions=self._approvals.decisions(_digests(deployment), use) if approval.approved else (),
             settles=wanted.settles,
+            proves=self._foundation.policy.config.validation,
             deployment=deployment,
             runtime=wanted.runtime,
         )
@@ -191,16 +205,30 @@ class Plans:
         warnings = tuple(f"gate {gate.kind} would not pass now: {gate.sentence}" for gate in lapsed)
         return candidate.gates, warnings if candidate.state is ImageState.APPROVED else ()
 
-    def _last_good(self, client: ClusterClient, held: tuple[Snapshot, ...], service: str) -> Snapshot:
-        for snapshot in held[1:]:
-            deployment = parse(snapshot.intent.deployment, "snapshot")
-            if self._approvals.judge(_digests(deployment), self._use(client, deployment)).approved:
-                return snapshot
+    async def last_good(self, context: str, held: Sequence[Snapshot]) -> Snapshot | None:
+        """The snapshot to return to: proved good before one of which nothing is known, and still approved.
+
+        Args:
+            held: the service's snapshots, newest first.
+        """
+        client = await self._foundation.clusters.client(context)
+        await self._approvals.refresh()
+        approved = [one.id for one in held[1:] if self._is_approved(client, one)]
+        return last_good(held, await outcomes(self._foundation.database, [one.id for one in held]), approved)
+
+    def _is_approved(self, client: ClusterClient, snapshot: Snapshot) -> bool:
+        deployment = parse(snapshot.intent.deployment, "snapshot")
+        return bool(self._approvals.judge(_digests(deployment), self._use(client, deployment)).approved)
+
+    async def _chosen(self, client: ClusterClient, held: Sequence[Snapshot], service: str) -> Snapshot:
+        good = await self.last_good(client.context, held)
+        if good is not None:
+            return good
         if len(held) > 1:
             raise PolicyError(
                 f"rollback of {service}",
-                "no earlier snapshot has an image that is still approved for it",
-                "deploy an approved image instead",
+                "no earlier snapshot was not proved bad and has an image that is still approved for it",
+                "name a snapshot, or deploy an approved image instead",
             )
         return choose(held, None, service)
 

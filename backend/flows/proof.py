@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from backend.core.errors import UsageError
 from backend.core.timeline import with_suspects
-from backend.core.views import ChangeView, RunningState, RunningView, ServiceView, Verdict
+from backend.core.views import (
+    AppliedView,
+    BlastView,
+    CanaryView,
+    ChangeView,
+    RunningState,
+    RunningView,
+    ServiceView,
+    ValidationView,
+    Verdict,
+)
 from backend.flows.approvals import Approvals
+from backend.flows.blasts import Blasts
+from backend.flows.changes import ServiceChanges
 from backend.flows.foundation import Foundation
 from backend.flows.observing import Observer
 from backend.flows.recent import recent_changes
 from backend.flows.running import Running
 from backend.flows.services import Services
+from backend.flows.validating import Validating
+from backend.serving import validations
 from backend.serving.snapshots import snapshots
 
 
 class ServiceProof:
     """The part of the deployments that looks back, and holds what runs to what was decided."""
 
-    def __init__(self, foundation: Foundation, approvals: Approvals, services: Services, observer: Observer) -> None:
+    def __init__(
+        self,
+        foundation: Foundation,
+        approvals: Approvals,
+        services: Services,
+        observer: Observer,
+        validating: Validating,
+    ) -> None:
         self._foundation = foundation
         self._approvals = approvals
         self._services = services
         self._observer = observer
+        self._validating = validating
         self._running = Running(foundation, approvals, services)
+        self._blasts = Blasts(foundation, services)
+        self._changes = ServiceChanges(foundation, approvals)
 
     async def changes(
         self, namespace: str = "", name: str = "", *, context: str = "", hours: float = 1, ask: bool = False
@@ -82,3 +106,76 @@ class ServiceProof:
         if state and state not in known:
             raise UsageError(f"state {state}", "nothing that runs is ever in it", f"known: {', '.join(known)}")
         return [row for row in await self._running.rows() if state in ("", row.state.value)]
+
+    # ------------------------------------------------------------ proofs
+
+    async def validations(self, namespace: str = "", name: str = "", *, context: str = "") -> list[ValidationView]:
+        """What proved rollouts good or bad, newest first: of a service, or of each service the newest."""
+        if not name:
+            found = await validations.newest(self._foundation.database)
+            return sorted(found.values(), key=lambda one: one.started_at, reverse=True)
+        where = (context or self._foundation.cluster.context, namespace, name)
+        return list(await validations.of_service(self._foundation.database, *where))
+
+    async def validate(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        context: str = "",
+        latency: timedelta | None = None,
+        error_rate: float | None = None,
+        window: timedelta | None = None,
+    ) -> ValidationView:
+        """Ask a service, as it runs now, for a real answer, and hold it to bounds.
+
+        Args:
+            latency, error_rate, window: instead of those of its deployment file.
+
+        Raises:
+            PolicyError: policy turned validations off. NotFoundError: there is no such service.
+            RefusedError: of its kind.
+        """
+        return await self._validating.validate(
+            namespace, name, context=context, latency=latency, error_rate=error_rate, window=window
+        )
+
+    async def follow_validation(self, id: str, told: Callable[[str], None]) -> ValidationView:
+        """Carry the validation of a rollout on until it ends, here or in another process.
+
+        Args:
+            told: called with each new state of the rollout, in a clause.
+        """
+        return await self._validating.follow(id, told)
+
+    # ------------------------------------------------------------ traffic
+
+    async def canary(self, namespace: str, name: str, *, context: str = "") -> CanaryView:
+        """What traffic of a service goes where, and whether its mode splits any."""
+        return await self._changes.canary(namespace, name, context=context)
+
+    async def promote(self, namespace: str, name: str, percent: int | None = None, *, context: str = "") -> AppliedView:
+        """Send a canary a share of the traffic, or with None all of it, if its image is approved.
+
+        Raises:
+            UsageError: the mode splits no traffic, or there is no canary.
+        """
+        return await self._changes.promote(namespace, name, percent, context=context)
+
+    async def abort(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
+        """Take all traffic from a canary.
+
+        Raises:
+            UsageError: the mode splits no traffic, or there is no canary.
+        """
+        return await self._changes.abort(namespace, name, context=context)
+
+    async def blast(
+        self, namespace: str, name: str, verb: str, *, replicas: int | None = None, context: str = ""
+    ) -> BlastView:
+        """What stopping, starting, scaling or deleting a service would end. Changes nothing.
+
+        Args:
+            replicas: that shall serve after a scale.
+        """
+        return await self._blasts.blast(namespace, name, verb, replicas=replicas, context=context)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backend.flows.observing import Observer
     from backend.flows.plans import Plans
     from backend.flows.policy import PolicyFlow
+    from backend.flows.promoting import Promoting
     from backend.flows.queue import QueueFlow
     from backend.flows.recording import Recording
     from backend.flows.rules import RulesFlow
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from backend.flows.standings import Standings
     from backend.flows.synchronising import SynchroniseFlow
     from backend.flows.telemetry import TelemetryFlow
+    from backend.flows.validating import Validating
 
 
 class Rooms:
@@ -94,8 +96,9 @@ class Rooms:
         from backend.flows.deployments import DeploymentsFlow
 
         return DeploymentsFlow(
-            self._foundation, self._approvals, self._services, self._plans, self._settling, self._observer
-        )
+            self._foundation, self._approvals, self._services, self._plans, self._settling, self._observer,
+            self._validating,
+        )  # fmt: skip
 
     @cached_property
     def forms(self) -> Forms:
@@ -179,6 +182,19 @@ class Rooms:
         from backend.flows.services import Services
 
         return Services(self._foundation, self._approvals)
+
+    @cached_property
+    def _promoting(self) -> Promoting:
+        from backend.flows.changes import ServiceChanges
+        from backend.flows.promoting import Promoting
+
+        return Promoting(self._foundation, self._services, ServiceChanges(self._foundation, self._approvals))
+
+    @cached_property
+    def _validating(self) -> Validating:
+        from backend.flows.validating import Validating
+
+        return Validating(self._foundation, self._approvals, self._services, self._plans, self._promoting)
 
     @cached_property
     def _observer(self) -> Observer:

@@ -149,7 +149,9 @@ class Services:
         return [work for one in self._contexts for work in one.following()]
 
     async def store_changed(self) -> None:
-        """Decisions changed, perhaps in another process: judge every service's approval again."""
+        """Decisions or proofs changed, perhaps in another process: judge every service's approval again."""
+        for one in self._contexts:
+            await one.read_proofs()
         if await self._approvals.refresh():
             for one in self._contexts:
                 one.judge_approvals()

@@ -14,7 +14,7 @@ import msgspec
 from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.objects import Deployment, Event, KubeObject, Pod
 from backend.cluster.platform_objects import Revision
-from backend.core.views import ServiceView
+from backend.core.views import ServiceView, ValidationView
 from backend.serving.case import Case
 from backend.serving.digests import running_digests
 from backend.serving.pod_starts import LoadingPod, PodStarts, loading_pod
@@ -72,6 +72,7 @@ class ServiceBoard:
         self._starts = PodStarts()
         self._estimator: Estimator = lambda _digest, _gpu_type: None
         self._lost: dict[str, datetime] = {}
+        self._proofs: dict[Key, ValidationView] = {}
         self._dirty: set[Key] = set()
         self._unsettled: set[Key] = set()
 
@@ -251,6 +252,12 @@ class ServiceBoard:
             self._gpu_types = products
             self._dirty.update(self._services)
 
+    def set_proofs(self, proofs: Mapping[str, ValidationView]) -> None:
+        """The newest validation of each service, by `context/namespace/name`."""
+        ours = {(one.namespace, one.name): one for one in proofs.values() if one.context == self._context}
+        self._dirty.update(key for key in {*ours, *self._proofs} if ours.get(key) != self._proofs.get(key))
+        self._proofs = ours
+
     def set_approver(self, approver: Approver) -> None:
         """What is approved changed: every row is made again."""
         self._approver = approver
@@ -390,6 +397,7 @@ class ServiceBoard:
             images=digests.images,
             approval=approval,
             gpu_type=", ".join(products),
+            proof=self._proofs.get(service.key),
             as_of=as_of,
         )
 

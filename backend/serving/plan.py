@@ -215,7 +215,7 @@ def outage(live: Mapping[str, Any] | None, wanted: Mapping[str, Any], cold_start
     if _annotation(live, STOP) == "true":
         return "The service is stopped, so nothing goes missing; an apply does not start it."
     lasting = f"for a cold start ({_spoken(cold_start)})"
-    if not _restarts(before, after):
+    if not restarts(before, after):
         return _scaled(before, after, lasting)
     replicas = _count(before)
     if replicas == 0:
@@ -243,7 +243,7 @@ def _scaled(before: Mapping[str, Any], after: Mapping[str, Any], lasting: str) -
     return "No replica restarts."
 
 
-def _restarts(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def restarts(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether the pods' template differs."""
     keys = (set(before) | set(after)) - _WITHOUT_RESTART
     return any(before.get(key) != after.get(key) for key in keys)

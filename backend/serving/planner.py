@@ -23,6 +23,7 @@ from backend.core.errors import (
 )
 from backend.core.permits import Permit
 from backend.core.views import GateView, PlanView
+from backend.serving.canary import HELD_BACK, is_held_back, with_share
 from backend.serving.cautions import cautions, not_fixed, owner_of
 from backend.serving.deployment import DeploymentFile, to_yaml
 from backend.serving.display import without_noise
@@ -47,6 +48,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         gates, refusals, warnings, decisions: what policy says of the image; joined with what the cluster and KServe's
             rules say.
         settles: id of the apply that was cut off which this completes or undoes.
+        proves: rollouts are validated, in Knative mode before they get traffic.
         deployment: of a service, for what is to be told of it. runtime: the manifest of the runtime that it names.
     """
 
@@ -59,6 +61,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()
     settles: str = ""
+    proves: bool = False
     deployment: DeploymentFile | None = None
     runtime: dict[str, Any] | None = None
 
@@ -102,6 +105,9 @@ async def make_plan(client: ClusterClient, wanted: Wanted) -> Planned:
     refused, conflicts = list(wanted.refusals), []
     for manifest in wanted.manifests:
         seen, why, contested = await _seen(client, manifest, take)
+        shared = with_share(manifest, seen.live, seen.answer, proves=wanted.proves)
+        if shared is not None:
+            seen, why, contested = await _seen(client, shared, take)
         objects.append(seen)
         refused += [*why, *contested]
         conflicts += contested
@@ -261,8 +267,9 @@ def _warnings(wanted: Wanted, objects: Sequence[Seen]) -> tuple[str, ...]:
     if wanted.deployment is None:
         return ()
     owner = owner_of(metadata_of(live)) if live is not None else ""
+    held = (HELD_BACK,) if any(is_held_back(seen.manifest) for seen in objects) else ()
     info = None if wanted.deployment.own_containers else _info(wanted.deployment, wanted.runtime)
-    return cautions(wanted.deployment, live, info, "" if owner in GITOPS else owner)
+    return (*held, *cautions(wanted.deployment, live, info, "" if owner in GITOPS else owner))
 
 
 def _repository_of(objects: Sequence[Seen]) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from backend.cluster.kserve_objects import Component
 from backend.cluster.objects import parsed_time
-from backend.core.views import ServiceView
+from backend.core.views import ServiceView, ValidationView
 from backend.serving.case import Case, Judgement
 from backend.serving.cautions import last_edit, owner_of
 from backend.serving.engines import NIM, engine_of
@@ -42,6 +42,7 @@ def service_view(
     images: tuple[str, ...],
     approval: Approval,
     gpu_type: str = "",
+    proof: ValidationView | None = None,
     as_of: datetime | None = None,
 ) -> ServiceView:
     """The row of one service."""
@@ -50,13 +51,16 @@ def service_view(
     status = service.status
     metadata = service.metadata
     edited_by, edited_at = last_edit(metadata)
+    proposal = proof.proposal if proof is not None and proof.proposes else ""
     return ServiceView(
         context=context,
         namespace=metadata.namespace,
         name=metadata.name,
         verdict=judgement.verdict,
         reason=judgement.reason,
-        next_step=judgement.next_step,
+        next_step=f"roll back to {proposal[:12]}, as proposed: its validation failed"
+        if proposal
+        else judgement.next_step,
         since=judgement.since,
         ready_replicas=judgement.ready,
         wanted_replicas=judgement.wanted,
@@ -70,6 +74,8 @@ def service_view(
         approval_note=approval.note,
         url=status.url if status else "",
         owner=owner_of(metadata),
+        proved=proof.outcome if proof is not None and proof.outcome != "superseded" else "",
+        proposal=proposal,
         edited_by=edited_by,
         edited_at=edited_at,
         created_at=parsed_time(metadata.creation_timestamp),

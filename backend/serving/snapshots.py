@@ -262,7 +262,7 @@ def choose(held: Sequence[Snapshot], wanted: str | None, service: str) -> Snapsh
     return found[0]
 
 
-def snapshot_view(snapshot: Snapshot, *, still_approved: bool) -> SnapshotView:
+def snapshot_view(snapshot: Snapshot, *, still_approved: bool, proved: str = "", good: bool = False) -> SnapshotView:
     """The snapshot as it is shown."""
     intent = snapshot.intent
     return SnapshotView(
@@ -275,6 +275,8 @@ def snapshot_view(snapshot: Snapshot, *, still_approved: bool) -> SnapshotView:
         at=snapshot.at,
         note=intent.note,
         still_approved=still_approved,
+        proved=proved,
+        good=good,
     )
 
 

@@ -20,7 +20,7 @@ PLAN_KEYS = {
     "settles",
     "fit",
 }  # fmt: skip
-APPLIED_KEYS = {"context", "namespace", "name", "changed", "objects", "snapshot", "resource_version"}
+APPLIED_KEYS = {"context", "namespace", "name", "changed", "objects", "snapshot", "resource_version", "validation"}
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ LOOKING = {
     "deployments": {
         "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan", "manifests",
         "cut_off", "settle_plan",
-        "rollback_plan", "changes", "running",
+        "rollback_plan", "changes", "running", "validations", "canary", "blast",
     },
     "forms": {"open", "reopen", "advice", "take"},
     "fits": {"of_file", "advice", "size_of", "ground"},
@@ -138,8 +138,17 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
     ("deployments", "stop"): ("deploy.stop", lambda yard, _: yard.deployments.stop(NAMESPACE, "held")),
     ("deployments", "start"): ("deploy.start", lambda yard, _: yard.deployments.start(NAMESPACE, "held")),
     ("deployments", "leave"): ("deploy.settle", lambda yard, given: yard.deployments.leave(given["cut_off"])),
+    ("deployments", "validate"): ("deploy.validate", lambda yard, _: yard.deployments.validate(NAMESPACE, "held")),
+    ("deployments", "follow_validation"): ("deploy.validate", lambda yard, _: _followed(yard)),
+    ("deployments", "promote"): ("deploy.promote", lambda yard, _: yard.deployments.promote(NAMESPACE, "held")),
+    ("deployments", "abort"): ("deploy.abort", lambda yard, _: yard.deployments.abort(NAMESPACE, "held")),
     ("deployments", "delete"): ("deploy.delete", lambda yard, _: yard.deployments.delete(NAMESPACE, "held")),
 }
+
+
+async def _followed(yard: Yard) -> None:
+    (expected, *_) = await yard.deployments.validations(NAMESPACE, "held")
+    await yard.deployments.follow_validation(expected.id, print)
 
 
 async def _apply(yard: Yard, deployment: str) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from backend.cli.commands.deploy_changes import changes
 from backend.cli.commands.deploy_fit import fit_command
+from backend.cli.commands.deploy_proof import abort, canary, confirm_blast, promote, validate, validation_lines
 from backend.cli.commands.deploy_running import running
 from backend.cli.commands.plans import (
     Name,
@@ -52,6 +53,10 @@ def add_to(application: typer.Typer) -> None:
         ("changes", changes),
         ("running", running),
         ("fit", fit_command),
+        ("validate", validate),
+        ("promote", promote),
+        ("abort", abort),
+        ("canary", canary),
     ):
         deploy.command(name)(command)
     application.add_typer(deploy, name="deploy")
@@ -151,6 +156,8 @@ def _detail_text(detail: ServiceDetailView) -> str:
             ]
         )
     ]
+    for validation in detail.validations[:1]:
+        lines += validation_lines(validation)
     lines += [f"endpoint {one.scope} {one.protocol} {one.url} {one.note}" for one in detail.endpoints]
     lines += [
         f"pod {one.name} on {one.node or '-'}: {one.state}, {one.restarts} restarts, {one.gpus} GPUs"
@@ -173,7 +180,7 @@ def _scale(
 
     async def work(yard: Yard) -> AppliedView:
         found = await named(yard, name, namespace)
-        session.confirm(f"scale {found} to {replicas}?")
+        await confirm_blast(session, yard, found, "scale", replicas)
         return await yard.deployments.scale(found.namespace, found.name, replicas, context=found.context)
 
     print_applied(session, session.run(work), done="scaled")
@@ -214,7 +221,7 @@ def _delete(context: typer.Context, name: Name, namespace: Namespace = None) -> 
 def _mutate(session: Session, verb: str, name: str, namespace: str | None) -> None:
     async def work(yard: Yard) -> AppliedView:
         found = await named(yard, name, namespace)
-        session.confirm(f"{verb} {found}?")
+        await confirm_blast(session, yard, found, verb)
         flows = {"stop": yard.deployments.stop, "start": yard.deployments.start, "delete": yard.deployments.delete}
         return await flows[verb](found.namespace, found.name, context=found.context)
 
@@ -227,6 +234,7 @@ _SNAPSHOTS: list[Column[SnapshotView]] = [
     ("BY", lambda one: one.actor),
     ("IMAGE", lambda one: one.image),
     ("STILL APPROVED", lambda one: one.still_approved),
+    ("PROVED", lambda one: one.proved),
     ("NOTE", lambda one: one.note),
 ]
 

@@ -17,7 +17,7 @@ from backend.cli.session import Session
 from backend.core.diffs import runs
 from backend.core.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from backend.core.text import sanitise
-from backend.core.views import AppliedView, CutOffView, DiffLineView, PlanView
+from backend.core.views import AppliedView, CutOffView, DiffLineView, PlanView, ValidationView
 from backend.yard import Yard
 
 File = Annotated[Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")]
@@ -153,15 +153,33 @@ def write_manifests(file: Path, text: str) -> None:
     note(f"wrote {file}: commit it to the repository that the cluster is kept by")
 
 
-def apply_command(context: typer.Context, file: File, namespace: Namespace = None, take: _Take = None) -> None:
+def apply_command(
+    context: typer.Context,
+    file: File,
+    namespace: Namespace = None,
+    take: _Take = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow it to its verdict and its validation; exit 1 when it failed.")
+    ] = False,
+) -> None:
     """Plan, ask, and apply what the plan showed."""
+    from backend.cli.commands.deploy_proof import require_passed, validation_lines, waited
+
     session: Session = context.obj
 
-    async def work(yard: Yard) -> AppliedView:
+    async def work(yard: Yard) -> tuple[AppliedView, ValidationView | None]:
         plan = await yard.deployments.plan(await text_of(file), namespace, take=take or ())
-        return await applied(session, yard, plan)
+        done = await applied(session, yard, plan)
+        return done, await waited(yard, done) if wait else None
 
-    print_applied(session, session.run(work))
+    done, validation = session.run(work)
+    print_applied(session, done)
+    if validation is not None:
+        for line in validation_lines(validation):
+            note(line)
+        require_passed(validation)
+    elif done.validation:
+        note(f"a worker or an open screen validates it, or modelyard deploy validate {done.name}")
 
 
 async def applied(session: Session, yard: Yard, plan: PlanView) -> AppliedView:

@@ -75,7 +75,15 @@ from backend.core.views.plans import (
     PlanCheckView,
     TemplateView,
 )
-from backend.core.views.proof import RunningState, RunningView
+from backend.core.views.proof import (
+    BlastView,
+    CanaryView,
+    ProofCheckView,
+    RevisionView,
+    RunningState,
+    RunningView,
+    ValidationView,
+)
 from backend.core.views.runs import (
     JournalEntryView,
     RuleClauseView,
@@ -122,8 +130,10 @@ __all__ = [
     "AlertView",
     "AnchorView",
     "AppliedView",
+    "BlastView",
     "BundleFileView",
     "BundleView",
+    "CanaryView",
     "CandidateView",
     "CapacityView",
     "CellView",
@@ -179,10 +189,12 @@ __all__ = [
     "PodView",
     "PointView",
     "PolicyCheckView",
+    "ProofCheckView",
     "PruneView",
     "PrunedView",
     "ReplicaAdviceView",
     "RepositoryView",
+    "RevisionView",
     "RoomView",
     "RuleClauseView",
     "RulePreviewView",
@@ -212,6 +224,7 @@ __all__ = [
     "TemplateView",
     "TenureView",
     "TrendView",
+    "ValidationView",
     "Verdict",
     "VerificationView",
     "View",

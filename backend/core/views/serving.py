@@ -9,6 +9,7 @@ from backend.core.views.base import View
 from backend.core.views.curation import GateView
 from backend.core.views.fit import FitView
 from backend.core.views.plans import FieldClaimView, PlanCheckView
+from backend.core.views.proof import ValidationView
 
 
 class Verdict(StrEnum):
@@ -60,6 +61,8 @@ class ServiceView(View, frozen=True, kw_only=True):
         approved: of the digests that it names or runs: True when all are, None when it names no digest.
         approval_note: why `approved` is not True.
         owner: what else writes this object (Argo CD, Flux, Helm), empty when nothing does.
+        proved: how the validation of its newest rollout stands: waiting, passed, failed, not possible; empty: none.
+        proposal: snapshot that a return to is proposed, since that validation failed; empty: none.
         edited_by: the field manager, other than ours, that last wrote what is wanted of it; edited_at: when.
         model: modelFormat, storage URI or served name, as far as the object tells.
         traffic: how requests are split, where more than one version may get them.
@@ -86,6 +89,8 @@ class ServiceView(View, frozen=True, kw_only=True):
     approval_note: str = ""
     url: str = ""
     owner: str = ""
+    proved: str = ""
+    proposal: str = ""
     edited_by: str = ""
     edited_at: datetime | None = None
     created_at: datetime | None = None
@@ -138,6 +143,7 @@ class ServiceDetailView(View, frozen=True, kw_only=True):
     timeline: tuple[StepView, ...]
     endpoints: tuple[EndpointView, ...]
     manifest: str
+    validations: tuple[ValidationView, ...] = ()
 
 
 class EndpointView(View, frozen=True, kw_only=True):
@@ -222,7 +228,7 @@ class PlanView(View, frozen=True, kw_only=True):
 
 
 class AppliedView(View, frozen=True, kw_only=True):
-    """What an apply did; `snapshot` can be returned to."""
+    """What an apply did; `snapshot` can be returned to; `validation` is the id of what will prove it, or empty."""
 
     context: str
     namespace: str
@@ -231,10 +237,17 @@ class AppliedView(View, frozen=True, kw_only=True):
     objects: tuple[str, ...]
     snapshot: str
     resource_version: str
+    validation: str = ""
 
 
 class SnapshotView(View, frozen=True, kw_only=True):
-    """A spec that was applied; `still_approved` is whether its image may be returned to now."""
+    """A spec that was applied.
+
+    Attributes:
+        still_approved: whether its image may be returned to now.
+        proved: how its rollout's validation ended: passed, failed or not possible; empty: it was not validated.
+        good: it is the one that a rollback returns to unless another is named.
+    """
 
     id: str
     context: str
@@ -245,6 +258,8 @@ class SnapshotView(View, frozen=True, kw_only=True):
     at: datetime
     note: str
     still_approved: bool
+    proved: str = ""
+    good: bool = False
 
 
 class RuntimeView(View, frozen=True, kw_only=True):

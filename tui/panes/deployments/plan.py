@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backend.core.views import AppliedView, PlanView, ServiceView, SnapshotView
 from tui import format as fmt
-from tui.document import Line, Section, Span, join, text
+from tui.document import EMPTY, Line, Section, Span, join, text
 from tui.model import PartName
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.text import TextPage, yaml_line
@@ -16,6 +16,9 @@ from tui.widgets.fields import Values, typed_name
 
 if TYPE_CHECKING:
     from tui.app import ModelyardApp
+
+
+_PROVED = {"passed": "ok", "failed": "bad"}
 
 
 class PlanPage(DetailPage):
@@ -162,13 +165,17 @@ def snapshot_line(snapshot: SnapshotView) -> Line:
         text(fmt.moment(snapshot.at)),
         text(f"by {snapshot.actor}", "muted"),
         approval,
+        text(f"validation {snapshot.proved}", _PROVED.get(snapshot.proved, "muted")) if snapshot.proved else EMPTY,
         text(snapshot.note, "muted"),
         gap="  ",
     )
 
 
 def preselected(snapshots: Sequence[SnapshotView]) -> int | None:
-    """The newest snapshot before the one that runs whose image is still approved; else the newest before it."""
+    """The last good snapshot: proved, and still approved; else the newest approved one, else the one before this."""
+    good = next((index for index, snapshot in enumerate(snapshots) if snapshot.good), None)
+    if good is not None:
+        return good
     earlier = range(1, len(snapshots))
     approved = next((index for index in earlier if snapshots[index].still_approved), None)
     return approved if approved is not None else next(iter(earlier), None)
