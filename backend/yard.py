@@ -50,7 +50,7 @@ _EXPIRY_SECONDS: Final = 60.0
 #: What a screen that goes live asks of sooner or later.
 _LIVE_ROOMS: Final = (
     "deployments", "gpus", "queue", "evidence", "library", "rules", "synchronising", "watch_store", "schedule", "audit",
-    "recent", "policy", "observing", "telemetry", "recording", "validating", "promoting",
+    "runtimes", "recent", "policy", "observing", "telemetry", "recording", "validating", "promoting",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from backend.core.errors import UsageError
 from backend.core.events import Subscription, Topic
 from backend.core.views import (
     AlertView,
@@ -18,6 +19,7 @@ from backend.core.views import (
     CompletionView,
     CostView,
     DecisionView,
+    DiffLineView,
     EvidenceView,
     GpuSnapshotView,
     HistoryView,
@@ -33,6 +35,7 @@ from backend.core.views import (
     RulePreviewView,
     RuleTextView,
     RuleView,
+    RuntimeDetailView,
     RuntimeView,
     RunView,
     ScanView,
@@ -44,6 +47,7 @@ from backend.core.views import (
     SnapshotView,
     SyncResultView,
     TagEventView,
+    TemplateView,
     TenureView,
     VerificationView,
     WhatIfView,
@@ -160,11 +164,31 @@ class DeploymentsPort(Protocol):
     async def rollback_plan(
         self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
     ) -> PlanView: ...
-    async def runtimes(self, *, context: str = "") -> list[RuntimeView]: ...
     async def logs(
         self, namespace: str, pod: str, previous: bool = False, tail: int = 500, *, context: str = ""
     ) -> str: ...
     async def namespaces(self, *, context: str = "") -> list[str]: ...
+
+
+class RuntimesPort(Protocol):
+    """Serving runtimes, and the templates that they are made of."""
+
+    async def runtimes(self, *, context: str = "") -> list[RuntimeView]: ...
+    async def runtime(self, name: str, namespace: str | None = None, *, context: str = "") -> RuntimeDetailView: ...
+    async def difference(self, one: str, other: str, *, context: str = "") -> tuple[DiffLineView, ...]: ...
+    async def catalogue(self) -> tuple[list[TemplateView], list[UsageError]]: ...
+    async def plan(
+        self,
+        template: str,
+        image: str,
+        namespace: str,
+        *,
+        name: str = "",
+        secrets: Mapping[str, str] | None = None,
+        pull_secrets: Sequence[str] = (),
+        claims: Mapping[str, str] | None = None,
+        context: str = "",
+    ) -> PlanView: ...
 
 
 class GpusPort(Protocol):
@@ -228,6 +252,8 @@ class ScreenYard(Protocol):
     def evidence(self) -> EvidencePort: ...
     @property
     def deployments(self) -> DeploymentsPort: ...
+    @property
+    def runtimes(self) -> RuntimesPort: ...
     @property
     def gpus(self) -> GpusPort: ...
     @property

@@ -20,6 +20,7 @@ from backend.cli.commands import (
     policy,
     queue,
     rules,
+    runtimes,
     setup,
     sync,
 )
@@ -43,7 +44,7 @@ def build() -> typer.Typer:
         help="A terminal control room for large language models on Kubernetes. Without a command: the screen.",
     )
     application.callback(invoke_without_command=True)(_root)
-    for room in (setup, sync, library, rules, queue, decide, policy, evidence, deploy, gpu, alerts, audit):
+    for room in (setup, sync, library, rules, queue, decide, policy, evidence, deploy, runtimes, gpu, alerts, audit):
         room.add_to(application)
     return application
 

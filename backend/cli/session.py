@@ -16,6 +16,7 @@ from backend.config import LoadedConfiguration, load_configuration, state_folder
 from backend.core.errors import ModelyardError, StoreUnwritableError, UsageError
 from backend.core.garbage import collect_from_now_on
 from backend.core.logs import LogFile, Redactor
+from backend.core.text import sanitise_lines
 from backend.yard import Yard, YardOptions
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "revoke": ("flows.queue", "flows.services"),
     "evidence": ("flows.evidence", "registry.client"),
     "policy": ("flows.policy",),
-    **dict.fromkeys(("deploy", "runtimes"), ("flows.deployments",)),
+    "deploy": ("flows.deployments",),
+    "runtimes": ("flows.runtimes",),
     "gpu": ("flows.gpus",),
     "doctor": ("flows.doctor", "flows.evidence", "flows.gpus", "registry.client"),
     "audit": ("flows.audit",),
@@ -67,6 +69,10 @@ class Session:
         collect_from_now_on()
         with logging_to_file(redactor, debug=self.options.debug):
             return asyncio.run(self._worked(configuration, redactor, work))
+
+    def tell(self, text: str) -> None:
+        """Text to stderr, before something is asked about it."""
+        sys.stderr.write(sanitise_lines(text) + "\n")
 
     def confirm(self, question: str) -> None:
         """Ask before something that cannot be taken back, unless `--yes` was given.

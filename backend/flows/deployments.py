@@ -5,17 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from backend.access.endpoints import endpoints
-from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.resources import (
-    CLUSTER_SERVING_RUNTIMES,
-    INFERENCE_SERVICES,
     NAMESPACES,
-    SERVING_RUNTIMES,
 )
 from backend.core.errors import AccessDeniedError, ConflictError, NotFoundError
 from backend.core.views import (
     AppliedView,
-    RuntimeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
@@ -23,7 +18,6 @@ from backend.core.views import (
 from backend.flows.approvals import Approvals
 from backend.flows.changes import found_service
 from backend.flows.foundation import Foundation
-from backend.flows.kserve import explained
 from backend.flows.observing import Observer
 from backend.flows.planning import ServicePlans
 from backend.flows.plans import Plans
@@ -33,7 +27,6 @@ from backend.flows.settling import Settling
 from backend.flows.validating import Validating
 from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of
-from backend.serving.runtimes import runtime_views
 from backend.serving.snapshots import Outcome, became, snapshot_view, snapshots
 from backend.serving.validations import of_service, outcomes
 
@@ -109,20 +102,6 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
         )
         proofs = await of_service(self._foundation.database, row.context, namespace, name)
         return msgspec.structs.replace(detail, validations=proofs)
-
-    async def runtimes(self, *, context: str = "") -> list[RuntimeView]:
-        """ServingRuntimes and ClusterServingRuntimes, and who uses them."""
-        link = self._foundation.clusters.link(context)
-        client = await link.client()
-        try:
-            found = list((await client.list(CLUSTER_SERVING_RUNTIMES))[0])
-        except NotFoundError as error:
-            raise await explained(client, error) from error
-        services: list[InferenceService] = []
-        for namespace in link.namespaces or (None,):
-            found += (await client.list(SERVING_RUNTIMES, namespace))[0]
-            services += (await client.list(INFERENCE_SERVICES, namespace))[0]
-        return list(runtime_views(client.context, found, services))
 
     async def namespaces(self, *, context: str = "") -> list[str]:
         """Namespaces that services may be in: as configured, or all that may be listed."""

@@ -112,6 +112,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         Mutation("deploy.stop", Role.OPERATOR, Reach.CLUSTER, "to stop"),
         Mutation("deploy.start", Role.OPERATOR, Reach.CLUSTER, "to start"),
         Mutation("deploy.delete", Role.OPERATOR, Reach.CLUSTER, "to delete"),
+        Mutation("runtime.apply", Role.OPERATOR, Reach.CLUSTER, "to install a runtime"),
         Mutation("deploy.settle", Role.OPERATOR, Reach.CLUSTER, "to settle an apply that was cut off"),
     )
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from backend.flows.queue import QueueFlow
     from backend.flows.recording import Recording
     from backend.flows.rules import RulesFlow
+    from backend.flows.runtimes import RuntimesFlow
     from backend.flows.services import Services
     from backend.flows.settling import Settling
     from backend.flows.standings import Standings
@@ -113,6 +114,13 @@ class Rooms:
         from backend.flows.fit import Fits
 
         return Fits(self._foundation, self._lookup, lambda: self.gpus.last)
+
+    @cached_property
+    def runtimes(self) -> RuntimesFlow:
+        """Serving runtimes, and the templates that they are made of."""
+        from backend.flows.runtimes import RuntimesFlow
+
+        return RuntimesFlow(self._foundation, self._approvals, self._lookup, self._applier)
 
     @cached_property
     def gpus(self) -> GpusFlow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -246,18 +247,29 @@ def to_yaml(deployment: DeploymentFile) -> str:
     return dump({**always, **rest})
 
 
-def explained(error: ValidationError, source: str, lines: dict[tuple[str | int, ...], int]) -> UsageError:
-    """The first thing that is wrong with a deployment, by its line where lines are known."""
+def explained(
+    error: ValidationError,
+    source: str,
+    lines: dict[tuple[str | int, ...], int],
+    keys_at: Callable[[tuple[str | int, ...]], list[str]] | None = None,
+) -> UsageError:
+    """The first thing that is wrong with a deployment, by its line where lines are known.
+
+    Args:
+        keys_at: tells the keys that may stand at a location; None: those of a deployment file.
+    """
+    known = keys_at or _keys_at
     problems = error.errors(include_url=False, include_input=False)
-    first = problems[0]
+    # A misspelled key is told before the one that is missing for it.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     location = first["loc"]
     line = line_of(lines, location)
     name = ".".join(str(part) for part in location)
     action = "correct it"
     if first["type"] == "extra_forbidden":
         why = f"unknown key {name!r}"
-        near = difflib.get_close_matches(str(location[-1]), _keys_at(location[:-1]), n=1)
-        action = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(_keys_at(location[:-1]))}"
+        near = difflib.get_close_matches(str(location[-1]), known(location[:-1]), n=1)
+        action = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known(location[:-1]))}"
     elif first["type"] == "missing":
         why, action = f"{name!r} is missing", "add it"
     else:

@@ -6,17 +6,25 @@ from collections.abc import Iterable
 
 from backend.cluster.kserve_objects import InferenceService, ServingRuntime
 from backend.core.views import RuntimeView
-from backend.serving.manifests import CONTAINER, RuntimeInfo
+from backend.serving.cautions import owner_of
+from backend.serving.digests import digest_of
+from backend.serving.manifests import CONTAINER, MANAGED_BY, RuntimeInfo
+from backend.serving.rows import Approval, Approver, nobody_asked
+from backend.serving.runtime_templates import TEMPLATE, TEMPLATE_VERSION
 
 
 def runtime_views(
-    context: str, runtimes: Iterable[ServingRuntime], services: Iterable[InferenceService]
+    context: str,
+    runtimes: Iterable[ServingRuntime],
+    services: Iterable[InferenceService],
+    approver: Approver = nobody_asked,
 ) -> tuple[RuntimeView, ...]:
     """Runtimes by namespace and name, those of the whole cluster first.
 
     Args:
         runtimes: ServingRuntimes and ClusterServingRuntimes.
         services: to tell which use them; a runtime in the service's namespace hides the cluster's of the same name.
+        approver: tells of a set of digests whether all are approved.
     """
     listed = list(runtimes)
     known = {runtime.key for runtime in listed}
@@ -28,21 +36,57 @@ def runtime_views(
             key = (namespace, model.runtime) if (namespace, model.runtime) in known else ("", model.runtime)
             users.setdefault(key, []).append(f"{namespace}/{service.metadata.name}")
     return tuple(
-        _view(context, runtime, users.get(runtime.key, [])) for runtime in sorted(listed, key=lambda one: one.key)
+        _view(context, runtime, users.get(runtime.key, []), approver)
+        for runtime in sorted(listed, key=lambda one: one.key)
     )
 
 
-def _view(context: str, runtime: ServingRuntime, users: list[str]) -> RuntimeView:
+def _view(context: str, runtime: ServingRuntime, users: list[str], approver: Approver) -> RuntimeView:
+    images = tuple(container.image for container in runtime.spec.containers if container.image)
+    approval = _approval(images, approver)
+    metadata = runtime.metadata
+    template = metadata.label(TEMPLATE) if metadata.label(MANAGED_BY) == "modelyard" else ""
     return RuntimeView(
         context=context,
-        namespace=runtime.metadata.namespace,
-        name=runtime.metadata.name,
-        images=tuple(container.image for container in runtime.spec.containers if container.image),
+        namespace=metadata.namespace,
+        name=metadata.name,
+        images=images,
         formats=_formats(runtime),
         protocols=runtime.spec.protocol_versions or (),
         disabled=bool(runtime.spec.disabled),
         used_by=tuple(sorted(users)),
+        approved=approval.approved,
+        approval_note="" if approval.approved else approval.note,
+        template=f"{template} {metadata.label(TEMPLATE_VERSION)}".strip() if template else "",
+        owner=owner_of(metadata),
     )
+
+
+def _approval(images: tuple[str, ...], approver: Approver) -> Approval:
+    unpinned = [image for image in images if not digest_of(image)]
+    if unpinned:
+        return Approval(False, f"{unpinned[0]} is not named by its digest")
+    digests = frozenset(digest_of(image) for image in images)
+    return approver(digests) if digests else Approval(None, "it names no image")
+
+
+def runtime_notes(runtime: RuntimeView) -> tuple[str, ...]:
+    """What to know of a runtime before it is touched, a sentence each."""
+    notes = []
+    if runtime.used_by:
+        many = (
+            f"{len(runtime.used_by)} services that use it" if len(runtime.used_by) > 1 else "the service that uses it"
+        )
+        notes.append(f"editing it starts the pods of {many} anew: install another one, and let services name that")
+    if runtime.disabled:
+        notes.append("it is disabled: KServe uses it for no service")
+    if runtime.approved is False:
+        notes.append(f"its image is not approved: {runtime.approval_note}")
+    if not runtime.template:
+        notes.append("it was not made by Modelyard: whoever keeps it may change it")
+    if runtime.owner:
+        notes.append(f"{runtime.owner} keeps it")
+    return tuple(notes)
 
 
 def find_runtime(name: str, namespace: str, runtimes: Iterable[ServingRuntime]) -> RuntimeInfo | None:

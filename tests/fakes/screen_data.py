@@ -26,12 +26,14 @@ from backend.core.views import (
     PodView,
     RuleClauseView,
     RuleView,
+    RuntimeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
     SourceState,
     SourceView,
     StepView,
+    TemplateView,
     Verdict,
     YardStatusView,
 )
@@ -634,3 +636,35 @@ def ledger(count: int = 40) -> list[LedgerEntryView]:
         )
         for seq in range(count, 0, -1)
     ]
+
+
+def runtimes() -> list[RuntimeView]:
+    """Runtimes of a namespace and of the cluster."""
+    digest = "sha256:" + "5" * 64
+    return [
+        RuntimeView(
+            context="prod-eu1", namespace="", name="nim-1.8", images=(f"nvcr.io/nim/meta/llama@{digest}",),
+            formats=("nvidia-nim",), protocols=("v2",), disabled=False,
+            used_by=("llm-prod/a", "llm-prod/b", "llm-dev/c"), approved=True,
+        ),
+        RuntimeView(
+            context="prod-eu1", namespace="llm-prod", name="vllm-chat-0-27-1-5f3a2b",
+            images=(f"docker.io/vllm/vllm-openai@{digest}",), formats=("vLLM 1",), protocols=("v1", "v2"),
+            disabled=False, used_by=(), approved=False, approval_note="digest 555555555555 is revoked",
+            template="vllm-chat 1",
+        ),
+    ]  # fmt: skip
+
+
+def templates() -> list[TemplateView]:
+    """Templates of runtimes."""
+    return [
+        TemplateView(
+            name=name, version="1", title=title, engine=engine, types=("chat",), formats=("vLLM 1",), protocols=("v1",),
+            images=(pattern,), ports=(8000,), secrets=(), pull_secrets=(), source="built in",
+        )
+        for name, title, engine, pattern in (
+            ("vllm-chat", "vLLM, chat and completion", "vllm", "**/vllm*"),
+            ("nim", "NVIDIA NIM", "nim", "nim/**"),
+        )
+    ]  # fmt: skip

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
-from backend.core.errors import ModelyardError, NotFoundError
+from backend.core.errors import ModelyardError, NotFoundError, UsageError
 from backend.core.events import (
     Event,
     EventHub,
@@ -30,10 +30,12 @@ from backend.core.views import (
     LedgerEntryView,
     ObjectPlanView,
     PlanView,
+    RuntimeDetailView,
     RuntimeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
+    TemplateView,
     Verdict,
     VerificationView,
     YardStatusView,
@@ -121,6 +123,7 @@ class FakeYard:
         self.queue = FakeQueue(self)
         self.evidence = FakeEvidence(self)
         self.deployments = FakeDeployments(self)
+        self.runtimes = FakeRuntimes(self)
         self.gpus = FakeGpus(self)
         self.audit = FakeAudit(self)
         self.alert_views: list[AlertView] = []
@@ -249,9 +252,6 @@ class FakeDeployments:
         view = self._find(namespace, name)
         return self._plan(namespace, name, view.images[0], "update", "name: x\nnamespace: y\nimage: z\n")
 
-    async def runtimes(self, *, context: str = "") -> list[RuntimeView]:
-        return []
-
     async def logs(
         self, namespace: str, pod: str, previous: bool = False, tail: int = 500, *, context: str = ""
     ) -> str:
@@ -324,6 +324,48 @@ class FakeDeployments:
             manifests=f"apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata:\n  name: {name}\n",
             deployment=deployment,
         )
+
+
+class FakeRuntimes:
+    """Runtimes: those of the data, and what was installed."""
+
+    def __init__(self, yard: FakeYard) -> None:
+        self._yard = yard
+        self.views = [] if yard.empty else data.runtimes()
+
+    async def runtimes(self, *, context: str = "") -> list[RuntimeView]:
+        self._yard.note("runtimes")
+        return list(self.views)
+
+    async def runtime(self, name: str, namespace: str | None = None, *, context: str = "") -> RuntimeDetailView:
+        self._yard.note("runtime", name, namespace)
+        (view,) = (one for one in self.views if one.name == name and namespace in (None, one.namespace))
+        manifest = f"apiVersion: serving.kserve.io/v1alpha1\nkind: ServingRuntime\nmetadata:\n  name: {name}\n"
+        notes = ("editing it starts the pods of the 3 services that use it anew",) if view.used_by else ()
+        return RuntimeDetailView(runtime=view, manifest=manifest, notes=notes)
+
+    async def difference(self, one: str, other: str, *, context: str = "") -> tuple[DiffLineView, ...]:
+        self._yard.note("difference", one, other)
+        return (DiffLineView(mark="-", text=f"  image: {one}"), DiffLineView(mark="+", text=f"  image: {other}"))
+
+    async def catalogue(self) -> tuple[list[TemplateView], list[UsageError]]:
+        return data.templates(), [UsageError("runtimes/own.yaml:3", "unknown key 'imag'", "did you mean 'images'?")]
+
+    async def plan(
+        self,
+        template: str,
+        image: str,
+        namespace: str,
+        *,
+        name: str = "",
+        secrets: Mapping[str, str] | None = None,
+        pull_secrets: Sequence[str] = (),
+        claims: Mapping[str, str] | None = None,
+        context: str = "",
+    ) -> PlanView:
+        self._yard.note("runtime_plan", template, image, namespace, name)
+        plan = self._yard.deployments._plan(namespace, name or f"{template}-1-abcdef", image, "create", "")
+        return msgspec.structs.replace(plan, subject="runtime")
 
 
 class FakeGpus:

@@ -27,6 +27,7 @@ from backend.flows.library import LibraryFlow
 from backend.flows.policy import PolicyFlow
 from backend.flows.queue import QueueFlow
 from backend.flows.rules import RulesFlow
+from backend.flows.runtimes import RuntimesFlow
 from backend.flows.synchronising import SynchroniseFlow
 from backend.registry.client import RegistryClient
 from backend.yard import Yard, YardOptions
@@ -44,6 +45,7 @@ ROOMS = {
     "deployments": DeploymentsFlow,
     "forms": Forms,
     "fits": Fits,
+    "runtimes": RuntimesFlow,
     "gpus": GpusFlow,
     "audit": AuditFlow,
 }
@@ -55,12 +57,13 @@ LOOKING = {
     "evidence": {"of", "packages", "scanners", "check"},
     "policy": {"check"},
     "deployments": {
-        "services", "service", "runtimes", "namespaces", "logs", "snapshots", "export", "draft", "plan", "manifests",
+        "services", "service", "namespaces", "logs", "snapshots", "export", "draft", "plan", "manifests",
         "cut_off", "settle_plan",
         "rollback_plan", "changes", "running", "validations", "canary", "blast",
     },
     "forms": {"open", "reopen", "advice", "take"},
     "fits": {"of_file", "advice", "size_of", "ground"},
+    "runtimes": {"runtimes", "runtime", "difference", "catalogue", "plan"},
     "gpus": {"snapshot", "follow", "check", "close"},
     "audit": {"entries", "entry", "head", "verify", "write_bundle", "check_bundle", "report"},
 }  # fmt: skip
@@ -137,6 +140,7 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
     ("deployments", "scale"): ("deploy.scale", lambda yard, _: yard.deployments.scale(NAMESPACE, "held", 2)),
     ("deployments", "stop"): ("deploy.stop", lambda yard, _: yard.deployments.stop(NAMESPACE, "held")),
     ("deployments", "start"): ("deploy.start", lambda yard, _: yard.deployments.start(NAMESPACE, "held")),
+    ("runtimes", "apply"): ("runtime.apply", lambda yard, given: _install(yard, given["ref"])),
     ("deployments", "leave"): ("deploy.settle", lambda yard, given: yard.deployments.leave(given["cut_off"])),
     ("deployments", "validate"): ("deploy.validate", lambda yard, _: yard.deployments.validate(NAMESPACE, "held")),
     ("deployments", "follow_validation"): ("deploy.validate", lambda yard, _: _followed(yard)),
@@ -153,6 +157,10 @@ async def _followed(yard: Yard) -> None:
 
 async def _apply(yard: Yard, deployment: str) -> None:
     await yard.deployments.apply(await yard.deployments.plan(deployment))
+
+
+async def _install(yard: Yard, reference: str) -> None:
+    await yard.runtimes.apply(await yard.runtimes.plan("nim", reference, NAMESPACE))
 
 
 def cut_off(database: Path) -> str:

@@ -1,4 +1,4 @@
-"""`deploy` and `runtimes`."""
+"""`deploy`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from backend.core.errors import ModelyardError, PartialFailureError
 from backend.core.views import (
     AppliedView,
     CutOffView,
-    RuntimeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
@@ -36,7 +35,7 @@ from backend.yard import Yard
 
 
 def add_to(application: typer.Typer) -> None:
-    """Add `deploy` and `runtimes`."""
+    """Add `deploy`."""
     deploy = typer.Typer(help="Services: plan, apply, follow, roll back.", rich_markup_mode=None)
     for name, command in (
         ("plan", plan_command),
@@ -60,9 +59,6 @@ def add_to(application: typer.Typer) -> None:
     ):
         deploy.command(name)(command)
     application.add_typer(deploy, name="deploy")
-    runtimes = typer.Typer(help="Serving runtimes.", rich_markup_mode=None)
-    runtimes.command("list")(_runtimes)
-    application.add_typer(runtimes, name="runtimes")
 
 
 _DONE = {"stop": "stopped", "start": "started", "delete": "deleted"}
@@ -248,21 +244,3 @@ def _snapshots(context: typer.Context, name: Name, namespace: Namespace = None) 
         return await yard.deployments.snapshots(found.namespace, found.name, context=found.context)
 
     session.print.rows(session.run(work), _SNAPSHOTS, empty="nothing was applied by modelyard")
-
-
-_RUNTIMES: list[Column[RuntimeView]] = [
-    ("NAMESPACE", lambda one: one.namespace or "(cluster)"),
-    ("NAME", lambda one: one.name),
-    ("FORMATS", lambda one: one.formats),
-    ("IMAGES", lambda one: one.images),
-    ("DISABLED", lambda one: one.disabled),
-    ("USED BY", lambda one: len(one.used_by)),
-]
-
-
-def _runtimes(context: typer.Context) -> None:
-    """List ServingRuntimes and ClusterServingRuntimes."""
-    session: Session = context.obj
-    runtimes = session.run(lambda yard: yard.deployments.runtimes())
-    session.print.rows(runtimes, _RUNTIMES, empty="no runtimes")
-    note(f"{len(runtimes)} runtimes")

@@ -185,7 +185,7 @@ def apply_command(
 async def applied(session: Session, yard: Yard, plan: PlanView) -> AppliedView:
     """Show a plan, ask, and apply it."""
     if plan.changes and not plan.refusals:
-        sys.stderr.write(plan_text(plan) + "\n")
+        session.tell(plan_text(plan))
         session.confirm(f"apply to {plan.context} {plan.namespace}/{plan.name}?")
     return await yard.deployments.apply(plan)
 

@@ -263,7 +263,14 @@ class SnapshotView(View, frozen=True, kw_only=True):
 
 
 class RuntimeView(View, frozen=True, kw_only=True):
-    """A ServingRuntime (with a namespace) or ClusterServingRuntime (without)."""
+    """A ServingRuntime (with a namespace) or ClusterServingRuntime (without).
+
+    Attributes:
+        used_by: services that name it, `namespace/name`; editing it starts the pods of all of them anew.
+        approved: of the digests of its images: True when all are, None when it names none by digest.
+        approval_note: why `approved` is not True.
+        template: that it was made of, with its version; empty: it was not made by Modelyard.
+    """
 
     context: str
     namespace: str
@@ -273,3 +280,15 @@ class RuntimeView(View, frozen=True, kw_only=True):
     protocols: tuple[str, ...]
     disabled: bool
     used_by: tuple[str, ...]
+    approved: bool | None = None
+    approval_note: str = ""
+    template: str = ""
+    owner: str = ""
+
+
+class RuntimeDetailView(View, frozen=True, kw_only=True):
+    """A runtime with its manifest, and what there is to know before it is touched."""
+
+    runtime: RuntimeView
+    manifest: str
+    notes: tuple[str, ...]
