@@ -122,13 +122,17 @@ class GpusFlow:
             await asyncio.sleep(self.interval.total_seconds())
 
     async def check(self) -> list[CheckView]:
-        """For `doctor`: what can be measured here."""
-        snapshot = await self.snapshot()
-        measured = [gpu for gpu in snapshot.gpus if gpu.age is not None]
-        detail = f"{len(snapshot.gpus)} GPUs, {len(measured)} measured by {', '.join(_sources(snapshot)) or 'nothing'}"
-        state = "ok" if measured else "absent"
-        notes = [CheckView(name="GPUs", state="warning", detail=text) for text in snapshot.notes]
-        return [CheckView(name="GPUs", state=state, detail=detail), *notes]
+        """For `doctor`: which sources work here, and what those that do not would need."""
+        checks: list[CheckView] = []
+        for place in self._places:
+            # What another process found says nothing of what we may read.
+            collector = await self._ready(place)
+            snapshot = await collector.sample()
+            where = place.link.context if len(self._places) > 1 else ""
+            checks += collector.checks(where)
+            if not place.has_cluster and not place.local:
+                checks.append(CheckView(name=f"GPUs in {where}", state="failed", detail="; ".join(snapshot.notes)))
+        return checks
 
     async def close(self) -> None:
         """Stop what is under way, and let go of the driver."""
@@ -172,10 +176,6 @@ class GpusFlow:
 
     def _approved(self, digests: Sequence[str]) -> bool | None:
         return self._approvals.judge(frozenset(digests)).approved if digests else None
-
-
-def _sources(snapshot: GpuSnapshotView) -> list[str]:
-    return sorted({gpu.source for gpu in snapshot.gpus if gpu.age is not None})
 
 
 def _host() -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backend.core.ports import Clock
-from backend.core.views import GpuSnapshotView
+from backend.core.views import CheckView, GpuSnapshotView
 from backend.telemetry.books import Books
 from backend.telemetry.following import Followed, Measured
 from backend.telemetry.notes import Sources, notes_of
@@ -18,6 +18,7 @@ from backend.telemetry.readings import LocalGpus
 from backend.telemetry.rows import NO_PAST, STALE_AFTER, Approved, Inputs, join
 from backend.telemetry.scraping import ExporterScrape, ServerScrape
 from backend.telemetry.services import Replica, server_view, service_views
+from backend.telemetry.source_checks import checks_of
 from backend.telemetry.sources import LocalSource, MetricsCluster
 
 #: Seconds that one page may take.
@@ -78,6 +79,7 @@ class Collector:
         self._told_at: tuple[datetime, float] | None = None
         self._own = Followed(live=True)
         self._own_at: float | None = None
+        self._last_local: LocalGpus | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._dropped: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(parallel)
@@ -221,21 +223,33 @@ class Collector:
             )
         )
         self._past = joined.past
-        sources = Sources(
-            connected=self._cluster is not None,
-            books=books,
-            exporters=list(self._exporters.values()),
-            prometheus=self._prometheus,
-            local=local,
-        )
+        self._last_local = local
         return GpuSnapshotView(
             at=now,
             gpus=joined.rows,
             servers=tuple(server_view(replica, self._context) for replica in replicas),
             services=tuple(service_views(replicas, joined.rows, self._context)),
             pending=books.pending,
-            notes=notes_of(sources, measured, joined.guessed),
+            notes=notes_of(self._sources(), measured, joined.guessed),
             unreached="" if joined.rows else books.unreached,
+        )
+
+    def checks(self, place: str = "") -> list[CheckView]:
+        """For `doctor`, after a sample: a line for each source.
+
+        Args:
+            place: which cluster this is, where there are several.
+        """
+        replicas = self._replicas(self._clock.monotonic())
+        return checks_of(self._sources(), list(self._servers.values()), replicas, place)
+
+    def _sources(self) -> Sources:
+        return Sources(
+            connected=self._cluster is not None,
+            books=self._books,
+            exporters=list(self._exporters.values()),
+            prometheus=self._prometheus,
+            local=self._last_local,
         )
 
     def _replicas(self, monotonic: float) -> list[Replica]:

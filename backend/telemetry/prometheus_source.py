@@ -74,6 +74,12 @@ class PrometheusSource:
         """How it is called in notes."""
         return self._prometheus.name
 
+    @property
+    def found(self) -> str:
+        """What it has, in a clause."""
+        gpus = sum(len(followed.measured(0.0)) for followed in self._exporters.values())
+        return f"{gpus} GPUs, {len(self._servers)} model servers"
+
     async def read(self, clock: Clock) -> None:
         """Read once what it has now. Raises nothing that a user can meet: `failure` tells it."""
         try:

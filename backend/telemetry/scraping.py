@@ -21,6 +21,9 @@ _LARGE_PAGE: Final = 1 << 20
 #: Seconds until a pod without a known page of metrics is asked again.
 _ASK_AGAIN: Final = 60.0
 _ASK_AGAIN_STARTING: Final = 10.0
+_NEEDED: Final = "`get` on `pods/proxy`"
+#: Servers that tell nothing unless they are asked to, by what their command names, and by which option.
+_ASKED: Final = (("sglang", "--enable-metrics"),)
 #: Where vLLM, SGLang, TGI, NIM 1.x, Triton and trtllm-serve have their metrics, on their own ports or KServe's.
 _ROUTES: Final = (
     (8000, "/metrics"),
@@ -38,6 +41,7 @@ class ExporterScrape:
 
     Attributes:
         failure: why its last page could not be read; empty: it could.
+        was_read: it was, at least once.
     """
 
     def __init__(self, pod: Pod) -> None:
@@ -45,6 +49,7 @@ class ExporterScrape:
         self.node = pod.spec.node_name
         self.failure = ""
         self._parser = ExpositionParser()
+        self.was_read = False
         self._followed = Followed()
 
     async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:
@@ -56,11 +61,15 @@ class ExporterScrape:
         try:
             page = await cluster.pod_proxy(meta.namespace, meta.name, EXPORTER_PORT, "/metrics")
             families = await _parse(self._parser, page, f"exporter {meta.namespace}/{meta.name}")
+        except AccessDeniedError as error:
+            self.failure = f"{error.why}; it needs {_NEEDED} in {meta.namespace}"
+            return
         except ModelyardError as error:
             self.failure = error.why
             return
         readings = read_page(families, self.node)
         self._followed.update(readings, clock.monotonic(), clock.now())
+        self.was_read = True
         self.failure = "" if readings else "its page tells of no GPU"
 
     def measured(self, now: float) -> list[Measured]:
@@ -104,14 +113,16 @@ class ServerScrape:
                     self._route, self.failure = route, ""
                     return
         except AccessDeniedError as error:
-            self.failure = f"reading metrics is not allowed: {error.why}"
+            self.failure = (
+                f"reading metrics is not allowed: {error.why}; it needs {_NEEDED} in {self.pod.metadata.namespace}"
+            )
             self._ask_again_at = clock.monotonic() + _ASK_AGAIN
             return
         if self._route is not None:
             # It answered before: it restarts, or moves.
             self.failure, self._route = "its metrics do not answer", None
             return
-        self.failure = "no metrics found on the ports of the known model servers"
+        self.failure = "no metrics found on the ports of the known model servers" + _advice(self.pod)
         starting = not any(c.type == "Ready" and c.status == "True" for c in self.pod.status.conditions or ())
         self._ask_again_at = clock.monotonic() + (_ASK_AGAIN_STARTING if starting else _ASK_AGAIN)
 
@@ -129,6 +140,16 @@ class ServerScrape:
             return False
         self.metrics, self.read_at = metrics, at
         return True
+
+
+def _advice(pod: Pod) -> str:
+    """What may keep a server from telling anything; empty: nothing is known to."""
+    for container in pod.spec.containers:
+        started = " ".join((container.image, *(container.args or ())))
+        for server, option in _ASKED:
+            if server in started and option not in started:
+                return f"; {server} tells of itself when it is started with {option}"
+    return ""
 
 
 async def _parse(parser: ExpositionParser, page: bytes, where: str) -> Families:

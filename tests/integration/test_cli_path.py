@@ -330,7 +330,7 @@ def test_doctor_tells_what_works_and_what_is_missing(
     place = world.place(tmp_path, monkeypatch)
     checks = {check["name"]: check["state"] for check in place.json("doctor")}
     assert {checks[name] for name in ("configuration", "database", "identity", "registry local", "cluster")} == {"ok"}
-    assert checks["KServe"] == "ok" and checks["GPUs"] == "ok"
+    assert checks["KServe"] == "ok" and checks["GPUs by dcgm-exporter"] == "ok"
     failing = place.run("doctor", "-o", "json", "--context", "expired")
     assert failing.code == 1
     assert {check["name"]: check["state"] for check in failing.data}["cluster"] == "failed"

@@ -434,3 +434,45 @@ async def test_a_clock_that_is_set_makes_nothing_idle_for_longer() -> None:
     (gpu,) = (await collector.sample()).gpus
     assert gpu.wasted_hours == pytest.approx(3 / 60)
     await collector.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "engine"),
+    [
+        ("8000/metrics", 'vllm:num_requests_running{model_name="m"} 1', "vllm"),
+        ("8000/metrics", "vllm:num_requests_running 1\nvllm:gpu_cache_usage_perc 0.1", "vllm"),
+        ("8080/metrics", "vllm:num_requests_running 1", "vllm"),
+        ("8000/v1/metrics", "num_requests_running 1", "nim"),
+        ("8000/v1/metrics", "vllm:num_requests_running 1", "vllm"),
+        ("8000/v1/metrics", "sglang:num_running_reqs 1", "sglang"),
+        ("8000/prometheus/metrics", "trtllm_num_requests_running 1", "trtllm"),
+        ("8002/metrics", 'nv_trt_llm_request_metrics{request_type="active"} 1', "triton"),
+        ("30000/metrics", "sglang:num_running_reqs 1", "sglang"),
+        ("3000/metrics", "tgi_batch_current_size 1", "tgi"),
+    ],
+)
+async def test_every_server_is_found_where_it_tells_of_itself(place: str, text: str, engine: str) -> None:
+    cluster = small({**BUSY, **LLAMA})
+    # What answers elsewhere in the pod is no model server.
+    cluster.pages |= {
+        "llm-prod/llama-0:8000/metrics": b"python_info 1\n", "llm-prod/llama-0:8080/metrics": b"[{\"iter\": 1}]",
+        f"llm-prod/llama-0:{place}": text.encode() + b"\n",
+    }  # fmt: skip
+    (server,) = (await sampled(cluster)).servers
+    assert (server.engine, server.running, server.note) == (engine, 1, "")
+
+
+async def test_what_is_not_allowed_is_told_with_the_verb_that_it_needs() -> None:
+    cluster = small({**BUSY, **LLAMA})
+    refused = AccessDeniedError("x", "you may not", "ask")
+    cluster.pages = dict.fromkeys(["gpu-operator/dcgm-gpu-01:9400/metrics", "llm-prod/llama-0:8000/metrics"], refused)
+    snapshot = await sampled(cluster)
+    assert any("`get` on `pods/proxy` in gpu-operator" in note for note in snapshot.notes)
+    assert "`get` on `pods/proxy` in llm-prod" in snapshot.servers[0].note
+
+
+async def test_a_server_that_has_to_be_asked_to_tell_is_said_so() -> None:
+    cluster = small({**BUSY, **LLAMA})
+    cluster.pod_list[1] = pod("llama-0", gpus=1, service="llama", image="lmsysorg/sglang:v0.5")
+    (server,) = (await sampled(cluster)).servers
+    assert server.note.endswith("sglang tells of itself when it is started with --enable-metrics")
