@@ -10,7 +10,7 @@ from backend.core.views import ChangeView, GpuState, SourceState, SourceView, Ve
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, cells, ends, text
 from tui.model import Model
-from tui.panes.deployments.view_model import verdict_counts
+from tui.panes.deployments.view_model import metrics_by_key, slow_keys, verdict_counts
 
 _QUIET_SECONDS = 60
 #: Of more live clusters than this only the number is told.
@@ -42,9 +42,11 @@ def count(model: Model, now: datetime) -> Counts:
     loud = [alert for alert in model.alerts.value if alert.state == "firing" and alert.silenced_until is None]
     snapshot = model.gpus.value
     gpus = snapshot.gpus if snapshot is not None else ()
+    primary = model.status.context if model.status is not None else ""
+    slow = slow_keys(model.services.value, metrics_by_key(snapshot, primary))
     return Counts(
         broken=sum(number for (verdict, _), number in verdicts.items() if verdict in BROKEN) if known else None,
-        slow=sum(number for (verdict, _), number in verdicts.items() if verdict in SLOW) if known else None,
+        slow=sum(number for (verdict, _), number in verdicts.items() if verdict in SLOW) + len(slow) if known else None,
         mine=len(mine) if model.queue.known else None,
         oldest_mine=min((candidate.submitted_at for candidate in mine), default=None),
         idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,

@@ -237,3 +237,46 @@ async def test_a_service_is_told_in_tabs_and_each_is_read_when_it_is_seen() -> N
         await table.sees("[overview]")
         await table.command("tab nothing")
         await table.sees("there is no tab 'nothing'")
+
+
+async def test_rows_are_filtered_by_words_and_shown_with_their_facts() -> None:
+    async with desk() as table:
+        await table.press("3")
+        await table.sees("llama-70b", "WHY")
+        await table.press("slash")
+        await table.type("verdict:failed,stuck")
+        await table.press("enter")
+        await table.sees("llama-70b", "2 of 41")
+        await table.sees_not("SERVING")
+        await table.press("escape", "w")
+        await table.sees("APPROVED", "AGE")
+        await table.sees_not("WHY")
+        await table.press("slash")
+        await table.type("colour:red")
+        await table.press("enter")
+        await table.sees("there is no field 'colour'")
+
+
+async def test_marked_services_are_stopped_together_and_each_tells_what_became_of_it() -> None:
+    async with desk() as table:
+        await table.press("3", "space", "space")
+        await table.sees("2 marked")
+        await table.press("S")
+        await table.sees("Stop 2 services?", "llama-70b", "become free", "Type 2 to confirm")
+        await table.type("2")
+        await table.press("enter")
+        await table.sees("stopped 2 of 2")
+        assert len(table.yard.called("stop")) == 2
+        await table.sees_not("marked")
+
+
+async def test_what_fails_of_several_stays_marked_and_says_why() -> None:
+    error = UnreachableError("stop", "the API server does not answer", "try again")
+    async with desk(FakeYard(errors={"stop": error})) as table:
+        await table.press("3", "space", "v", "S")
+        await table.sees("Stop 2 services?")
+        await table.type("2")
+        await table.press("enter")
+        await table.sees("STOPPED 0 OF 2", "error: the API server does not answer")
+        await table.press("escape")
+        await table.sees("2 marked")

@@ -23,7 +23,8 @@ from backend.cli.commands.plans import (
 from backend.cli.output import Column, cell, note, pairs
 from backend.cli.services import named
 from backend.cli.session import Session
-from backend.core.errors import ModelyardError, PartialFailureError
+from backend.core.errors import ModelyardError, PartialFailureError, UsageError
+from backend.core.service_query import FIELDS, ServiceQuery, parse_query
 from backend.core.views import (
     AppliedView,
     CutOffView,
@@ -80,6 +81,9 @@ def _status(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     namespace: Namespace = None,
+    query: Annotated[
+        str | None, typer.Option("--filter", metavar="Q", help="Such as 'verdict:failed approved:no ns:llm-*'.")
+    ] = None,
 ) -> None:
     """List services with their verdicts, worst first, or show one with its reasons.
 
@@ -87,8 +91,10 @@ def _status(
     """
     session: Session = context.obj
     if name is None:
-        _list(session, namespace)
+        _list(session, namespace, parse_query(query or ""))
         return
+    if query is not None:
+        raise UsageError("deploy status", "a filter and a name do not go together", "give one of them")
 
     async def work(yard: Yard) -> ServiceDetailView:
         found = await named(yard, name, namespace)
@@ -98,7 +104,7 @@ def _status(
     session.print.item(detail, _detail_text(detail))
 
 
-def _list(session: Session, namespace: str | None) -> None:
+def _list(session: Session, namespace: str | None, query: ServiceQuery) -> None:
     away: list[tuple[str, ModelyardError]] = []
 
     async def work(yard: Yard) -> tuple[list[ServiceView], bool, list[CutOffView]]:
@@ -114,7 +120,19 @@ def _list(session: Session, namespace: str | None) -> None:
         return rows, len(contexts) > 1, unsettled
 
     services, several, unsettled = session.run(work)
-    wanted = [one for one in services if namespace in (None, one.namespace)]
+    if query.unknown:
+        raise UsageError(
+            f"filter {query.unknown[0]}:",
+            "there is no such field",
+            f"ask of {', '.join(FIELDS[:-1])}, or by a part of the name",
+        )
+    wanted = [
+        one
+        for one in services
+        if namespace in (None, one.namespace)
+        and query.keeps(one)
+        and query.rest.lower() in f"{one.namespace}/{one.name}".lower()
+    ]
     columns = [("CONTEXT", _context_of), *_SERVICES] if several else _SERVICES
     session.print.rows(wanted, columns, empty="no services")
     for one in unsettled:

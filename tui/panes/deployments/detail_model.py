@@ -15,6 +15,7 @@ from backend.core.views import (
     PlanView,
     PodView,
     ServiceDetailView,
+    ServiceMetricsView,
     ServiceView,
     StepView,
     Verdict,
@@ -86,12 +87,45 @@ def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Secti
     return Section("GPUs", tuple(lines), side=True)
 
 
+def metrics_section(metrics: ServiceMetricsView | None) -> Section | None:
+    """What its model servers measure together."""
+    if metrics is None:
+        return None
+    latencies = (("TTFT", metrics.ttft), ("between tokens", metrics.inter_token), ("whole answer", metrics.end_to_end))
+    if metrics.note and metrics.requests_per_second is None and metrics.running is None:
+        return Section("Model servers", (text(metrics.note, "muted"),), side=True)
+    running = f"{fmt.number(metrics.running)}, {fmt.number(metrics.waiting)} wait"
+    rows = [
+        ("slow", text(metrics.slow, "bad")),
+        ("requests", text(fmt.number(metrics.requests_per_second, 1, " a second"))),
+        ("errors", text(fmt.number(_percent(metrics.error_rate), 1, " %"))),
+        ("running", text(running)),
+        ("KV cache", text(fmt.number(_percent(metrics.kv_cache), 0, " %"))),
+        *(
+            (name, text(f"p50 {fmt.duration(told.p50)}, p95 {fmt.duration(told.p95)}, p99 {fmt.duration(told.p99)}"))
+            for name, told in latencies
+            if told is not None
+        ),
+        ("note", text(metrics.note, "muted")),
+    ]
+    note = f"{metrics.age:.0f}s old" if metrics.age is not None else ""
+    return Section("Model servers", facts(rows), note=note, side=True)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
 def service_sections(
-    service: ServiceView, detail: ServiceDetailView | None, snapshot: GpuSnapshotView | None, now: datetime
+    service: ServiceView,
+    detail: ServiceDetailView | None,
+    snapshot: GpuSnapshotView | None,
+    now: datetime,
+    metrics: ServiceMetricsView | None = None,
 ) -> list[Section]:
     """All sections of a service; without its detail, what the list knows."""
-    gpus = gpu_section(service, snapshot)
-    held = [gpus] if gpus is not None else []
+    found = (gpu_section(service, snapshot), metrics_section(metrics))
+    held = [section for section in found if section is not None]
     verdict, about = verdict_section(service, now), facts_section(service, now)
     if detail is None:
         return [verdict, about, *held, Section("Details", (text("reading…", "muted"),))]

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backend.core.views import ServiceView, SourceState
-from tui.document import EMPTY, Line, Section, text
+from backend.core.service_query import FIELDS, complete_query, parse_query
+from backend.core.views import GpuSnapshotView, ServiceMetricsView, ServiceView, SourceState
+from tui.commands import Filter
+from tui.document import EMPTY, Line, Section, Span, join, text
 from tui.model import Part, PartName
 from tui.panes.common.listing import ListPage
 from tui.panes.deployments import view_model
-from tui.panes.deployments.actions import ServiceActions
-from tui.panes.deployments.detail_model import facts_section, gpu_section, verdict_section
+from tui.panes.deployments.bulk import MarkedServices
+from tui.panes.deployments.columns import service_columns
+from tui.panes.deployments.detail_model import facts_section, gpu_section, metrics_section, verdict_section
 from tui.widgets.columns import Column
+from tui.widgets.line_view import LineView
 
 
-class DeploymentsPage(ListPage[ServiceView], ServiceActions):
-    """Services, worst first."""
+class DeploymentsPage(ListPage[ServiceView], MarkedServices):
+    """Services of every context, worst first. Rows can be marked to be stopped or started together."""
 
     CSS_PATH = "../common/common.tcss"
     pane = "deployments"
@@ -25,8 +29,21 @@ class DeploymentsPage(ListPage[ServiceView], ServiceActions):
     heading_title = "DEPLOYMENTS"
     order = "worst first"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._wide = False
+        self._several = False
+        self._query = parse_query("")
+        self._measured: tuple[GpuSnapshotView | None, dict[str, ServiceMetricsView]] = (None, {})
+
     def columns(self) -> tuple[Column[ServiceView], ...]:
-        return view_model.service_columns(self.room.clock.now)
+        return service_columns(
+            self.room.clock.now,
+            wide=self._wide,
+            several=self._several,
+            measured=lambda key: self._measured[1].get(key),
+            marked=self.marked,
+        )
 
     def key(self, item: ServiceView) -> str:
         return item.key
@@ -34,14 +51,74 @@ class DeploymentsPage(ListPage[ServiceView], ServiceActions):
     def part(self) -> Part[Any]:
         return self.model.services
 
+    def show(self) -> None:
+        snapshot = self.model.gpus.value
+        if snapshot is not self._measured[0]:
+            self._measured = (snapshot, view_model.metrics_by_key(snapshot, self._primary()))
+        several = len({service.context for service in self.model.services.value.values()}) > 1
+        if several is not self._several:
+            self._several = several
+            self.table.set_columns(self.columns())
+        super().show()
+
+    def _primary(self) -> str:
+        return self.model.status.context if self.model.status is not None else ""
+
     def items(self) -> Sequence[ServiceView]:
-        return view_model.worst_first(self.model.services.value.values())
+        services = self.model.services.value
+        return view_model.worst_first(services.values(), view_model.slow_keys(services, self._measured[1]))
 
     def haystack(self, item: ServiceView) -> str:
         return view_model.haystack(item)
 
     def tally(self) -> Line:
-        return view_model.tally(view_model.verdict_counts(self.model.services.value.values()))
+        marked = (Span(f"{len(self.marked)} marked", "warn"),) if self.marked else EMPTY
+        return join(marked, view_model.tally(view_model.verdict_counts(self.model.services.value.values())), gap="  ")
+
+    # ------------------------------------------------------------ filter
+
+    def matching(self) -> Filter | None:
+        return Filter(self._query.rest) if self._query.rest else None
+
+    def _shown_items(self) -> Sequence[ServiceView]:
+        self._query = parse_query(self.filter.typed if self.filter is not None else "")
+        items = super()._shown_items()
+        if not self._query.terms:
+            return items
+        measured = self._measured[1]
+        return [item for item in items if self._query.keeps(item, measured.get(item.key))]
+
+    def find(self, pattern: Filter | None) -> str:
+        told = super().find(Filter(self._query.rest) if pattern is not None else None)
+        if self._query.unknown and not self.table.items:
+            return f"there is no field {self._query.unknown[0]!r}: {', '.join(FIELDS)}"
+        return told
+
+    def complete_filter(self, line: str) -> Sequence[str]:
+        return complete_query(line, view_model.field_values(self.model.services.value.values()))
+
+    # ------------------------------------------------------------ marks and width
+
+    def rows(self) -> Sequence[ServiceView]:
+        return self.table.items
+
+    def at(self) -> int:
+        return self.table.cursor
+
+    def show_marks(self) -> None:
+        self.table.repaint_changed()
+        self._show_heading(len(self.table.items))
+
+    def _show_beside(self) -> None:
+        # Wide, the table has the whole width.
+        self.query_one("#preview", LineView).display = not self._wide and self.app.size.width >= self.preview_from
+        self._show_preview(keep=True)
+
+    def act_look_wide(self) -> None:
+        self._wide = not self._wide
+        self.table.set_columns(self.columns())
+        self.show()
+        self.table.repaint()
 
     def empty(self) -> Sequence[Line]:
         status = self.model.status
@@ -64,7 +141,9 @@ class DeploymentsPage(ListPage[ServiceView], ServiceActions):
     def preview(self, item: ServiceView) -> Sequence[Section]:
         now = self.room.clock.now()
         gpus = gpu_section(item, self.model.gpus.value)
-        return [verdict_section(item, now), facts_section(item, now), *([gpus] if gpus else [])]
+        measured = metrics_section(self._measured[1].get(item.key))
+        found = (gpus, measured)
+        return [verdict_section(item, now), facts_section(item, now), *(part for part in found if part is not None)]
 
     def current_service(self) -> ServiceView | None:
         return self.table.current

@@ -12,13 +12,15 @@ from tui.panes.common.messages import problem_lines
 from tui.panes.common.text import yaml_line
 from tui.panes.deployments.detail_model import condition_lines, event_lines, pod_sections, service_sections
 from tui.panes.deployments.tabs import INFERENCE_SERVICE, ServiceTab, TabContext
+from tui.panes.deployments.view_model import metrics_by_key
 from tui.ports import ScreenYard
 
 _READING: Final = Section("", (text("reading…", "muted"),))
 
 
 def _overview(context: TabContext) -> Sequence[Section]:
-    return service_sections(context.service, context.detail, context.snapshot, context.now)
+    metrics = metrics_by_key(context.snapshot, context.service.context).get(context.service.key)
+    return service_sections(context.service, context.detail, context.snapshot, context.now, metrics)
 
 
 def _pods(context: TabContext) -> Sequence[Section]:

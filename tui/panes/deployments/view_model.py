@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from backend.core.gpu_lists import short_product
-from backend.core.views import ServiceView, Verdict
+from backend.core.views import GpuSnapshotView, ServiceMetricsView, ServiceView, Verdict
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, join, text
-from tui.widgets.columns import Column
 
 _RANK: Final = {
     Verdict.FAILED: 0,
@@ -54,12 +52,19 @@ def rank(service: ServiceView) -> int:
     return _RANKS[service.verdict, service.approved is False]
 
 
-def worst_first(services: Iterable[ServiceView]) -> list[ServiceView]:
-    """By urgency, then by the GPUs that are held, then by name."""
+def worst_first(services: Iterable[ServiceView], slow: Container[str] = ()) -> list[ServiceView]:
+    """By urgency, then by the GPUs that are held, then by name.
+
+    Args:
+        slow: keys of those that serve and miss an objective.
+    """
+    serving, slow_rank = Verdict.SERVING, _RANK[Verdict.SLOW_TO_LOAD]
     return sorted(
         services,
         key=lambda service: (
-            _RANKS[service.verdict, service.approved is False],
+            slow_rank
+            if slow and service.verdict is serving and service.key in slow
+            else _RANKS[service.verdict, service.approved is False],
             -service.gpus,
             service.namespace,
             service.name,
@@ -72,24 +77,31 @@ def verdict_counts(services: Iterable[ServiceView]) -> Counter[tuple[Verdict, bo
     return Counter((service.verdict, service.approved is False) for service in services)
 
 
-def look(service: ServiceView) -> tuple[str, str, str]:
+def is_slow(service: ServiceView, metrics: ServiceMetricsView | None) -> bool:
+    """Whether it serves and misses an objective."""
+    return service.verdict is Verdict.SERVING and metrics is not None and bool(metrics.slow)
+
+
+def look(service: ServiceView, metrics: ServiceMetricsView | None = None) -> tuple[str, str, str]:
     """Mark, word and role of a service."""
+    if is_slow(service, metrics):
+        return _LOOK[Verdict.SLOW_TO_LOAD]
     mark, word, role = _LOOK[service.verdict]
     if is_unapproved(service) and _RANK[service.verdict] > _UNAPPROVED_RANK:
         return "U", word, "violet"
     return mark, word, role
 
 
-def mark_cell(service: ServiceView) -> Line:
+def mark_cell(service: ServiceView, metrics: ServiceMetricsView | None = None) -> Line:
     """The mark that tells a verdict without colour."""
-    mark, _, role = look(service)
+    mark, _, role = look(service, metrics)
     return (Span(mark, role),) if mark.strip() else EMPTY
 
 
-def verdict_cell(service: ServiceView) -> Line:
-    """The verdict in a word."""
-    _, word, role = look(service)
-    return (Span(word, role),)
+def verdict_cell(service: ServiceView, metrics: ServiceMetricsView | None = None) -> Line:
+    """The verdict in a word, dim where nobody watches any more."""
+    _, word, role = look(service, metrics)
+    return (Span(word, role if service.as_of is None else "faint"),)
 
 
 def name_cell(service: ServiceView) -> Line:
@@ -117,8 +129,10 @@ def gpus_cell(service: ServiceView) -> Line:
     return text(f"{service.gpus}x{product}" if product else f"{service.gpus} GPU", "muted")
 
 
-def reason_cell(service: ServiceView) -> Line:
+def reason_cell(service: ServiceView, metrics: ServiceMetricsView | None = None) -> Line:
     """Why the verdict is so; of a service that is well, what it serves."""
+    if metrics is not None and is_slow(service, metrics):
+        return text(metrics.slow)
     if service.as_of is not None:
         return join(text(lost_note(service), "warn"), text(service.reason, "faint"), gap="; ")
     if is_unapproved(service) and _RANK[service.verdict] > _UNAPPROVED_RANK:
@@ -127,95 +141,6 @@ def reason_cell(service: ServiceView) -> Line:
         return text(service.model or service.reason, "muted")
     role = "" if rank(service) < _UNAPPROVED_RANK else "muted"
     return join(text(service.reason, role), text(service.approval_note, "violet") if is_unapproved(service) else EMPTY)
-
-
-def service_columns(now: Callable[[], datetime], *, narrow: bool = False) -> tuple[Column[ServiceView], ...]:
-    """The columns of services; `narrow` is for the overview."""
-    since = lambda service: text(fmt.age(service.since, now()), "muted")  # noqa: E731 - a column's cell
-    columns = [
-        Column(key="mark", title="", cell=mark_cell, minimum=1, tight=True),
-        Column(key="verdict", title="VERDICT", cell=verdict_cell, minimum=8, sort=rank),
-        Column(
-            key="name",
-            title="NAMESPACE/NAME",
-            cell=name_cell,
-            minimum=20,
-            maximum=26 if narrow else 34,
-            sort=lambda service: (service.namespace, service.name),
-        ),
-        Column(
-            key="replicas",
-            title="READY",
-            cell=replicas_cell,
-            minimum=3 if narrow else 5,
-            maximum=7,
-            right=True,
-            sort=lambda service: service.ready_replicas - service.wanted_replicas,
-        ),
-        Column(
-            key="gpus",
-            title="GPUS",
-            cell=gpus_cell,
-            minimum=7,
-            maximum=10,
-            priority=3,
-            right=True,
-            shown_from=84,
-            sort=lambda service: -service.gpus,
-        ),
-        Column(key="reason", title="WHY", cell=reason_cell, minimum=22 if narrow else 26, maximum=60, flex=1),
-        Column(
-            key="since",
-            title="SINCE",
-            cell=since,
-            minimum=4 if narrow else 5,
-            right=True,
-            sort=lambda service: service.since or datetime.min.replace(tzinfo=now().tzinfo),
-        ),
-    ]
-    if not narrow:
-        columns[6:6] = [
-            Column(
-                key="approved",
-                title="IMAGE",
-                cell=approved_cell,
-                minimum=10,
-                maximum=12,
-                priority=4,
-                sort=lambda service: str(service.approved),
-            ),
-            Column(
-                key="mode",
-                title="MODE",
-                cell=lambda service: text(service.mode, "faint"),
-                minimum=8,
-                maximum=10,
-                priority=5,
-                shown_from=140,
-                sort=lambda service: service.mode,
-            ),
-            Column(
-                key="runtime",
-                title="RUNTIME",
-                cell=lambda service: text(service.runtime, "faint"),
-                minimum=8,
-                maximum=16,
-                priority=7,
-                shown_from=150,
-                sort=lambda service: service.runtime,
-            ),
-            Column(
-                key="owner",
-                title="OWNER",
-                cell=lambda service: text(service.owner, "muted"),
-                minimum=7,
-                maximum=12,
-                priority=6,
-                shown_from=125,
-                sort=lambda service: service.owner,
-            ),
-        ]
-    return tuple(columns)
 
 
 def approved_cell(service: ServiceView) -> Line:
@@ -268,3 +193,36 @@ def why_and_next(service: ServiceView) -> tuple[Line, Line]:
         is_urgent = _RANK[service.verdict] < _UNAPPROVED_RANK
         why = "; ".join(part for part in ((why, note) if is_urgent else (note, service.reason)) if part)
     return text(why), text(service.next_step)
+
+
+def metrics_by_key(snapshot: GpuSnapshotView | None, primary: str) -> dict[str, ServiceMetricsView]:
+    """What model servers measure, by the key of their service.
+
+    Args:
+        primary: context of those that name none.
+    """
+    services = snapshot.services if snapshot is not None else ()
+    return {f"{one.context or primary}/{one.namespace}/{one.service}": one for one in services}
+
+
+def slow_keys(services: Mapping[str, ServiceView], measured: Mapping[str, ServiceMetricsView]) -> frozenset[str]:
+    """Keys of the services that serve and miss an objective."""
+    return frozenset(
+        key for key, one in measured.items() if one.slow and key in services and is_slow(services[key], one)
+    )
+
+
+def field_values(services: Iterable[ServiceView]) -> dict[str, tuple[str, ...]]:
+    """By field of a filter, what services have there, for completion."""
+    found: dict[str, set[str]] = {
+        name: set() for name in ("verdict", "ns", "context", "runtime", "mode", "owner", "kind")
+    }
+    for one in services:
+        found["verdict"].add(one.verdict.value.replace(" ", "-"))
+        found["ns"].add(one.namespace)
+        found["context"].add(one.context)
+        found["runtime"].add(one.runtime)
+        found["mode"].add(one.mode)
+        found["owner"].add(one.owner or "none")
+        found["kind"].add(one.kind)
+    return {name: tuple(sorted(value for value in values if value)) for name, values in found.items()}

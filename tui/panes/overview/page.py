@@ -10,7 +10,7 @@ from textual import events
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
-from backend.core.views import CandidateView, ChangeView, GpuView, ServiceView
+from backend.core.views import CandidateView, ChangeView, GpuView, ServiceMetricsView, ServiceView
 from tui.commands import Filter
 from tui.document import EMPTY, Line, Span, ends, fit, join, text
 from tui.format import age
@@ -19,6 +19,7 @@ from tui.model import Part, PartName, Problem
 from tui.panes.common.messages import first_run, problem_lines
 from tui.panes.deployments import view_model as deployments
 from tui.panes.deployments.actions import ServiceActions
+from tui.panes.deployments.columns import service_columns
 from tui.panes.gpus import view_model as gpus
 from tui.panes.library import news as library
 from tui.panes.library.synchronising import SyncAction
@@ -57,6 +58,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         self._rows: dict[str, Sequence[Any]] = {}
         self._behind: set[PartName] = set(PartName)
         self._broken: Sequence[ServiceView] = ()
+        self._measured: dict[str, ServiceMetricsView] = {}
+        self._slow: frozenset[str] = frozenset()
         self._services_tally: Line = EMPTY
 
     def body(self) -> Iterable[Widget]:
@@ -64,7 +67,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         tables: dict[str, list[LineTable[Any]]] = {
             "deployments": [
                 LineTable(
-                    deployments.service_columns(now, narrow=True),
+                    service_columns(now, narrow=True, measured=lambda key: self._measured.get(key)),
                     lambda item: item.key,
                     headings=False,
                     id="deployments-table",
@@ -119,9 +122,15 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
         """Make the rows again of what changed; with thousands of services that is worth it."""
         model, changed = self.model, self._behind
         self._behind = set()
+        if changed & {PartName.SERVICES, PartName.GPUS}:
+            primary = model.status.context if model.status is not None else ""
+            self._measured = deployments.metrics_by_key(model.gpus.value, primary)
+            slow = deployments.slow_keys(model.services.value, self._measured)
+            if PartName.SERVICES in changed or slow != self._slow:
+                self._slow = slow
+                self._rows["deployments"] = deployments.worst_first(model.services.value.values(), slow)
         if PartName.SERVICES in changed:
             services = list(model.services.value.values())
-            self._rows["deployments"] = deployments.worst_first(services)
             broken = view_model.broken_services(services)
             if broken != self._broken:
                 self._broken = broken

@@ -1,0 +1,192 @@
+"""Stopping and starting every marked service: one dialog that lists them, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from backend.core.errors import ModelyardError
+from backend.core.views import ServiceView, Verdict
+from tui import format as fmt
+from tui.document import Line, Span, join, text
+from tui.model import PartName
+from tui.panes.common.text import TextPage, log_line
+from tui.panes.deployments.actions import ServiceActions, kubectl
+from tui.panes.deployments.view_model import look
+from tui.ports import ScreenYard
+from tui.widgets.fields import Field, Values, typed_name
+
+_NAMED: Final = 8
+_STOP: Final = "serving.kserve.io/stop"
+
+
+class MarkedServices(ServiceActions):
+    """Marks on services by their keys, and what is done to all that have one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The column of marks looks at this very set.
+        self.marked: set[str] = set()
+        self._marked_last = ""
+
+    def rows(self) -> Sequence[ServiceView]:
+        """The rows that are shown."""
+        raise NotImplementedError
+
+    def at(self) -> int:
+        """The row of the cursor."""
+        raise NotImplementedError
+
+    def show_marks(self) -> None:
+        """Draw the marks, and count them in the heading."""
+        raise NotImplementedError
+
+    def chosen(self) -> list[ServiceView]:
+        """The marked services, as they are now."""
+        services = self.model.services.value
+        self.marked.intersection_update(services)
+        return [services[key] for key in sorted(self.marked)]
+
+    # ------------------------------------------------------------ marks
+
+    def act_look_mark(self) -> None:
+        service = self.current_service()
+        if service is None:
+            return
+        self.marked.symmetric_difference_update((service.key,))
+        self._marked_last = service.key if service.key in self.marked else ""
+        self.act_move_down()
+        self.show_marks()
+
+    def act_look_mark_range(self) -> None:
+        keys = [service.key for service in self.rows()]
+        if self._marked_last not in keys or not keys:
+            self.room.flash("mark the first row with Space", bad=True)
+            return
+        start, end = sorted((keys.index(self._marked_last), self.at()))
+        self.marked.update(keys[start : end + 1])
+        self.show_marks()
+
+    def act_look_mark_all(self) -> None:
+        if self.marked:
+            self.marked.clear()
+        else:
+            self.marked.update(service.key for service in self.rows())
+        self.show_marks()
+
+    def act_look_mark_invert(self) -> None:
+        self.marked.symmetric_difference_update(service.key for service in self.rows())
+        self.show_marks()
+
+    def act_program_back(self) -> None:
+        if self.marked and not (self.filter is not None and self.filter.typed):
+            self.marked.clear()
+            self.show_marks()
+        else:
+            super().act_program_back()
+
+    # ------------------------------------------------------------ changing
+
+    def act_deploy_stop(self) -> None:
+        chosen = self.chosen()
+        if not chosen:
+            super().act_deploy_stop()
+            return
+        running = [service for service in chosen if service.verdict is not Verdict.STOPPED]
+        self._ask_about("start" if not running else "stop", running or chosen, len(chosen))
+
+    def act_deploy_start(self) -> None:
+        chosen = self.chosen()
+        if not chosen:
+            super().act_deploy_start()
+            return
+        stopped = [service for service in chosen if service.verdict is Verdict.STOPPED]
+        if stopped:
+            self._ask_about("start", stopped, len(chosen))
+        else:
+            self.room.flash("none of the marked services is stopped", bad=True)
+
+    def _ask_about(self, verb: str, chosen: Sequence[ServiceView], marked: int) -> None:
+        yard = self.room.feed.yard
+        if yard is None:
+            return
+
+        async def perform(_values: Values) -> object:
+            return [(service, await self._one(yard, verb, service)) for service in chosen]
+
+        what = fmt.count(len(chosen), "service")
+        self.ask(
+            f"{verb.capitalize()} {what}?",
+            _lines(verb, chosen, marked, hidden=len({one.key for one in chosen} - {one.key for one in self.rows()})),
+            verb.capitalize(),
+            perform,
+            fields=self._count_field(len(chosen), chosen[0]),
+            danger=verb == "stop",
+            done=lambda result: self._told(verb, result),
+        )
+
+    def _count_field(self, number: int, first: ServiceView) -> list[Field]:
+        if self.room.settings.confirm != "type-name":
+            return []
+        return [typed_name(first.name if number == 1 else str(number))]
+
+    async def _one(self, yard: ScreenYard, verb: str, service: ServiceView) -> ModelyardError | None:
+        annotation = f"{_STOP}=true --overwrite" if verb == "stop" else f"{_STOP}-"
+        command = f"{kubectl(service)} annotate inferenceservice {service.name} {annotation}"
+        act = yard.deployments.stop if verb == "stop" else yard.deployments.start
+        try:
+            await self._run(command, act(service.namespace, service.name, context=service.context))
+        except ModelyardError as error:
+            return error
+        return None
+
+    def _told(self, verb: str, result: object) -> None:
+        if not isinstance(result, list):
+            return
+        outcomes: list[tuple[ServiceView, ModelyardError | None]] = result
+        failed = [error for _, error in outcomes if error is not None]
+        self.marked.difference_update(service.key for service, error in outcomes if error is None)
+        self.show_marks()
+        self.room.feed.read(PartName.SERVICES, PartName.CHANGES)
+        done = "stopped" if verb == "stop" else "started"
+        if not failed:
+            self.room.flash(f"{done} {len(outcomes)} of {len(outcomes)}; the list follows what the cluster does")
+            return
+
+        async def read() -> str:
+            return "\n".join(_outcome(done, service, error) for service, error in outcomes)
+
+        title = f"{done.upper()} {len(outcomes) - len(failed)} OF {len(outcomes)}"
+        self.room.push_screen(TextPage(title, read, log_line, wraps=True, note="what failed is still marked"))
+
+
+def _outcome(done: str, service: ServiceView, error: ModelyardError | None) -> str:
+    name = f"{service.context} {service.namespace}/{service.name}"
+    return f"{name}: {done}" if error is None else f"{name}: error: {error.why}; {error.action}"
+
+
+def _lines(verb: str, chosen: Sequence[ServiceView], marked: int, *, hidden: int) -> list[Line]:
+    several = len({service.context for service in chosen}) > 1
+    lines: list[Line] = []
+    for service in chosen[:_NAMED]:
+        _, word, role = look(service)
+        where = f"{service.context} " if several else ""
+        name = text(f"{where}{service.namespace}/{service.name}", "name")
+        held = text(fmt.count(service.gpus, "GPU"), "muted") if service.gpus else ()
+        lines.append(join((Span("  "),), name, (Span(word, role),), held, gap="  "))
+    if len(chosen) > _NAMED:
+        lines.append(text(f"  and {len(chosen) - _NAMED} more", "muted"))
+    if hidden:
+        lines.append(text(f"{hidden} of them are hidden by the filter", "warn"))
+    if marked > len(chosen):
+        state = "stopped already" if verb == "stop" else "not stopped"
+        lines.append(text(f"{marked - len(chosen)} marked ones are {state} and left alone", "muted"))
+    gpus = sum(service.gpus for service in chosen)
+    if verb == "stop":
+        lines.append(text(f"Their pods end and {fmt.count(gpus, 'GPU')} become free; the services are kept."))
+        serving = sum(service.verdict is Verdict.SERVING for service in chosen)
+        if serving:
+            lines.append(text(f"{fmt.count(serving, 'of them serves', 'of them serve')} now.", "warn"))
+    else:
+        lines.append(text("They start cold: scheduling, pulling, loading."))
+    return lines
