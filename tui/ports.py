@@ -11,6 +11,7 @@ from typing import Protocol
 from backend.core.errors import UsageError
 from backend.core.events import Subscription, Topic
 from backend.core.views import (
+    AdviceView,
     AlertView,
     AppliedView,
     CandidateView,
@@ -21,6 +22,8 @@ from backend.core.views import (
     DecisionView,
     DiffLineView,
     EvidenceView,
+    FormCheckView,
+    FormView,
     GpuSnapshotView,
     HistoryView,
     ImageDetailView,
@@ -191,6 +194,16 @@ class RuntimesPort(Protocol):
     ) -> PlanView: ...
 
 
+class FormsPort(Protocol):
+    """The form that a deployment is written in."""
+
+    async def open(self, reference: str, *, name: str = "", namespace: str = "", context: str = "") -> FormView: ...
+    async def reopen(self, form: FormView, text: str) -> FormView: ...
+    def check(self, values: Mapping[str, str], base: str) -> FormCheckView: ...
+    async def advice(self, deployment: str, *, context: str = "") -> AdviceView: ...
+    async def take(self, deployment: str, suggestion: str, *, context: str = "") -> str: ...
+
+
 class GpusPort(Protocol):
     """GPUs, as last sampled."""
 
@@ -254,6 +267,8 @@ class ScreenYard(Protocol):
     def deployments(self) -> DeploymentsPort: ...
     @property
     def runtimes(self) -> RuntimesPort: ...
+    @property
+    def forms(self) -> FormsPort: ...
     @property
     def gpus(self) -> GpusPort: ...
     @property

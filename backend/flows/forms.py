@@ -35,6 +35,8 @@ from backend.serving.runtime_fit import ServedImage, holds_no_server, runtime_fi
 from backend.serving.suggestions import gpus_needed, suggest, taken
 from backend.telemetry.fit_types import UNIT, WHOLE_GPU
 
+#: The field that is none of the file's: the cluster.
+CONTEXT: Final = "context"
 _MOST_OFFERS: Final = 200
 _LABELS: Final = ("nvidia.com/gpu.product", "topology.kubernetes.io/zone")
 
@@ -81,20 +83,23 @@ class Forms:
         return FormView(
             context=client.context,
             reference=image.reference,
-            fields=tuple(
-                FormFieldView(
-                    id=field.id,
-                    section=field.section,
-                    label=field.label,
-                    hint=field.hint,
-                    closed=bool(field.closed),
-                    offers=tuple(OfferView(value=value) for value in field.closed)
-                    or offered.get(field.id, _Offered()).offers,
-                    unlisted=offered.get(field.id, _Offered()).unlisted,
-                )
-                for field in FIELDS
+            fields=(
+                *self._contexts(),
+                *(
+                    FormFieldView(
+                        id=field.id,
+                        section=field.section,
+                        label=field.label,
+                        hint=field.hint,
+                        closed=bool(field.closed),
+                        offers=tuple(OfferView(value=value) for value in field.closed)
+                        or offered.get(field.id, _Offered()).offers,
+                        unlisted=offered.get(field.id, _Offered()).unlisted,
+                    )
+                    for field in FIELDS
+                ),
             ),
-            values=values_of(made),
+            values={**values_of(made), **({CONTEXT: client.context} if self._foundation.clusters.several else {})},
             deployment=to_yaml(made),
         )
 
@@ -108,7 +113,8 @@ class Forms:
         opened = await self.open(
             deployment.image, name=deployment.name, namespace=deployment.namespace, context=form.context
         )
-        return msgspec.structs.replace(opened, values=values_of(deployment), deployment=to_yaml(deployment))
+        values = {**opened.values, **values_of(deployment)}
+        return msgspec.structs.replace(opened, values=values, deployment=to_yaml(deployment))
 
     def check(self, values: Mapping[str, str], base: str) -> FormCheckView:
         """What becomes of a form's values; asks nobody, so that it can be looked at while somebody types.
@@ -145,6 +151,14 @@ class Forms:
         raise NotFoundError(f"suggestion {suggestion}", "it is not suggested for the file as it is", "look again")
 
     # ------------------------------------------------------------ inside
+
+    def _contexts(self) -> tuple[FormFieldView, ...]:
+        """The field that says which cluster, where there are several."""
+        links = self._foundation.clusters.links
+        if not self._foundation.clusters.several:
+            return ()
+        offers = tuple(OfferView(value=link.context) for link in links)
+        return (FormFieldView(id=CONTEXT, section=FIELDS[0].section, label="Cluster", closed=True, offers=offers),)
 
     async def _sized(self, made: DeploymentFile, ground: Ground) -> DeploymentFile:
         """The draft with as many GPUs as hold the model on the GPUs that the cluster has."""

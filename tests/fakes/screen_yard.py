@@ -42,6 +42,7 @@ from backend.core.views import (
 )
 from tests.fakes import screen_data as data
 from tests.fakes.screen_alerts import FakeAlerts
+from tests.fakes.screen_forms import FakeForms
 from tests.fakes.screen_history import FakeTelemetry
 from tests.fakes.screen_library import FakeLibrary, FakeRules, FakeRuns
 from tests.fakes.screen_queue import FakeEvidence, FakeQueue
@@ -124,6 +125,7 @@ class FakeYard:
         self.evidence = FakeEvidence(self)
         self.deployments = FakeDeployments(self)
         self.runtimes = FakeRuntimes(self)
+        self.forms = FakeForms(self)
         self.gpus = FakeGpus(self)
         self.audit = FakeAudit(self)
         self.alert_views: list[AlertView] = []

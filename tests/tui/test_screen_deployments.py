@@ -27,7 +27,9 @@ async def _plan(table: Desk) -> None:
 async def test_deploying_goes_through_a_plan_to_the_service() -> None:
     async with desk() as table:
         await _plan(table)
-        assert table.yard.called("draft") == [(APPROVED.reference, "new-chat", "llm-prod")]
+        assert table.yard.called("forms.open") == [(APPROVED.reference, "llm-prod")]
+        ((written, namespace),) = table.yard.called("plan")
+        assert (written.startswith("name: new-chat\n"), namespace) == (True, "llm-prod")
         assert not table.yard.called("apply")
         await table.sees("+       - --max-model-len=8192", "-       - --max-model-len=131072")
         await table.press("D")
@@ -89,16 +91,6 @@ async def test_what_admission_refuses_is_told_in_the_dialog() -> None:
         await table.type("new-chat")
         await table.press("enter")
         await table.sees("digest is not approved", "approve the image first")
-
-
-async def test_a_bad_name_is_refused_before_anything_is_asked() -> None:
-    async with desk() as table:
-        await table.press("2", "G", "D")
-        await table.sees("Service name")
-        await table.type("9_Bad")
-        await table.press("enter")
-        await table.sees("lower-case letters, digits and hyphens")
-        assert not table.yard.called("draft")
 
 
 async def test_rolling_back_takes_the_last_approved_snapshot_and_shows_the_difference() -> None:

@@ -110,7 +110,7 @@ async def test_an_approved_image_is_deployed_from_the_library() -> None:
         await _filter(table, "3.1-8b")
         await table.sees("1 of 64")
         await table.press("D")
-        await table.sees("Deploy", "Service name")
+        await table.sees("DEPLOY", "Service name")
 
 
 # ---------------------------------------------------------------- the query

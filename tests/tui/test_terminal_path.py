@@ -89,7 +89,7 @@ def test_the_path_from_a_candidate_to_a_serving_model_by_keys(tmp_path: Path, wi
         terminal.sees(r"2 QUEUE")
         terminal.sees(rf"{re.escape(_IMAGE[-12:])} .*approved")
         terminal.type("D")
-        terminal.sees("Service name", "Namespace", "Nothing is applied yet")
+        terminal.sees("Service name", "Namespace", "estimate")
         terminal.type("my-chat")
         terminal.press("Enter")
         terminal.sees("PLAN llm-prod/my-chat", r"\+ kind: InferenceService", "nothing was changed yet")

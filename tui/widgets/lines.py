@@ -17,10 +17,15 @@ class Lines(Widget):
 
     DEFAULT_CSS = "Lines { width: 1fr; height: auto; }"
 
-    def __init__(self, lines: Sequence[Line] = (), *, under: str = "", id: str | None = None) -> None:
+    def __init__(self, lines: Sequence[Line] = (), *, under: str = "", indent: int = 2, id: str | None = None) -> None:
+        """
+        Args:
+            indent: cells that what is wrapped stands in from the left.
+        """
         super().__init__(id=id)
         self._lines = tuple(lines)
         self._under = under
+        self._indent = indent
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show other lines."""
@@ -31,9 +36,9 @@ class Lines(Widget):
         return container.width
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(wrap_all(self._lines, width))
+        return len(wrap_all(self._lines, width, self._indent))
 
     def render_line(self, y: int) -> Strip:
-        wrapped = wrap_all(self._lines, self.size.width)
+        wrapped = wrap_all(self._lines, self.size.width, self._indent)
         line = wrapped[y] if y < len(wrapped) else EMPTY
         return palette_of(self).strip(line, self.size.width, under=self._under)

@@ -1,9 +1,10 @@
-"""The deployment file, to be edited before it is planned again."""
+"""A deployment file as text, to be changed before it is planned or goes back into the form."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,29 +15,34 @@ from textual.widgets import TextArea
 
 from backend.core.errors import ModelyardError
 from backend.core.text import sanitise_lines
-from backend.core.views import PlanView
 from tui.document import Span, text
 from tui.model import Problem
 from tui.panes.common.messages import problem_lines
-from tui.ports import ScreenYard
 from tui.widgets.lines import Lines
 from tui.widgets.one_line import OneLine
 
+_Made = TypeVar("_Made")
 
-class EditorPage(ModalScreen[PlanView]):
-    """Edits a deployment file; F2 plans it, Esc leaves it as it was."""
+
+class EditorPage(ModalScreen[_Made], Generic[_Made]):
+    """Edits a deployment file; F2 does something with it, Esc leaves it as it was.
+
+    Args:
+        verb: what F2 does.
+        perform: does it with the text; its result closes the page.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = []
     AUTO_FOCUS = "TextArea"
     CSS_PATH = "deployments.tcss"
 
-    def __init__(self, deployment: str, namespace: str, context: str = "") -> None:
+    def __init__(self, deployment: str, verb: str, perform: Callable[[str], Awaitable[_Made]]) -> None:
         super().__init__()
-        self._cluster = context
         self._deployment = deployment
-        self._namespace = namespace
+        self._verb = verb
+        self._perform = perform
         self.settled = False
-        self._planning: asyncio.Task[None] | None = None
+        self._doing: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="editor"):
@@ -48,7 +54,9 @@ class EditorPage(ModalScreen[PlanView]):
             yield area
             yield Lines(id="editor-problem")
             hint = OneLine()
-            hint.show(lambda _width: (Span("F2", "key"), *text(" plan it   "), Span("Esc", "key"), *text(" leave it")))
+            hint.show(
+                lambda _width: (Span("F2", "key"), *text(f" {self._verb}   "), Span("Esc", "key"), *text(" leave it"))
+            )
             yield hint
 
     def on_mount(self) -> None:
@@ -63,19 +71,17 @@ class EditorPage(ModalScreen[PlanView]):
             event.stop()
             event.prevent_default()
             self.dismiss(None)
-        elif event.key == "f2" and self._planning is None:
+        elif event.key == "f2" and self._doing is None:
             event.stop()
-            yard: ScreenYard | None = getattr(getattr(self.app, "feed", None), "yard", None)
-            if yard is not None:
-                self._planning = asyncio.create_task(self._plan(yard))
+            self._doing = asyncio.create_task(self._do())
 
-    async def _plan(self, yard: ScreenYard) -> None:
+    async def _do(self) -> None:
         told = self.query_one("#editor-problem", Lines)
-        told.show((text("planning…", "info"),))
+        told.show((text("looking at it…", "info"),))
         try:
-            plan = await yard.deployments.plan(self.query_one(TextArea).text, self._namespace, context=self._cluster)
+            made = await self._perform(self.query_one(TextArea).text)
         except ModelyardError as error:
             told.show(problem_lines(Problem.of(error)))
-            self._planning = None
+            self._doing = None
         else:
-            self.dismiss(plan)
+            self.dismiss(made)

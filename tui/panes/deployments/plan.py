@@ -124,7 +124,14 @@ class PlanPage(DetailPage):
                 self._snapshots = ()
                 self.show()
 
-        self.room.push_screen(EditorPage(self.plan.deployment, self.plan.namespace, self.plan.context), edited)
+        yard, plan = self.room.feed.yard, self.plan
+        if yard is None:
+            return
+
+        async def again(deployment: str) -> PlanView:
+            return await yard.deployments.plan(deployment, plan.namespace, context=plan.context)
+
+        self.room.push_screen(EditorPage(plan.deployment, "plan it", again), edited)
 
     def act_look_manifest(self) -> None:
         async def read() -> str:

@@ -22,7 +22,7 @@ class ImageActions(Page):
         if image.state is not ImageState.APPROVED:
             self.room.flash(f"only approved images are deployed; this one is {image.state.value}", bad=True)
             return
-        self.open_later(open_form(self.room, image.reference, image.name, image.repository), "preparing the form")
+        self.open_later(open_form(self.room, image.reference, image.name), "preparing the form")
 
     def act_look_manifest(self) -> None:
         image = self._image_or_told()

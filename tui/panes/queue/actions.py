@@ -311,9 +311,7 @@ class CandidateActions(EvidenceActions):
         if candidate.state is not ImageState.APPROVED:
             self.room.flash(f"only approved images are deployed; this one is {candidate.state.value}", bad=True)
             return
-        self.open_later(
-            open_form(self.room, candidate.reference, candidate.name, candidate.repository), "preparing the form"
-        )
+        self.open_later(open_form(self.room, candidate.reference, candidate.name), "preparing the form")
 
     # ------------------------------------------------------------ inside
 
