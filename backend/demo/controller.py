@@ -31,7 +31,7 @@ from backend.demo.resources import (
     Resource,
 )
 from backend.demo.scenario import Scenario, build_scenario
-from backend.demo.scenario_nodes import EXPORTER_PORT, exporter_node, products
+from backend.demo.scenario_nodes import CUT, EXPORTER_PORT, exporter_node, products, with_instances
 from backend.demo.workloads_answers import SLOW, Answer, answer_to, manner
 from backend.demo.workloads_images import Images
 from backend.demo.workloads_logs import container_log, port_of
@@ -247,9 +247,12 @@ class DemoCluster:
 
     def _place_nodes(self, scenario: Scenario) -> None:
         for write in scenario.ground:
-            self._store.put(write.resource, write.obj, manager=write.manager)
+            cut = self._seeded and write.resource == NODES
+            self._store.put(write.resource, with_instances(write.obj) if cut else write.obj, manager=write.manager)
         for node, (product, count) in products().items():
             self._gpus.add_node(node, product, count)
+        if self._seeded:
+            self._gpus.cut(*CUT)
         for node, index, xid in scenario.faults if self._seeded else ():
             self._gpus.add_fault(node, index, xid)
         for node, index in scenario.hot if self._seeded else ():

@@ -10,7 +10,7 @@ from backend.demo.resources import NODES, PODS
 from backend.demo.workloads_faults import Failure, load_failure, main_container, storage_failure
 from backend.demo.workloads_nodes import Node, node_of, place
 from backend.demo.workloads_pods import End, Pod, Stage, back_off_seconds, render
-from backend.demo.workloads_quantities import gpus_of, quantity, requests_of
+from backend.demo.workloads_quantities import device_of, quantity, requests_of
 from backend.demo.workloads_template import INITIALIZER
 
 _SCHEDULING, _PULLING, _PRESENT, _FETCHING, _LOADING, _EXITED = 0.5, 2.0, 0.3, 1.5, 3.0, 1.0
@@ -94,7 +94,7 @@ class Kubelet:
         self._addresses += 1
         index = [node.name for node in self.nodes()].index(pod.node)
         pod.address = f"10.244.{index}.{self._addresses % 250 + 4}"
-        pod.gpus = self._gpus.take(pod, gpus_of(pod.spec), world.now)
+        pod.gpus = self._gpus.take(pod, *device_of(pod.spec), world.now)
         pod.gpu_uuids = tuple(world.gpu_uuid(pod.node, gpu) for gpu in pod.gpus)
         where = f"Successfully assigned {pod.namespace}/{pod.name} to {pod.node}"
         self._tell(pod, "Normal", "Scheduled", where, "default-scheduler")

@@ -159,12 +159,15 @@ def escaped(text: str) -> str:
 
 
 def _labels(sample: GpuSample) -> str:
+    instance = sample.instance
+    of_instance = {} if instance is None else {"GPU_I_PROFILE": instance.profile, "GPU_I_ID": str(instance.number)}
     labels = {
         "gpu": str(sample.index),
         "UUID": sample.uuid,
         "pci_bus_id": f"00000000:{0x18 + 0x11 * sample.index:02X}:00.0",
         "device": f"nvidia{sample.index}",
         "modelName": sample.product.name,
+        **of_instance,
         "Hostname": sample.node,
         "DCGM_FI_DRIVER_VERSION": DRIVER_VERSION,
     }

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from backend.demo.workloads_faults import Model, model_of
+from backend.demo.workloads_nodes import INSTANCES
 from backend.demo.workloads_pods import Pod, Stage
+from backend.demo.workloads_quantities import GPU, MIG
 
 #: On a service or pod: idle, light, busy, saturated or stuck; busy without it. A stuck server spins and answers nobody.
 TRAFFIC = "demo.modelyard/traffic"
@@ -119,11 +121,24 @@ def traffic_of(pod: Pod, seed: int) -> Traffic:
     return Traffic(Wave(base, swing, key), Wave(base * slow, swing, f"{key}/slow"), capacity, past, model, stuck)
 
 
+class Instance(NamedTuple):
+    """A MIG instance.
+
+    Attributes:
+        number: on its GPU. share: of the GPU's memory.
+    """
+
+    number: int
+    profile: str
+    share: float
+
+
 @dataclass(frozen=True)
 class GpuSample:
     """One GPU at one time. Shares are 0 to 1, memory MiB, power W, energy mJ, temperatures degrees Celsius, clocks MHz.
 
     Attributes:
+        instance: number and profile of a MIG instance; None: it is a whole GPU.
         pcie_sent, pcie_received: bytes a second; nvlink: MB in all.
         clock_reasons: why the clocks are not at their highest, as NVML's bits.
         xid: the last XID error, 0 for none.
@@ -131,6 +146,7 @@ class GpuSample:
 
     node: str
     index: int
+    instance: Instance | None
     uuid: str
     product: Product
     namespace: str
@@ -172,7 +188,7 @@ class GpuBank:
 
     Args:
         seed: what load and UUIDs follow from.
-        uuid: gives a GPU's UUID by node and index.
+        uuid: gives a GPU's UUID by node and slot. A whole GPU's slot is its index; see `INSTANCES` for others.
         start: seconds since 1970 from which energy counts.
     """
 
@@ -184,12 +200,21 @@ class GpuBank:
         self._accounts: dict[tuple[str, int], _Account] = {}
         self._faults: dict[tuple[str, int], int] = {}
         self._hot: set[tuple[str, int]] = set()
+        self._instances: dict[tuple[str, int], Instance] = {}
 
     def add_node(self, node: str, product: Product, count: int) -> None:
         """Count the GPUs of a node from now on."""
         self._products[node] = product
         for index in range(count):
             self._accounts.setdefault((node, index), _Account(self._start))
+
+    def cut(self, node: str, index: int, instances: Iterable[Instance]) -> None:
+        """Cut a GPU that nobody holds into MIG instances."""
+        account = self._accounts.pop((node, index), None)
+        if account is not None:
+            for place, instance in enumerate(instances, 1):
+                slot = (node, place * INSTANCES + index)
+                self._accounts[slot], self._instances[slot] = account, instance
 
     def add_fault(self, node: str, index: int, xid: int) -> None:
         """Let a GPU report an XID error."""
@@ -199,9 +224,13 @@ class GpuBank:
         """Let a GPU be too hot, so that its clocks are held down and the others of its pod wait for it."""
         self._hot.add((node, index))
 
-    def take(self, pod: Pod, count: int, now: float) -> tuple[int, ...]:
-        """Give a pod the first free GPUs of its node; the scheduler has seen that there are enough."""
-        free = [index for (node, index), one in self._accounts.items() if node == pod.node and one.pod is None]
+    def take(self, pod: Pod, resource: str, count: int, now: float) -> tuple[int, ...]:
+        """Give a pod the first free devices of its node; the scheduler has seen that there are enough."""
+        free = [
+            slot
+            for (node, slot), one in self._accounts.items()
+            if node == pod.node and one.pod is None and self._resource((node, slot)) == resource
+        ]
         taken = tuple(free[:count])
         for index in taken:
             traffic = traffic_of(pod, self._seed)
@@ -231,6 +260,10 @@ class GpuBank:
         """The nodes with GPUs."""
         return self._products.keys()
 
+    def _resource(self, key: tuple[str, int]) -> str:
+        instance = self._instances.get(key)
+        return GPU if instance is None else MIG + instance.profile
+
     def _settled(self, key: tuple[str, int], now: float) -> _Account:
         account = self._accounts[key]
         return replace(account, since=max(account.since, now), energy=self._energy(key, now), work=self._work(key, now))
@@ -256,8 +289,8 @@ class GpuBank:
         return account.energy + 1000 * (idle * seconds + (self._power(key, 1.0) - idle) * done)
 
     def _sample(self, key: tuple[str, int], at: float) -> GpuSample:
-        node, index = key
-        product, account = self._products[node], self._accounts[key]
+        node, index = key[0], key[1] % INSTANCES
+        product, account, instance = self._products[node], self._accounts[key], self._instances.get(key)
         pod = account.pod
         at = max(at, account.since)
         activity = 0.0
@@ -272,23 +305,28 @@ class GpuBank:
             activity *= 0.8
         stuck = account.traffic is not None and account.traffic.stuck
         engine = 0.02 + 0.1 * ((at * 7) % 1) if loading else activity * 0.97
-        used = _memory_used(account, product, at)
+        share = 1.0 if instance is None else instance.share
+        memory = int(product.memory * share)
+        used = int(_memory_used(account, product, at) * share)
         temperature = 29 + index % 3 + 46 * power / product.power_limit + (_HOTTER if hot else 0)
         work = self._work(key, at)
         return GpuSample(
             node=node,
             index=index,
+            instance=instance,
             uuid=self._uuid(node, index),
             product=product,
             namespace=pod.namespace if pod else "",
             pod=pod.name if pod else "",
             container=pod.spec["containers"][0]["name"] if pod else "",
-            utilisation=min(100, round(100 * (engine * 1.06 if not loading else engine))),
+            utilisation=0
+            if instance is not None
+            else min(100, round(100 * (engine * 1.06 if not loading else engine))),
             engine_active=engine,
             tensor_active=0.0 if loading or stuck else engine * (0.3 if hot else 0.44),
             memory_active=engine * (0.01 if stuck else 0.63),
             memory_used=used,
-            memory_free=product.memory - 551 - used,
+            memory_free=memory - 551 - used,
             memory_reserved=551,
             power=power,
             energy=int(self._energy(key, at)),
@@ -301,6 +339,11 @@ class GpuBank:
             nvlink=int(work * 18_500 * (pod is not None and len(pod.gpus) > 1)),
             xid=self._faults.get(key, 0),
         )
+
+
+def _utilisation(engine: float, *, loading: bool, whole: bool) -> int:
+    """Percent; of a MIG instance the exporter says 0."""
+    return min(100, round(100 * (engine if loading else engine * 1.06))) if whole else 0
 
 
 def _clock(product: Product, *, hot: bool, works: bool) -> int:

@@ -15,13 +15,13 @@ from backend.demo.kubernetes.fields import owned_fields, to_tree
 from backend.demo.kubernetes.schemas import custom_schema
 from backend.demo.objects import Object, copied
 from backend.demo.resources import EVENTS, INFERENCE_SERVICES, NAMESPACES, NODES, PODS, Resource
+from backend.demo.scenario_nodes import CUT, exporter_pod, namespace_object, node_object, products
 from backend.demo.scenario_nodes import NAMESPACES as NAMES
-from backend.demo.scenario_nodes import exporter_pod, namespace_object, node_object, products
 from backend.demo.scenario_runtimes import NIM_RUNTIME, VLLM_RUNTIME, runtimes
 from backend.demo.scenario_surroundings import llm_services, surroundings
 from backend.demo.workloads_images import Images
 from backend.demo.workloads_pods import stamp
-from backend.demo.workloads_quantities import GPU
+from backend.demo.workloads_quantities import GPU, MIG
 from backend.demo.workloads_template import AUTOSCALER, CONTAINER, MODE, STOP
 
 #: What ships a pod's log from beside the model server.
@@ -71,6 +71,7 @@ class _Service:
         age: seconds since its object was created.
         image: repository and tag; or repository and digest.
         model: for `--model`, empty for a NIM.
+        device: the resource by which it asks for GPUs.
         memory: limit of the container.
         most: replicas that the autoscaler may make; 0: as many as there are.
     """
@@ -81,6 +82,7 @@ class _Service:
     image: tuple[str, str]
     model: str = ""
     gpus: int = 1
+    device: str = GPU
     memory: str = "48Gi"
     replicas: int = 1
     traffic: str = "busy"
@@ -157,6 +159,7 @@ _SERVICES = (
         ("nim/nvidia/llama-3.2-nv-rerankqa-1b-v2", "1.8.0"),
         memory="16Gi",
         node=_A100,
+        device=f"{MIG}{CUT[2][0].profile}",
         traffic="light",
         team="search",
     ),
@@ -348,7 +351,7 @@ def _object(service: _Service, images: Images, host: str, at: float) -> Object:
 
 
 def _container(service: _Service, image: str) -> Object:
-    resources = {"cpu": str(4 * service.gpus), "memory": service.memory, GPU: str(service.gpus)}
+    resources = {"cpu": str(4 * service.gpus), "memory": service.memory, service.device: str(service.gpus)}
     container: Object = {"image": image, "resources": {"limits": resources, "requests": dict(resources)}}
     args = [*([f"--model={service.model}"] if service.model else []), *service.args]
     if service.gpus > 1 and service.model:

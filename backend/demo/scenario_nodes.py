@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from backend.demo.gpus import A100, H100, Product
+from backend.demo.gpus import A100, H100, Instance, Product
 from backend.demo.objects import Object, ObjectStore
 from backend.demo.resources import PODS
 from backend.demo.workloads_pods import owned, stamp
-from backend.demo.workloads_quantities import GPU
+from backend.demo.workloads_quantities import GPU, MIG
 
 EXPORTER_PORT = 9400
 EXPORTER_NAMESPACE = "gpu-operator"
 NAMESPACES = ("default", "gpu-operator", "llm-dev", "llm-prod")
 _GPUS = 8
 _NODES = {"gpu-01": H100, "gpu-02": H100, "gpu-03": H100, "gpu-04": A100}
+#: The GPU that is cut into MIG instances, and these: two of three sevenths, with half of the memory each.
+CUT = ("gpu-04", 7, (Instance(1, "3g.40gb", 0.485), Instance(2, "3g.40gb", 0.485)))
 _EXPORTER_LABEL = {"app": "nvidia-dcgm-exporter"}
 
 
@@ -88,6 +90,20 @@ def node_object(name: str, at: float, now: float) -> Object:
             "nodeInfo": _information(name),
         },
     }
+
+
+def with_instances(node: Object) -> Object:
+    """A node as it is after its GPU was cut; others as they are."""
+    if node["metadata"]["name"] != CUT[0]:
+        return node
+    devices = {GPU: str(_GPUS - 1), f"{MIG}{CUT[2][0].profile}": str(len(CUT[2]))}
+    labels = {**node["metadata"]["labels"], "nvidia.com/mig.strategy": "mixed"}
+    status = {
+        **node["status"],
+        "capacity": {**node["status"]["capacity"], **devices},
+        "allocatable": {**node["status"]["allocatable"], **devices},
+    }
+    return {**node, "metadata": {**node["metadata"], "labels": labels}, "status": status}
 
 
 def exporter_pod(node: str, at: float, seed: int) -> Object:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from backend.demo.objects import Object
 from backend.demo.workloads_quantities import quantity, requests_of
 
+#: Slots of a node from here on are MIG instances: the slot of the first on GPU 7 is 107, that of the second 207.
+INSTANCES = 100
+
 
 @dataclass
 class Node:
@@ -66,10 +69,11 @@ def place(pod_spec: Object, nodes: Iterable[Node]) -> Placement:
     return Placement(None, _unschedulable(total, reasons, unhelpful))
 
 
-def gpu_uuid(seed: int, node: str, index: int) -> str:
-    """The UUID of a node's GPU, as NVML and DCGM print it."""
-    digest = hashlib.sha256(f"gpu/{seed}/{node}/{index}".encode()).hexdigest()
-    return f"GPU-{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+def gpu_uuid(seed: int, node: str, slot: int) -> str:
+    """The UUID of a node's GPU or MIG instance, as NVML and DCGM print it."""
+    digest = hashlib.sha256(f"gpu/{seed}/{node}/{slot}".encode()).hexdigest()
+    kind = "GPU" if slot < INSTANCES else "MIG"
+    return f"{kind}-{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
 
 
 def _refusal(pod_spec: Object, wanted: Mapping[str, float], node: Node) -> tuple[str | None, bool]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from backend.demo.objects import Object, copied
 from backend.demo.workloads_faults import Failure, main_container, repository_of
-from backend.demo.workloads_quantities import GPU, gpus_of
+from backend.demo.workloads_quantities import device_of
 from backend.demo.workloads_template import CONTAINER, INITIALIZER
 
 
@@ -249,9 +249,9 @@ def _container_status(pod: Pod) -> Object:
         "state": state,
         "lastState": last,
     }
-    if pod.gpu_uuids and gpus_of(pod.spec):
+    if pod.gpu_uuids:
         resources = [{"resourceID": uuid, "health": "Healthy"} for uuid in pod.gpu_uuids]
-        status["allocatedResourcesStatus"] = [{"name": GPU, "resources": resources}]
+        status["allocatedResourcesStatus"] = [{"name": device_of(pod.spec)[0], "resources": resources}]
     return status
 
 

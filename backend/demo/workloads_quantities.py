@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 #: GPUs as the device plugin of NVIDIA names them.
 GPU = "nvidia.com/gpu"
+#: Of a MIG instance, before its profile.
+MIG = "nvidia.com/mig-"
 
 _SUFFIXES = {
     "": 1.0,
@@ -48,6 +50,13 @@ def requests_of(pod_spec: dict[str, Any]) -> dict[str, float]:
 def gpus_of(pod_spec: dict[str, Any]) -> int:
     """How many whole GPUs a pod asks for."""
     return int(requests_of(pod_spec).get(GPU, 0))
+
+
+def device_of(pod_spec: dict[str, Any]) -> tuple[str, int]:
+    """Which devices a pod asks for: whole GPUs or instances of one profile, and how many."""
+    asked = requests_of(pod_spec)
+    resource = next((name for name in asked if name == GPU or name.startswith(MIG)), GPU)
+    return resource, int(asked.get(resource, 0))
 
 
 class _Asking(Protocol):

@@ -327,7 +327,9 @@ async def test_the_demo_clusters_gpus_work_idle_and_fail() -> None:
         demo.advance(2)
     await collector.close()
     counted = Counter(gpu.state for gpu in snapshot.gpus)
-    assert len(snapshot.gpus) == 32
+    assert len(snapshot.gpus) == 33
+    assert [gpu.service for gpu in snapshot.gpus if gpu.mig_profile] == ["rerank", ""]
+    assert [gpu.service for gpu in snapshot.gpus if "thermal" in gpu.throttle] == ["llama-70b"]
     assert counted[GpuState.BUSY] and counted[GpuState.IDLE] and counted[GpuState.FREE] and counted[GpuState.FAULT]
     busy: list[GpuView] = [gpu for gpu in snapshot.gpus if gpu.state is GpuState.BUSY]
     assert all(gpu.service and gpu.image_digest and gpu.approved for gpu in busy)
