@@ -105,6 +105,13 @@ namespaces = ["llm-prod", "llm-dev"]
 
 [telemetry]
 interval = "2s"
+
+[[price]]
+gpu = "*H100*"
+per_hour = 2.95
+[[price]]
+gpu = "*A100*"
+per_hour = 1.60
 """
 
 
@@ -184,6 +191,8 @@ def started(options: GlobalOptions, seed: int, *, crew: bool) -> Iterator[DemoYa
                 "backend.cli.demo_crew",
                 "--config",
                 str(home / "config.toml"),
+                "--seed",
+                str(seed),
                 *(["--db", str(options.database.absolute())] if options.database else []),
             ]
             stack.enter_context(start_crew(command))

@@ -7,37 +7,60 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from backend.cli.demo import COLLEAGUE
+from backend.cli.demo_history import make_up_when_known
 from backend.cli.session import logging_to_file
 from backend.config import LoadedConfiguration, load_configuration
 from backend.core.errors import ModelyardError
 from backend.core.logs import Redactor
+from backend.core.ports import SystemClock
 from backend.core.views import CandidateView, ImageState
 from backend.demo.images import SERVED
+from backend.telemetry.series_store import SeriesStore
+from backend.telemetry.store import TelemetryStore, telemetry_path
 from backend.yard import Yard, YardOptions
 
 _SERVED: Final = frozenset(SERVED)
 _HALF_APPROVED: Final = 3
+_AFTER_FIRST_PAINT: Final = 2.0
+_LOG = logging.getLogger(__name__)
 
 
-async def _serve(configuration: LoadedConfiguration, database: Path | None, redactor: Redactor) -> None:
+async def _serve(configuration: LoadedConfiguration, database: Path | None, redactor: Redactor, seed: int) -> None:
     worker = await Yard.open(configuration, YardOptions(database=database), redactor=redactor)
     try:
         working = asyncio.create_task(worker.work(first=lambda: _decide(configuration, database, redactor)))
+        remembering = asyncio.create_task(
+            _remember(worker, telemetry_path(configuration.database_path(database)), seed)
+        )
         ended = asyncio.create_task(_standard_input_closed())
         await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (working, ended):
+        for task in (working, remembering, ended):
             task.cancel()
-        for outcome in await asyncio.gather(working, ended, return_exceptions=True):
+        for outcome in await asyncio.gather(working, remembering, ended, return_exceptions=True):
             if isinstance(outcome, ModelyardError):
                 raise outcome
     finally:
         await worker.close()
+
+
+async def _remember(worker: Yard, path: Path, seed: int) -> None:
+    """Give the charts some days to show, after the screen has come up."""
+    await asyncio.sleep(_AFTER_FIRST_PAINT)
+    clock = SystemClock()
+    telemetry = TelemetryStore(path, clock)
+    try:
+        await make_up_when_known(SeriesStore(telemetry), worker.gpus.snapshot, clock.now, seed)
+    except ModelyardError as error:
+        _LOG.warning("there is no history to show: %s", error)
+    finally:
+        await telemetry.close()
 
 
 async def _standard_input_closed() -> None:
@@ -104,11 +127,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo crew")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--db", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
     redactor = Redactor()
     try:
         with logging_to_file(redactor, debug=False):
-            asyncio.run(_serve(load_configuration(chosen.config), chosen.db, redactor))
+            asyncio.run(_serve(load_configuration(chosen.config), chosen.db, redactor, chosen.seed))
     except ModelyardError as error:
         sys.stderr.write(f"demo crew: {error}\n")
         return 1

@@ -85,6 +85,11 @@ COMMAND_OPTIONS_WITH_VALUE: Final = frozenset(
         "--state",
         "--ticket",
         "--to",
+        "--gpu",
+        "--metric",
+        "--service",
+        "--what-if",
+        "--window",
         "--until",
         "--window",
     }

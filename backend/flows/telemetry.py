@@ -127,11 +127,19 @@ class TelemetryFlow:
         Raises:
             NotFoundError: there is none, or there are several. StoreError: of its kind.
         """
-        known = await self.known(kind, window)
+        try:
+            known = await self.known(kind, window)
+        except StoreError:
+            if self._sources():
+                return name
+            raise
         exact = [key for key, label in known.items() if name in {key, label}]
         found = exact or [key for key, label in known.items() if key.endswith(f"/{name}") or label.endswith(f"/{name}")]
         if len(found) == 1:
             return found[0]
+        if not found and self._sources():
+            # Prometheus knows what we never saw.
+            return name
         named = ", ".join(list(dict.fromkeys(known.values()))[:8]) or "nothing"
         why = f"{len(found)} of that name were recorded" if found else "nothing of that name was recorded"
         raise NotFoundError(f"history of {name}", why, f"name one of: {named}")
@@ -259,10 +267,11 @@ class TelemetryFlow:
         """How it stands with what is kept; raises nothing."""
         telemetry, priced = self._foundation.telemetry, bool(self._foundation.configuration.settings.price)
         try:
-            size, since = await self._store.extent()
+            size, since, made_up = await self._store.extent()
         except StoreError as error:
             return HistoryView(problem=error.why, notes=telemetry.told, priced=priced)
-        return HistoryView(notes=telemetry.told, since=since, size=size, priced=priced)
+        notes = (*telemetry.told, *((made_up,) if made_up else ()))
+        return HistoryView(notes=notes, since=since, size=size, priced=priced)
 
     async def check(self) -> list[CheckView]:
         """For `doctor`: whether history is kept."""

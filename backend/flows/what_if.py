@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -58,7 +59,7 @@ async def what_if(foundation: Foundation, text: str) -> WhatIfView:
     product, profile = _product(hosts, {pod.spec.node_name for pod in of_service}), ask.resource.removeprefix(MIG)
     profile = profile if ask.resource.startswith(MIG) else ""
     price = price_of(foundation.configuration.settings.price, product, profile)
-    free = sum(max(0, host.free.get(ask.resource, 0)) // UNIT for host in hosts if host.ready and not host.cordoned)
+    free = _free([host for host in hosts if host.ready and not host.cordoned], ask.resource)
     fits: bool | None
     if change < 0:
         kept = max(0, len(of_service) + change)
@@ -66,6 +67,9 @@ async def what_if(foundation: Foundation, text: str) -> WhatIfView:
     else:
         found = check(msgspec.structs.replace(ask, pods=change), hosts, tenants)
         fits, sentence = found.now, found.sentence
+        # Of the nodes that would take its pods at all.
+        hosts = [place.host for place in found.places if not place.barred]
+        free = _free(hosts, ask.resource)
     return WhatIfView(
         context=link.context,
         service=f"{namespace}/{name}",
@@ -78,6 +82,10 @@ async def what_if(foundation: Foundation, text: str) -> WhatIfView:
         currency=foundation.configuration.settings.telemetry.currency if price is not None else "",
         sentence=sentence,
     )
+
+
+def _free(hosts: Iterable[Host], resource: str) -> int:
+    return sum(max(0, host.free.get(resource, 0)) // UNIT for host in hosts)
 
 
 def _link(foundation: Foundation, context: str) -> ClusterLink:

@@ -22,14 +22,19 @@ def share_of(mig_profile: str) -> float:
 
 def price_of(prices: Sequence[PriceConfig], product: str, mig_profile: str = "") -> float | None:
     """What an hour of a GPU or of a MIG instance costs; None: no table names it."""
-    whole = f"{product} {mig_profile}".strip().lower()
+    name, whole = _alike(product), _alike(f"{product} {mig_profile}".strip())
     for price in prices:
-        pattern = price.gpu.lower()
-        if fnmatchcase(product.lower(), pattern):
+        pattern = _alike(price.gpu)
+        if fnmatchcase(name, pattern):
             return price.per_hour * share_of(mig_profile)
         if mig_profile and fnmatchcase(whole, pattern):
             return price.per_hour
     return None
+
+
+def _alike(name: str) -> str:
+    """Labels of nodes write a hyphen where the driver has a blank."""
+    return name.lower().replace("-", " ")
 
 
 def price_of_type(prices: Sequence[PriceConfig], type_name: str) -> float | None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from backend.core.errors import MalformedDataError
+from backend.store import meta
 from backend.store.connection import Database, Transaction
 from backend.telemetry.series_blocks import Block, pack, unpack
 from backend.telemetry.series_metrics import SeriesKind, metric_of
@@ -21,6 +22,7 @@ from backend.telemetry.store import TelemetryStore, instant_of, milliseconds
 #: Milliseconds of a block of samples.
 BLOCK: Final = 10 * MINUTE
 _SAMPLES, _MINUTES, _HOURS = 0, 1, 2
+_MADE_UP: Final = "made up"
 #: How long samples and minutes are kept; hours as long as the configuration says.
 KEEP_SAMPLES: Final = timedelta(hours=12)
 KEEP_MINUTES: Final = timedelta(days=7)
@@ -34,12 +36,17 @@ _TIERS: Final = ((_SAMPLES, HOUR, MINUTE, _MINUTES), (_MINUTES, DAY, HOUR, _HOUR
 
 
 class Piece(NamedTuple):
-    """Samples of one series to be written; one of the same beginning is replaced."""
+    """A block of one series to be written; one of the same beginning is replaced.
+
+    Attributes:
+        tier: 0 samples, 1 minutes, 2 hours.
+    """
 
     kind: SeriesKind
     key: str
     label: str
     block: Block
+    tier: int = 0
 
 
 class Tenure(NamedTuple):
@@ -62,7 +69,7 @@ class SeriesStore:
     async def write(self, pieces: Sequence[Piece], tenures: Sequence[Tenure] = ()) -> None:
         """Write samples, and who held what; of one beginning the last one written stays."""
         kept = [piece for piece in pieces if piece.block.times]
-        packed = await asyncio.to_thread(lambda: [pack(piece.block) for piece in kept])
+        packed = await asyncio.to_thread(_packed, kept)
         async with self._store.using(making=True) as database, database.transaction() as transaction:
             await transaction.execute_many(
                 "INSERT INTO series (kind, key, label, seen_at) VALUES (?1, ?2, ?3, ?4)"
@@ -71,10 +78,10 @@ class SeriesStore:
             )
             await transaction.execute_many(
                 "INSERT INTO block (tier, series, start, until, data)"
-                " VALUES (0, (SELECT id FROM series WHERE kind = ?1 AND key = ?2), ?3, ?4, ?5)"
+                " VALUES (?6, (SELECT id FROM series WHERE kind = ?1 AND key = ?2), ?3, ?4, ?5)"
                 " ON CONFLICT (series, tier, start) DO UPDATE SET until = ?4, data = ?5",
                 [
-                    (piece.kind, piece.key, piece.block.times[0], piece.block.times[-1], data)
+                    (piece.kind, piece.key, piece.block.times[0], piece.block.times[-1], data, piece.tier)
                     for piece, data in zip(kept, packed, strict=True)
                 ],
             )
@@ -173,17 +180,34 @@ class SeriesStore:
             if whole > _WORTH_IT and used < whole * _EMPTY_SHARE:
                 await database.compact()
 
-    async def extent(self) -> tuple[int, datetime | None]:
-        """Bytes of the file that hold something, and since when there is history."""
+    async def is_begun(self) -> bool:
+        """Whether anything was recorded."""
+        async with self._store.using(making=True) as database:
+            return await database.fetch_one("SELECT 1 FROM block LIMIT 1") is not None
+
+    async def say_made_up(self, told: str) -> None:
+        """Note that what is kept was not measured, for whoever looks at it."""
+        async with self._store.using(making=True) as database, database.transaction() as transaction:
+            await meta.put(transaction, _MADE_UP, told)
+
+    async def extent(self) -> tuple[int, datetime | None, str]:
+        """Bytes of the file that hold something, since when there is history, and whether that is made up."""
         async with self._store.using() as database:
             row = await database.fetch_one("SELECT min(start) FROM block")
             used, _ = await _size(database)
-        return used, None if row is None or row[0] is None else instant_of(row[0])
+            made_up = await meta.get(database, _MADE_UP) or ""
+        return used, None if row is None or row[0] is None else instant_of(row[0]), made_up
 
     async def size(self) -> int:
         """Bytes of the file that hold something."""
         async with self._store.using() as database:
             return (await _size(database))[0]
+
+
+def _packed(pieces: Sequence[Piece]) -> list[bytes]:
+    # Blocks that several series have in common are packed once.
+    known: dict[int, bytes] = {}
+    return [known.get(id(piece.block)) or known.setdefault(id(piece.block), pack(piece.block)) for piece in pieces]
 
 
 async def _blocks(
@@ -206,7 +230,7 @@ async def _blocks(
             kept.extend((each["start"], each["data"]) for each in rows)
             if rows and tier > _SAMPLES:
                 span = DAY if tier == _HOURS else HOUR
-                reached = (rows[-1]["start"] // span + 1) * span
+                reached = (rows[-1]["until"] // span + 1) * span
     return found
 
 

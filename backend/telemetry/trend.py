@@ -116,7 +116,8 @@ def full_in(found: TrendView, now: float, supply: float) -> str:
         return f"not within {_days(round(found.horizon))}"
     if found.per_day_low <= 0:
         return f"in {_days(math.ceil(earliest))} at the earliest, or never"
-    return f"in {_days(math.ceil(earliest))} to {_days(math.ceil((supply - now) / found.per_day_low))}"
+    first, last = math.ceil(earliest), math.ceil((supply - now) / found.per_day_low)
+    return f"in {_days(first)}" if first == last else f"in {first} to {_days(last)}"
 
 
 def _days(count: int) -> str:

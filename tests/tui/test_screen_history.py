@@ -50,7 +50,7 @@ async def test_supply_and_demand_with_a_what_if_that_changes_nothing() -> None:
 async def test_costs_are_estimates_by_service_team_and_type() -> None:
     async with desk(size=(80, 24)) as table:
         await table.press("4", "$")
-        await table.sees("COST", "estimates", "llm-prod/llama-70b", "200.00", "PER 1M TOKENS", "93% of the time")
+        await table.sees("COST", "estimates", "llm-prod/llama-70b", "200.00", "USD/1M TOK", "93% of the time")
         await table.press("b")
         await table.sees("by team", "some team")
 

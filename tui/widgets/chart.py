@@ -23,6 +23,7 @@ _BINARY: Final = 1024.0
 #: Cells between two marks of the time axis, and the seconds that they may be apart.
 _BETWEEN: Final = 13
 _DAY: Final = 86400
+_NOW: Final = " now"
 _MARKS: Final = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, _DAY, 2 * _DAY, 5 * _DAY, 10 * _DAY)
 #: Units whose scale is the same in every chart, and its top.
 _FIXED: Final = {"percent": 100.0, "share": 1.0}
@@ -153,9 +154,11 @@ def time_axis(chart: Chart, width: int) -> str:
     at = math.ceil(chart.start.timestamp() / step) * step
     while at < chart.end.timestamp():
         column = int((at - chart.start.timestamp()) / span * width)
-        _put(cells, column, f"╵{datetime.fromtimestamp(at, UTC).strftime(form)}")
+        word = f"╵{datetime.fromtimestamp(at, UTC).strftime(form)}"
+        if column + len(word) <= width - len(_NOW):
+            _put(cells, column, word)
         at += step
-    _put(cells, width - 4, " now")
+    _put(cells, width - len(_NOW), _NOW)
     return "".join(cells)
 
 

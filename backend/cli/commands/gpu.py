@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from backend.cli.commands import gpu_history
 from backend.cli.commands.gpu_watch import Watch
 from backend.cli.output import Column, note
 from backend.cli.session import Session
@@ -21,6 +22,7 @@ def add_to(application: typer.Typer) -> None:
     """Add `gpu`."""
     gpu = typer.Typer(rich_markup_mode=None)
     gpu.callback(invoke_without_command=True)(_gpu)
+    gpu_history.add_to(gpu)
     application.add_typer(gpu, name="gpu")
 
 

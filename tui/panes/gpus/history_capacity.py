@@ -48,7 +48,7 @@ class CapacityPage(OverTime):
             return
         services = [f"{service.namespace}/{service.name}+1" for service in self.model.services.value.values()]
         field = Field(
-            id="what", label="Service, and how many replicas more or fewer", value=services[0] if services else "",
+            id="what", label="Replicas more (or fewer)", value=services[0] if services else "",
             placeholder="NAMESPACE/NAME+2", offers=tuple(services),
         )  # fmt: skip
 

@@ -40,7 +40,7 @@ class CostPage(OverTime):
         if not told:
             return (Section("", model.nothing_lines(self.window_name, self._state)),)
         priced = self._state is not None and self._state.priced
-        return (model.cost_section(told, _GROUPINGS[self._by], self.window_name, priced),)
+        return (model.cost_section(told, _GROUPINGS[self._by], self.window_name, width, priced=priced),)
 
     def act_history_cost(self) -> None:
         self.room.flash("these are the costs")

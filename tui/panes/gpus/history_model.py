@@ -248,15 +248,16 @@ def what_if_section(answer: WhatIfView) -> Section:
 # ------------------------------------------------------------ costs
 
 
-def cost_section(rows: Sequence[CostView], by: str, name: str, priced: bool) -> Section:
+def cost_section(rows: Sequence[CostView], by: str, name: str, width: int, *, priced: bool) -> Section:
     """Costs, the dearest first."""
     if not rows:
         return Section("", (text(f"Nobody was seen holding a GPU in the last {name}.", "muted"),))
     currency = next((row.currency for row in rows if row.currency), "")
-    heads = (by.upper(), "GPU HOURS", "IDLE HOURS", f"COST {currency}".strip(), "IDLE", "PER 1M TOKENS")
+    money = currency or "COST"
+    heads = (by.upper(), "GPU H", "IDLE H", money, f"IDLE {money}", f"{money}/1M TOK")
     table = [heads, *(_cost_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
-    widths[0] = min(widths[0], 44)
+    widths[0] = max(12, min(widths[0], width - sum(widths[1:]) - 2 * len(widths)))
     lines: list[Line] = [_row(heads, widths, "column", "column")]
     for row, cells in zip(rows, table[1:], strict=True):
         whole = row.key == "total"
