@@ -91,7 +91,6 @@ COMMAND_OPTIONS_WITH_VALUE: Final = frozenset(
         "--what-if",
         "--window",
         "--until",
-        "--window",
     }
 )
 
