@@ -19,6 +19,7 @@ PANES: Final = (
     "gpu",
     "entry",
     "text",
+    "log",
     "note",
     "rules",
     "rule",

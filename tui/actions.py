@@ -6,6 +6,7 @@ from typing import Final
 
 from tui.action import EVERYWHERE, LISTS, PANES, Action, unavailable
 from tui.action_tables.alerts import ALERTS
+from tui.action_tables.follow import FOLLOW
 from tui.action_tables.history import HISTORY
 from tui.action_tables.library import LIBRARY
 from tui.action_tables.looking import LOOKING
@@ -15,7 +16,7 @@ from tui.action_tables.services import SERVING
 
 __all__ = ["ACTIONS", "BY_ID", "EVERYWHERE", "LISTS", "PANES", "Action", "mutating", "unavailable"]
 
-ACTIONS: Final[tuple[Action, ...]] = (*LOOKING, *LIBRARY, *QUEUE, *SERVING, *ALERTS, *HISTORY, *PROGRAM)
+ACTIONS: Final[tuple[Action, ...]] = (*LOOKING, *LIBRARY, *QUEUE, *SERVING, *FOLLOW, *ALERTS, *HISTORY, *PROGRAM)
 BY_ID: Final = {action.id: action for action in ACTIONS}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -168,8 +168,18 @@ class DeploymentsPort(Protocol):
         self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
     ) -> PlanView: ...
     async def logs(
-        self, namespace: str, pod: str, previous: bool = False, tail: int = 500, *, context: str = ""
+        self,
+        namespace: str,
+        pod: str,
+        previous: bool = False,
+        tail: int = 500,
+        *,
+        container: str = "",
+        context: str = "",
     ) -> str: ...
+    def follow_logs(
+        self, namespace: str, pod: str, *, container: str = "", tail: int = 500, context: str = ""
+    ) -> AsyncGenerator[str, None]: ...
     async def namespaces(self, *, context: str = "") -> list[str]: ...
 
 

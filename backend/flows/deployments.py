@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 import msgspec
 
 from backend.access.endpoints import endpoints
@@ -116,11 +119,31 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
         return sorted(namespace.metadata.name for namespace in found)
 
     async def logs(
-        self, namespace: str, pod: str, previous: bool = False, tail: int = 500, *, context: str = ""
+        self,
+        namespace: str,
+        pod: str,
+        previous: bool = False,
+        tail: int = 500,
+        *,
+        container: str = "",
+        context: str = "",
     ) -> str:
-        """The last lines of a pod's log, as the container wrote them."""
+        """The last lines of a container's log as it wrote them; `container` may be empty where there is one."""
         client = await self._foundation.clusters.client(context)
-        return await client.logs(namespace, pod, previous=previous, tail=tail)
+        return await client.logs(namespace, pod, container=container, previous=previous, tail=tail)
+
+    async def follow_logs(
+        self, namespace: str, pod: str, *, container: str = "", tail: int = 500, context: str = ""
+    ) -> AsyncGenerator[str, None]:
+        """The last lines of a container's log, then each as it is written; close the generator when done.
+
+        Raises:
+            NotFoundError: it has not started. UnreachableError: the node does not answer, or the connection broke.
+        """
+        client = await self._foundation.clusters.client(context)
+        async with aclosing(client.follow_logs(namespace, pod, container=container, tail=tail)) as lines:
+            async for line in lines:
+                yield line
 
     async def snapshots(self, namespace: str, name: str, *, context: str = "") -> list[SnapshotView]:
         """What the service can be returned to, newest first."""

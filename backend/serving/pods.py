@@ -11,6 +11,7 @@ import msgspec
 from backend.cluster.objects import (
     Container,
     ContainerStatus,
+    ContainerTerminated,
     Event,
     Pod,
     Quantity,
@@ -18,7 +19,7 @@ from backend.cluster.objects import (
     parsed_time,
 )
 from backend.core.text import sanitise
-from backend.core.views import PodView, Verdict
+from backend.core.views import ContainerView, PodView, Verdict
 from backend.serving.causes import Cause, pull_cause, schedule_cause, server_cause
 
 _PULLING: Final = frozenset(
@@ -148,7 +149,48 @@ def pod_view(pod: Pod, events: Iterable[Event] = ()) -> PodView:
         image_ids=tuple(status.image_id for status in statuses if status.image_id),
         message=trouble.reason if trouble else "",
         started_at=parsed_time(pod.status.start_time),
+        containers=tuple(_containers(pod)),
+        owner=next((f"{one.kind} {one.name}" for one in pod.metadata.owner_references or ()), ""),
     )
+
+
+def _containers(pod: Pod) -> Iterator[ContainerView]:
+    """Those that serve first, then those that ran before them."""
+    for specs, statuses, initial in (
+        (pod.spec.containers, pod.status.container_statuses, False),
+        (pod.spec.init_containers or (), pod.status.init_container_statuses, True),
+    ):
+        told = {status.name: status for status in statuses or ()}
+        for container in specs:
+            status = told.get(container.name, ContainerStatus(name=container.name))
+            running, ended = status.state.running, status.state.terminated
+            yield ContainerView(
+                name=container.name,
+                image=container.image,
+                state=_container_state(status),
+                ready=status.ready,
+                restarts=status.restart_count,
+                gpus=gpus_in(container),
+                image_id=status.image_id,
+                last=_ending(status.last_state.terminated),
+                initial=initial,
+                since=parsed_time(running.started_at if running else ended.finished_at if ended else None),
+            )
+
+
+def _container_state(status: ContainerStatus) -> str:
+    if status.state.waiting is not None:
+        return status.state.waiting.reason or "waiting"
+    if status.state.terminated is not None:
+        return _ending(status.state.terminated)
+    return "running" if status.state.running is not None else "not started"
+
+
+def _ending(ended: ContainerTerminated | None) -> str:
+    if ended is None:
+        return ""
+    reason = ended.reason or ("Completed" if ended.exit_code == 0 else "Error")
+    return reason if ended.exit_code == 0 else f"{reason}, exit code {ended.exit_code}"
 
 
 def _state(pod: Pod) -> str:

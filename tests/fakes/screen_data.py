@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from backend.core.views import (
     CandidateView,
     ChangeView,
     ConditionView,
+    ContainerView,
     DecisionView,
     EndpointView,
     EvidenceValue,
@@ -561,7 +564,7 @@ def detail(view: ServiceView) -> ServiceDetailView:
             ConditionView(type="PredictorReady", status="False" if bad else "True", since=ago(minutes=12)),
             ConditionView(type="IngressReady", status="True", since=ago(days=40)),
         ),
-        pods=tuple(pods),
+        pods=tuple(msgspec.structs.replace(pod, containers=containers(pod), owner="ReplicaSet x") for pod in pods),
         events=(
             KubeEventView(
                 at=ago(minutes=1),
@@ -593,6 +596,17 @@ def detail(view: ServiceView) -> ServiceDetailView:
         f"  namespace: {view.namespace}\n  annotations:\n    note: '{HOSTILE}'\nspec:\n  predictor:\n"
         f"    minReplicas: {view.wanted_replicas}\n",
     )
+
+
+def containers(pod: PodView) -> tuple[ContainerView, ...]:
+    """A server and a proxy beside it."""
+    return (
+        ContainerView(
+            name="kserve-container", image=pod.image_ids[0] if pod.image_ids else "", state=pod.state, ready=pod.ready,
+            restarts=pod.restarts, gpus=pod.gpus, last="Error, exit code 1" if pod.restarts else "",
+        ),
+        ContainerView(name="queue-proxy", image="r/proxy", state="running", ready=True, restarts=0),
+    )  # fmt: skip
 
 
 def snapshots(view: ServiceView) -> list[SnapshotView]:

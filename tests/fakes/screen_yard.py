@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -89,6 +90,8 @@ class FakeYard:
         self.empty = empty
         self.errors = errors or {}
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        #: Lines of a log that is followed; an empty one ends it.
+        self.log: asyncio.Queue[str] = asyncio.Queue()
         self.closed = False
         self.started = False
         nothing = {
@@ -255,7 +258,14 @@ class FakeDeployments:
         return self._plan(namespace, name, view.images[0], "update", "name: x\nnamespace: y\nimage: z\n")
 
     async def logs(
-        self, namespace: str, pod: str, previous: bool = False, tail: int = 500, *, context: str = ""
+        self,
+        namespace: str,
+        pod: str,
+        previous: bool = False,
+        tail: int = 500,
+        *,
+        container: str = "",
+        context: str = "",
     ) -> str:
         self._yard.note("logs", namespace, pod, previous)
         lines = [f"INFO 08-14 13:5{index % 10}:00 engine.py:{index} loading shard {index} of 30" for index in range(60)]
@@ -268,6 +278,15 @@ class FakeDeployments:
                 "ValueError: max_model_len is too large",
             ]
         )
+
+    async def follow_logs(
+        self, namespace: str, pod: str, *, container: str = "", tail: int = 500, context: str = ""
+    ) -> AsyncGenerator[str, None]:
+        self._yard.note("follow_logs", namespace, pod, container)
+        for line in (f"{container} begins", f"WARNING {data.HOSTILE}"):
+            yield line
+        while (line := await self._yard.log.get()) != "":
+            yield line
 
     async def namespaces(self, *, context: str = "") -> list[str]:
         return ["llm-dev", "llm-prod", "llm-search"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from backend.core.errors import AdmissionError, UnreachableError
+from backend.core.errors import AdmissionError, NotFoundError, UnreachableError
 from backend.core.views import Verdict
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import Desk, desk
@@ -222,7 +224,7 @@ async def test_a_service_is_told_in_tabs_and_each_is_read_when_it_is_seen() -> N
         await table.sees("[overview]", "Verdict", "snapshots")
         assert not table.yard.called("snapshots")
         await table.press("tab")
-        await table.sees("[pods 2]", "node      gpu-01", "CrashLoopBackOff not ready")
+        await table.sees("[pods 2]", "node     gpu-01", "CrashLoopBackOff not ready")
         await table.command("tab snap")
         await table.sees("[snapshots]", "B goes back")
         await table.press("tab")
@@ -272,3 +274,36 @@ async def test_what_fails_of_several_stays_marked_and_says_why() -> None:
         await table.sees("STOPPED 0 OF 2", "error: the API server does not answer")
         await table.press("escape")
         await table.sees("2 marked")
+
+
+async def test_a_log_is_followed_container_by_container_and_saved_to_a_new_file(tmp_path: Path) -> None:
+    async with desk() as table:
+        await table.press("3", "l")
+        await table.sees("LOG llm-prod/llama-70b", "following", "llama-70b-predictor-58cc-x/kserve-container")
+        await table.sees("kserve-container begins")
+        table.yard.log.put_nowait("one more \x1b[31mline\x1b[0m")
+        await table.sees("one more")
+        assert "\x1b" not in table.text()
+        await table.press("tab")
+        await table.sees("4/4", "queue-proxy begins")
+        table.yard.log.put_nowait("")
+        await table.sees("ended 14:02; r reads it again")
+        target = tmp_path / "kept.log"
+        for told in ("2 lines written to", "there is such a file already"):
+            await table.press("x")
+            await table.sees("Save the log?", "2 lines of")
+            for _ in range(60):
+                await table.hurry("backspace")
+            await table.type(str(target))
+            await table.press("enter")
+            await table.sees(told)
+        assert target.read_text().splitlines()[0] == "queue-proxy begins"
+
+
+async def test_a_log_that_cannot_be_read_says_why_and_the_next_container_can() -> None:
+    error = NotFoundError("log", "the container waits to start", "wait until it runs")
+    async with desk(FakeYard(errors={"follow_logs": error})) as table:
+        await table.press("3", "l")
+        await table.sees("the container waits to start", "wait until it runs")
+        await table.press("p")
+        await table.sees("PREVIOUS LOG", "of the run before", "max_model_len is too large")

@@ -16,6 +16,7 @@ from tui.page import Page
 from tui.panes.alerts.page import AlertsPage
 from tui.panes.audit.page import AuditPage, EntryPage
 from tui.panes.common.text import TextPage
+from tui.panes.deployments.logs import LogPage
 from tui.panes.deployments.page import DeploymentsPage
 from tui.panes.deployments.plan import PlanPage
 from tui.panes.deployments.service import ServicePage
@@ -129,6 +130,7 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             AuditPage,
             EntryPage,
             TextPage,
+            LogPage,
             DeploymentsPage,
             PlanPage,
             ServicePage,

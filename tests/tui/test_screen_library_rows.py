@@ -20,7 +20,7 @@ from tests.fakes import screen_data as data
 from tests.fakes.screen_library import ManyImages, repositories_of
 from tests.fakes.screen_yard import FakeClock, FakeYard
 from tui.document import plain
-from tui.panes.library import export
+from tui.panes.common import export
 from tui.panes.library.corrections import span
 from tui.panes.library.marks import MOST, Marks
 from tui.panes.library.reader import Reader, Sight

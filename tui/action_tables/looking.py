@@ -24,9 +24,15 @@ LOOKING: Final[tuple[Action, ...]] = (
     Action(id="pane.unzoom", title="Show all panes again", keys=("_",), panes=("overview",), group="Panes"),
     Action(id="move.up", title="Up", keys=("k", "up"), group="Move"),
     Action(id="move.down", title="Down", keys=("j", "down"), group="Move"),
-    Action(id="move.left", title="Left, or fold", keys=("left",), group="Move", panes=("text", "library", "image")),
     Action(
-        id="move.right", title="Right, or unfold", keys=("right",), group="Move", panes=("text", "library", "image")
+        id="move.left", title="Left, or fold", keys=("left",), group="Move", panes=("text", "log", "library", "image")
+    ),
+    Action(
+        id="move.right",
+        title="Right, or unfold",
+        keys=("right",),
+        group="Move",
+        panes=("text", "log", "library", "image"),
     ),
     Action(id="move.page-up", title="A window up", keys=("pageup", "ctrl+u"), group="Move"),
     Action(id="move.page-down", title="A window down", keys=("pagedown", "ctrl+d"), group="Move"),
@@ -102,10 +108,10 @@ LOOKING: Final[tuple[Action, ...]] = (
     ),
     Action(
         id="look.tab",
-        title="Open a tab by its name; Tab goes to the next",
+        title="Open a tab, or show a container, by its name; Tab goes to the next",
         keys=(),
         group="Look",
-        panes=("service",),
+        panes=("service", "log"),
         command="tab",
     ),
     Action(
@@ -140,7 +146,7 @@ LOOKING: Final[tuple[Action, ...]] = (
         title="Break long lines, or let them run out of the window",
         keys=("w",),
         group="Look",
-        panes=("text",),
+        panes=("text", "log"),
         hint="wrap",
     ),
     Action(id="look.newest", title="Go to the newest line", keys=("f",), group="Look", panes=("text",), hint="newest"),

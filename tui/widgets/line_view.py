@@ -117,6 +117,7 @@ class TextView(LineScroll):
         super().__init__(id=id)
         self._colour = colour or (lambda line: (Span(line),))
         self._lines: list[str] = []
+        self._characters = 0
         # Each row of the window: the number of its line, and where in the line it starts.
         self._rows: list[tuple[int, int]] = []
         self._left = 0
@@ -126,9 +127,52 @@ class TextView(LineScroll):
     def show(self, content: str, *, at_end: bool = False) -> None:
         """Show this text, from its start or its end."""
         self._lines = [sanitise(line.replace("\t", "    ")) for line in content.rstrip("\n").split("\n")]
+        self._characters = sum(len(line) for line in self._lines)
         self._break_up()
         self.top = max(0, len(self._rows) - self.window) if at_end else 0
         self.repaint()
+
+    def add(self, lines: Sequence[str], *, most: int, most_characters: int) -> int:
+        """Show further lines below; who looks at the end goes on looking at it.
+
+        Args:
+            most, most_characters: of all that is kept; beyond these the oldest lines are dropped.
+
+        Returns:
+            how many lines were dropped.
+        """
+        at_end = self.top >= len(self._rows) - self.window
+        fresh = [sanitise(line.replace("\t", "    ")) for line in lines]
+        first = len(self._lines)
+        self._lines += fresh
+        self._characters += sum(len(line) for line in fresh)
+        dropped = 0
+        if len(self._lines) > most or self._characters > most_characters:
+            # More than has to be, so that not every line drops one.
+            while dropped < len(self._lines) - 1 and (
+                len(self._lines) - dropped > most * 9 // 10 or self._characters > most_characters * 9 // 10
+            ):
+                self._characters -= len(self._lines[dropped])
+                dropped += 1
+            before = self._rows[self.top][0] if self._rows else 0
+            del self._lines[:dropped]
+            self._break_up()
+            self.top = max(0, next((at for at, (number, _) in enumerate(self._rows) if number >= before - dropped), 0))
+        else:
+            self._rows += self._broken(first)
+        if at_end:
+            self.top = max(0, len(self._rows) - self.window)
+        if first < self.window:
+            # Rows that were blank have not been drawn as content.
+            self.repaint()
+        else:
+            self.repaint_changed()
+        return dropped
+
+    @property
+    def kept(self) -> Sequence[str]:
+        """The lines as they are shown, without what was dropped."""
+        return self._lines
 
     @property
     def line_count(self) -> int:
@@ -188,12 +232,15 @@ class TextView(LineScroll):
             self._break_up()
 
     def _break_up(self) -> None:
+        self._rows = self._broken(0)
+
+    def _broken(self, first: int) -> list[tuple[int, int]]:
+        """The rows of the lines from this one on."""
         width = max(1, self.inner_width - 1)
         if self.wraps:
-            self._rows = [
+            return [
                 (number, start)
-                for number, line in enumerate(self._lines)
-                for start in range(0, max(1, len(line)), width)
+                for number in range(first, len(self._lines))
+                for start in range(0, max(1, len(self._lines[number])), width)
             ]
-        else:
-            self._rows = [(number, 0) for number in range(len(self._lines))]
+        return [(number, 0) for number in range(first, len(self._lines))]

@@ -99,6 +99,7 @@ from backend.core.views.runs import (
 from backend.core.views.serving import (
     AppliedView,
     ConditionView,
+    ContainerView,
     DiffLineView,
     EndpointView,
     KubeEventView,
@@ -144,6 +145,7 @@ __all__ = [
     "CommentView",
     "CompletionView",
     "ConditionView",
+    "ContainerView",
     "CostView",
     "CutOffObjectView",
     "CutOffView",

@@ -36,8 +36,32 @@ class ConditionView(View, frozen=True, kw_only=True):
     since: datetime | None = None
 
 
+class ContainerView(View, frozen=True, kw_only=True):
+    """A container of a pod.
+
+    Attributes:
+        state: `running`, or the reason why it waits or how it ended. last: how the run before ended, or empty.
+        initial: it runs before the others.
+    """
+
+    name: str
+    image: str
+    state: str
+    ready: bool
+    restarts: int
+    gpus: int = 0
+    image_id: str = ""
+    last: str = ""
+    initial: bool = False
+    since: datetime | None = None
+
+
 class PodView(View, frozen=True, kw_only=True):
-    """A pod of a service; `state` is the phase or the waiting or terminated reason, `image_ids` what it really runs."""
+    """A pod of a service; `state` is the phase or the waiting or terminated reason, `image_ids` what it really runs.
+
+    Attributes:
+        owner: kind and name of what made it, such as a ReplicaSet.
+    """
 
     name: str
     namespace: str
@@ -50,6 +74,8 @@ class PodView(View, frozen=True, kw_only=True):
     image_ids: tuple[str, ...]
     message: str = ""
     started_at: datetime | None = None
+    containers: tuple[ContainerView, ...] = ()
+    owner: str = ""
 
 
 class ServiceView(View, frozen=True, kw_only=True):

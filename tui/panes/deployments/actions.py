@@ -68,22 +68,10 @@ class ServiceActions(AlertActions, HistoryActions):
         self.room.push_screen(TextPage(f"EVENTS {service.namespace}/{service.name}", read, log_line, wraps=True))
 
     def _logs(self, *, previous: bool) -> None:
-        service = self._service()
-        yard = self.room.feed.yard
-        if service is None or yard is None:
-            return
+        from tui.panes.deployments.logs import LogPage
 
-        async def read() -> str:
-            pod = pod_to_read((await self._detail(service)).pods, previous=previous)
-            if pod is None:
-                return f"{service.namespace}/{service.name} has no pod to read a log of."
-            flag = " --previous" if previous else ""
-            self.room.log_command(f"{kubectl(service)} logs {pod.name} --tail=500{flag}", "done")
-            told = await yard.deployments.logs(service.namespace, pod.name, previous=previous, context=service.context)
-            return f"# {pod.name} on {pod.node or 'no node'}, {pod.state or pod.phase}\n{told}"
-
-        title = f"{'PREVIOUS LOG' if previous else 'LOG'} {service.namespace}/{service.name}"
-        self.room.push_screen(TextPage(title, read, log_line, at_end=True))
+        if (service := self._service()) is not None:
+            self.room.push_screen(LogPage(service, previous=previous))
 
     # ------------------------------------------------------------ changing
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from backend.core.views import (
     ConditionView,
+    ContainerView,
     GpuSnapshotView,
     GpuState,
     KubeEventView,
@@ -185,10 +186,31 @@ def _pod_facts(pod: PodView, now: datetime) -> tuple[Line, ...]:
             ("why", text(pod.message)),
             ("node", text(pod.node, "name") if pod.node else text("none yet", "warn")),
             ("GPUs", text(str(pod.gpus)) if pod.gpus else EMPTY),
-            ("restarts", text(str(pod.restarts), "warn") if pod.restarts else EMPTY),
-            *(("runs" if not at else "", text(image, "muted")) for at, image in enumerate(pod.image_ids)),
+            ("made by", text(pod.owner, "muted")),
         ]
-    )
+    ) + tuple(line for container in pod.containers for line in _container_lines(container, now))
+
+
+def _container_lines(container: ContainerView, now: datetime) -> list[Line]:
+    """A container: how it is, how its run before ended, and what it runs."""
+    ended = container.initial and container.state == "Completed"
+    role = "ok" if container.ready or ended else "bad" if container.restarts else "warn"
+    lines = [
+        join(
+            (Span("●" if container.ready or ended else "○", role),),
+            text(container.name, "name"),
+            text("before the others" if container.initial else "", "faint"),
+            text(container.state, role),
+            text(f"{container.restarts} restarts" if container.restarts else "", "warn"),
+            text(f"last {container.last}" if container.last else "", "bad"),
+            text(fmt.count(container.gpus, "GPU") if container.gpus else "", "muted"),
+            text(fmt.age(container.since, now) if container.since else "", "faint"),
+            gap="  ",
+        )
+    ]
+    if container.image_id or container.image:
+        lines.append((Span("    "), *text(container.image_id or container.image, "muted")))
+    return lines
 
 
 def event_lines(detail: ServiceDetailView, now: datetime, *, most: int = _EVENTS_SHOWN) -> tuple[Line, ...]:

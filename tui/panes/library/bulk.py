@@ -9,7 +9,7 @@ from backend.core.errors import ModelyardError
 from tui.document import Line, Span, text
 from tui.model import PartName
 from tui.page import Page
-from tui.panes.library import export
+from tui.panes.common import export
 from tui.panes.library.marks import Marked
 from tui.panes.library.view_model import MARK
 from tui.ports import ScreenYard

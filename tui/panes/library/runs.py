@@ -10,9 +10,10 @@ from backend.core.errors import ModelyardError
 from backend.core.views import JournalEntryView, RunView
 from tui.document import EMPTY, Line, Section, join, text
 from tui.model import Part, PartName, Problem
+from tui.panes.common import export
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.listing import ListPage
-from tui.panes.library import export, runs_model
+from tui.panes.library import runs_model
 from tui.panes.library.synchronising import SyncAction, progress_line, running
 from tui.ports import ScreenYard
 from tui.widgets.columns import Column

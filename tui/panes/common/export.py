@@ -46,16 +46,25 @@ async def write(name: str, rows: Sequence[Mapping[str, object]]) -> Path:
     """
     if why := check_path(name):
         raise UsageError(f"file {name}", why, "choose another name")
+    return await write_new(name, document(Path(name.strip()).suffix, rows))
+
+
+async def write_new(name: str, content: str) -> Path:
+    """Write a text to a new file; `~` is the home folder.
+
+    Raises:
+        ConflictError: there is such a file. ModelyardError: it cannot be written.
+    """
     try:
-        return await asyncio.to_thread(_write, name.strip(), rows)
+        return await asyncio.to_thread(_write, name.strip(), content)
     except FileExistsError:
         raise ConflictError(f"file {name}", "there is such a file already", "choose another name") from None
     except OSError as error:
         raise ModelyardError(f"file {name}", error.strerror or str(error), "choose another place") from error
 
 
-def _write(name: str, rows: Sequence[Mapping[str, object]]) -> Path:
+def _write(name: str, content: str) -> Path:
     path = Path(name).expanduser()
     with path.open("x", encoding="utf-8", newline="") as file:
-        file.write(document(path.suffix, rows))
+        file.write(content)
     return path

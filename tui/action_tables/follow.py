@@ -1,0 +1,27 @@
+"""Actions of following a service: its log, its containers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tui.action import Action
+
+FOLLOW: Final[tuple[Action, ...]] = (
+    Action(
+        id="log.follow",
+        title="Follow the log, or stop following it",
+        keys=("f",),
+        group="Look",
+        panes=("log",),
+        hint="follow",
+    ),
+    Action(
+        id="log.previous",
+        title="Show the log of the run before, or of this one",
+        keys=("p",),
+        group="Look",
+        panes=("log",),
+        hint="previous",
+    ),
+    Action(id="log.save", title="Save the log to a file", keys=("x",), group="Look", panes=("log",), hint="save"),
+)
