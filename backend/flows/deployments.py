@@ -11,7 +11,7 @@ from backend.access.endpoints import endpoints
 from backend.cluster.resources import (
     NAMESPACES,
 )
-from backend.core.errors import AccessDeniedError, ConflictError, NotFoundError
+from backend.core.errors import AccessDeniedError, NotFoundError
 from backend.core.views import (
     AppliedView,
     ServiceDetailView,
@@ -30,7 +30,7 @@ from backend.flows.settling import Settling
 from backend.flows.validating import Validating
 from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of
-from backend.serving.snapshots import Outcome, became, snapshot_view, snapshots
+from backend.serving.snapshots import snapshot_view, snapshots
 from backend.serving.validations import of_service, outcomes
 
 _ORDER = ("failed", "stuck", "degraded", "slow to load", "starting", "unknown", "serving", "scaled to zero", "stopped")
@@ -161,29 +161,6 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
             )
             for one in held
         ]
-
-    async def export(self, namespace: str, name: str, *, context: str = "") -> str:
-        """The deployment file of what runs, YAML.
-
-        Raises:
-            NotFoundError: Modelyard did not apply this service.
-            ConflictError: it was changed by others since.
-        """
-        client = await self._foundation.clusters.client(context)
-        live = await found_service(client, namespace, name)
-        held = await snapshots(self._foundation.database, client.context, namespace, name)
-        what = f"export of {namespace}/{name}"
-        if not held:
-            raise NotFoundError(
-                what, "it was not applied by Modelyard", "write a deployment file for it and apply that"
-            )
-        if became(held[0].intent, [live]) is not Outcome.APPLIED:
-            raise ConflictError(
-                what,
-                "it was changed by others since it was applied",
-                "apply its deployment file again, or look at its YAML",
-            )
-        return held[0].intent.deployment
 
     # ------------------------------------------------------------ changing
 

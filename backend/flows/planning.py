@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backend.core.views import AppliedView, CutOffView, PlanView
+from backend.core.views import AppliedView, CutOffView, ExportView, PlanView
 from backend.flows.plans import Plans
 from backend.flows.settling import Settling
 
@@ -57,6 +57,14 @@ class ServicePlans:
     async def manifests(self, plan: PlanView) -> str:
         """The objects as a plan would have them, YAML, for the repository by which Argo CD or Flux keeps them."""
         return await self._plans.manifests(plan)
+
+    async def export(self, namespace: str, name: str, *, context: str = "") -> ExportView:
+        """The deployment file of what runs, and what it does not say.
+
+        Raises:
+            NotFoundError: there is no such service.
+        """
+        return await self._plans.export(namespace, name, context=context)
 
     async def cut_off(self, *, context: str = "") -> list[CutOffView]:
         """Applies that were cut off and of which a person has to say what shall become of them."""

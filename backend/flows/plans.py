@@ -11,18 +11,22 @@ import msgspec
 
 from backend.cluster.client import ClusterClient
 from backend.core.canonical import Json
-from backend.core.errors import ModelyardError, NotFoundError, PolicyError, RefusedError
-from backend.core.views import AppliedView, FitView, GateView, ImageState, PlanView
+from backend.core.errors import ModelyardError, NotFoundError, PolicyError, RefusedError, UsageError
+from backend.core.views import AppliedView, ExportView, FitView, GateView, ImageState, PlanView
 from backend.curation.scope import Use
 from backend.flows.applying import Applier, Recipe
 from backend.flows.approvals import Approvals
+from backend.flows.changes import found_service
 from backend.flows.foundation import Foundation
 from backend.flows.lookup import Lookup
 from backend.serving.board import Approval
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
 from backend.serving.digests import digest_of
 from backend.serving.drafts import draft
-from backend.serving.planner import Wanted, repository_manifests, wanted_of
+from backend.serving.plan import Seen
+from backend.serving.planner import Wanted, repository_manifests, runtime_info, runtime_named, wanted_of
+from backend.serving.reversal import Parts, reverse
+from backend.serving.runtimes import server_image
 from backend.serving.scope import runtime_family, weights_of
 from backend.serving.snapshots import Snapshot, choose, snapshots
 from backend.serving.validations import last_good, outcomes
@@ -98,6 +102,22 @@ class Plans:
         if planned is None:
             raise NotFoundError("manifests of the plan", "the plan is not at hand any more", "make a new plan")
         return repository_manifests(planned.objects)
+
+    async def export(self, namespace: str, name: str, *, context: str = "") -> ExportView:
+        """The deployment file of what runs, and its manifests for a repository."""
+        client = await self._foundation.clusters.client(context)
+        live = await found_service(client, namespace, name)
+        held = await snapshots(self._foundation.database, client.context, namespace, name)
+        raw = await runtime_named(client, namespace, Parts(live).runtime_name)
+        reversal = reverse(live, _file_of(held), runtime_info(namespace, raw), server_image(raw))
+        return ExportView(
+            context=client.context,
+            namespace=namespace,
+            name=name,
+            deployment=to_yaml(reversal.deployment) if reversal.deployment is not None else "",
+            lost=reversal.lost,
+            manifests=repository_manifests([Seen(manifest=live, live=live, answer=live)]),
+        )
 
     def recipe(
         self,
@@ -231,6 +251,16 @@ class Plans:
                 "name a snapshot, or deploy an approved image instead",
             )
         return choose(held, None, service)
+
+
+def _file_of(held: tuple[Snapshot, ...]) -> DeploymentFile | None:
+    """The file that was applied last, as far as this program can still read it."""
+    if not held:
+        return None
+    try:
+        return parse(held[0].intent.deployment, "snapshot")
+    except UsageError:
+        return None
 
 
 def _digests(deployment: DeploymentFile) -> frozenset[str]:

@@ -26,6 +26,7 @@ from backend.core.views import GateView, PlanView
 from backend.serving.canary import HELD_BACK, is_held_back, with_share
 from backend.serving.cautions import cautions, not_fixed, owner_of
 from backend.serving.deployment import DeploymentFile, to_yaml
+from backend.serving.deployment_fields import OWN_CONTAINERS
 from backend.serving.display import without_noise
 from backend.serving.manifests import RuntimeInfo, build
 from backend.serving.ownership import without_defaults
@@ -81,8 +82,8 @@ async def wanted_of(
     Args:
         manifests: instead of those built from the file, for a rollback to what once was applied.
     """
-    raw = None if deployment.own_containers else await _runtime(client, deployment)
-    made = manifests if manifests is not None else build(deployment, _info(deployment, raw))
+    raw = None if deployment.own_containers else await runtime_named(client, deployment.namespace, deployment.runtime)
+    made = manifests if manifests is not None else build(deployment, runtime_info(deployment.namespace, raw))
     subject = Subject(
         namespace=deployment.namespace, name=deployment.name, image=deployment.image, source=to_yaml(deployment)
     )
@@ -268,7 +269,7 @@ def _warnings(wanted: Wanted, objects: Sequence[Seen]) -> tuple[str, ...]:
         return ()
     owner = owner_of(metadata_of(live)) if live is not None else ""
     held = (HELD_BACK,) if any(is_held_back(seen.manifest) for seen in objects) else ()
-    info = None if wanted.deployment.own_containers else _info(wanted.deployment, wanted.runtime)
+    info = runtime_info(wanted.deployment.namespace, wanted.runtime)
     return (*held, *cautions(wanted.deployment, live, info, "" if owner in GITOPS else owner))
 
 
@@ -289,25 +290,30 @@ async def _cold_start(client: ClusterClient, subject: Subject, objects: Sequence
 # ---------------------------------------------------------------- runtimes
 
 
-async def _runtime(client: ClusterClient, deployment: DeploymentFile) -> dict[str, Any] | None:
-    """The runtime that a service of the namespace means by its name: the namespace's own before the cluster's."""
+async def runtime_named(client: ClusterClient, namespace: str, name: str) -> dict[str, Any] | None:
+    """The runtime that a service of the namespace means by a name: the namespace's own before the cluster's."""
+    if not name or name == OWN_CONTAINERS:
+        return None
     own, clusters = await asyncio.gather(
-        _optional(client, SERVING_RUNTIMES, deployment.namespace, deployment.runtime),
-        _optional(client, CLUSTER_SERVING_RUNTIMES, None, deployment.runtime),
+        _optional(client, SERVING_RUNTIMES, namespace, name),
+        _optional(client, CLUSTER_SERVING_RUNTIMES, None, name),
     )
     return own or clusters
 
 
-def _info(deployment: DeploymentFile, raw: Mapping[str, Any] | None) -> RuntimeInfo | None:
+def runtime_info(namespace: str, raw: Mapping[str, Any] | None) -> RuntimeInfo | None:
+    """What manifests need to know of a runtime.
+
+    Raises:
+        MalformedDataError: it cannot be read.
+    """
     if raw is None:
         return None
     try:
         runtime = msgspec.convert(raw, ServingRuntime)
     except msgspec.ValidationError as error:
-        raise MalformedDataError(
-            f"runtime {deployment.runtime}", f"it cannot be read: {error}", "look at it with kubectl"
-        ) from error
-    return find_runtime(deployment.runtime, deployment.namespace, [runtime])
+        raise MalformedDataError("serving runtime", f"it cannot be read: {error}", "look at it with kubectl") from error
+    return find_runtime(runtime.metadata.name, namespace, [runtime])
 
 
 async def _optional(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from backend.cluster.kserve_objects import InferenceService, ServingRuntime
 from backend.core.views import RuntimeView
@@ -87,6 +88,12 @@ def runtime_notes(runtime: RuntimeView) -> tuple[str, ...]:
     if runtime.owner:
         notes.append(f"{runtime.owner} keeps it")
     return tuple(notes)
+
+
+def server_image(raw: Mapping[str, Any] | None) -> str:
+    """The image of a runtime's model server, by its manifest; empty where there is none."""
+    containers = ((raw or {}).get("spec") or {}).get("containers") or ()
+    return next((str(one.get("image") or "") for one in containers if one.get("name") == CONTAINER), "")
 
 
 def find_runtime(name: str, namespace: str, runtimes: Iterable[ServingRuntime]) -> RuntimeInfo | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from backend.cluster.client import ClusterClient
 from backend.config import load_configuration
@@ -136,6 +137,34 @@ def test_lines_that_do_not_change_fold(world: World, place: Place) -> None:
     assert "lines unchanged" in folded and "  - " in folded and "  + " in folded
     full = place.run("deploy", "plan", "-f", file, "--full").out
     assert "lines unchanged" not in full and len(full.splitlines()) > len(folded.splitlines())
+
+
+def test_what_runs_is_written_as_a_file_whoever_applied_it(world: World, place: Place) -> None:
+    file = world.deployment(place, "exported", world.approved(place, "1.3.0"), timeout="99", onFailure="rollback")
+    assert place.json("deploy", "apply", "-f", file, "--yes")["changed"]
+    exported = place.run("deploy", "export", "exported")
+    assert exported.code == 0 and exported.err == ""
+    written = yaml.safe_load(exported.out)
+    assert {"timeout": 99, "onFailure": "rollback"}.items() <= written.items()
+
+    foreign = _service("foreign", world.reference("1.3.0"), 600)
+    foreign["spec"]["predictor"]["containers"][0]["env"] = [{"name": "HF_TOKEN", "value": "hf_plain"}]
+    foreign["metadata"]["annotations"]["team"] = "nlp"
+    world.cluster.do(lambda store: store.put(INFERENCE_SERVICES, foreign, manager="kubectl"))
+    told = place.run("deploy", "export", "foreign")
+    assert told.code == 0 and yaml.safe_load(told.out)["name"] == "foreign"
+    for words in ("team: nlp", "HF_TOKEN", "startupProbe"):
+        assert words in told.err
+    assert "hf_plain" not in told.out + told.err
+    out = place.folder / "foreign.yaml"
+    assert place.run("deploy", "export", "foreign", "--gitops", out).code == 0
+    assert yaml.safe_load(out.read_text())["metadata"]["annotations"]["team"] == "nlp"
+
+    tagged = _service("tagged", f"{world.registry.host}/nim:1.0", 600)
+    world.cluster.do(lambda store: store.put(INFERENCE_SERVICES, tagged, manager="kubectl"))
+    refused = place.run("deploy", "export", "tagged")
+    assert refused.code == 3 and "digest" in refused.error and "--gitops" in refused.error
+    assert place.run("deploy", "export", "no-such").code == 5
 
 
 # ---------------------------------------------------------------- cut off

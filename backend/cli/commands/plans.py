@@ -17,7 +17,7 @@ from backend.cli.session import Session
 from backend.core.diffs import runs
 from backend.core.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from backend.core.text import sanitise
-from backend.core.views import AppliedView, CutOffView, DiffLineView, PlanView, ValidationView
+from backend.core.views import AppliedView, CutOffView, DiffLineView, ExportView, PlanView, ValidationView
 from backend.yard import Yard
 
 File = Annotated[Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")]
@@ -259,12 +259,21 @@ def _cut_off(found: Sequence[CutOffView], name: str, namespace: str | None) -> C
     return named[0]
 
 
-def export_command(context: typer.Context, name: Name, namespace: Namespace = None) -> None:
-    """Write the deployment file of what runs to standard output."""
+def export_command(context: typer.Context, name: Name, namespace: Namespace = None, gitops: _GitOps = None) -> None:
+    """Write the deployment file of what runs to standard output; what it cannot say is told beside it."""
     session: Session = context.obj
 
-    async def work(yard: Yard) -> str:
+    async def work(yard: Yard) -> ExportView:
         found = await named(yard, name, namespace)
         return await yard.deployments.export(found.namespace, found.name, context=found.context)
 
-    sys.stdout.write(session.run(work))
+    exported = session.run(work)
+    for line in exported.lost:
+        note(f"not in the file: {line}")
+    if gitops is not None:
+        write_manifests(gitops, exported.manifests)
+        return
+    if not exported.deployment:
+        what = f"export of {exported.namespace}/{exported.name}"
+        raise RefusedError(what, exported.lost[0], "write its manifests with --gitops FILE instead")
+    sys.stdout.write(exported.deployment)

@@ -71,6 +71,7 @@ from backend.core.views.library import (
 from backend.core.views.plans import (
     CutOffObjectView,
     CutOffView,
+    ExportView,
     FieldClaimView,
     PlanCheckView,
     TemplateView,
@@ -155,6 +156,7 @@ __all__ = [
     "EndpointView",
     "EvidenceValue",
     "EvidenceView",
+    "ExportView",
     "FieldClaimView",
     "FindingView",
     "FitNodeView",

@@ -36,6 +36,23 @@ class PlanCheckView(View, frozen=True, kw_only=True):
     sentence: str
 
 
+class ExportView(View, frozen=True, kw_only=True):
+    """What runs, as a deployment file.
+
+    Attributes:
+        deployment: the file, YAML; empty: none can make it, and `lost` tells why.
+        lost: what the file does not say, or would change, a line each.
+        manifests: the objects as they are, YAML, for the repository that says what they are.
+    """
+
+    context: str
+    namespace: str
+    name: str
+    deployment: str
+    lost: tuple[str, ...]
+    manifests: str
+
+
 class CutOffObjectView(View, frozen=True, kw_only=True):
     """An object of an apply that was cut off.
 
