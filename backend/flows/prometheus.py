@@ -16,6 +16,7 @@ from backend.core.errors import (
     AuthenticationError,
     ConfigurationError,
     LimitExceededError,
+    NotFoundError,
     UnreachableError,
 )
 from backend.core.text import sanitise
@@ -32,7 +33,7 @@ _SEE: Final = "see whether it is up, and whether url under [telemetry] prometheu
 
 
 def prometheus_of(foundation: Foundation, context: str = "") -> Prometheus | None:
-    """The Prometheus of a context's cluster; None: the configuration names none.
+    """The Prometheus of a context's cluster; None: the configuration names none, or the yard was opened without it.
 
     Args:
         context: of the kubeconfig; empty: the primary's.
@@ -40,7 +41,10 @@ def prometheus_of(foundation: Foundation, context: str = "") -> Prometheus | Non
     primary = foundation.cluster.context
     for config in foundation.configuration.settings.telemetry.prometheus:
         if (config.context or primary) == (context or primary):
-            link = foundation.clusters.link(config.context)
+            try:
+                link = foundation.clusters.link(config.context)
+            except NotFoundError:
+                return None
             return Prometheus(_transport(config, link, foundation.configuration.folder), config.labels)
     return None
 
