@@ -167,11 +167,11 @@ def _reason(members: Sequence[Tenant], ask: Ask) -> str:
     told = f"priority {max(each.priority for each in members)}"
     if max(each.priority for each in members) < ask.priority:
         told += f", below {ask.priority}"
-    return f"idle for {_spoken(min(idle))}, {told}" if len(idle) == len(members) else told
+    return f"idle {_spoken(min(idle))}, {told}" if len(idle) == len(members) else told
 
 
 def _spoken(lasting: timedelta) -> str:
     minutes = int(lasting.total_seconds() // 60)
     if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} d"
+        return f"for {minutes} min" if minutes else "just now"
+    return f"for {minutes // 60} h" if minutes < 2880 else f"for {minutes // 1440} d"

@@ -247,10 +247,11 @@ def _length(
     engine = engine_for(deployment)
     if length is None or (options is None and engine is not NIM):
         return
-    tokens = cache_tokens(size, gpu, count)
+    tokens, each = cache_tokens(size, gpu, count), size.kv_per_token()
+    gpus = f"{count} GPU{'' if count == 1 else 's'}"
     reason = (
-        f"beside the weights {_gib(tokens * size.kv_per_token())} are left for the KV cache of {count} GPUs: {tokens:,}"
-        f" tokens of {size.kv_per_token() / 1024:.0f} KiB, so {tokens // length} such requests at once"
+        f"beside the weights {_gib(tokens * each)} are left for the KV cache of {gpus}: {tokens:,} tokens of"
+        f" {each / 1024:.0f} KiB, so {tokens // length} such requests at once"
     )
     if context is None:
         reason += "; the model's own greatest length is not known here"
@@ -272,10 +273,8 @@ _NIM_LENGTH: Final = "NIM_MAX_MODEL_LEN"
 
 
 def _why(size: ModelSize, gpu: GpuType, count: int) -> str:
-    told = (
-        f"{size.parameters / 1e9:.3g} billion parameters of {size.precision} take {_gib(size.weights)}; a {gpu.product}"
-        f" gives {_gib(gpu.usable)} of its {_gib(gpu.memory)}"
-    )
+    told = f"{size.parameters / 1e9:.3g} billion parameters of {size.precision} take {_gib(size.weights)};"
+    told += f" each {gpu.product} gives {_gib(gpu.usable)} of its {_gib(gpu.memory)}"
     told += f", so {count} hold{'s' if count == 1 else ''} them"
     if size.shape is not None:
         told += f" and {_gib(max(0, gpu.usable * count - size.weights))} of KV cache"

@@ -16,15 +16,10 @@ def runs(ask: Ask, places: Sequence[Place]) -> str:
     able = [place for place in places if place.pods]
     if not ask.pods:
         return "no pod is asked for"
-    names = _names([place.host.name for place in able])
-    told = "it would run now" if ask.pods == 1 else f"all {ask.pods} pods would run now"
-    return (
-        f"{told} on {names}"
-        if len(able) == 1
-        else f"{told}, on any of {names}"
-        if ask.pods == 1
-        else f"{told}: {names}"
-    )
+    names = [place.host.name for place in able]
+    if ask.pods == 1:
+        return f"it would run now, on {_names(names, 'or')}"
+    return f"all {ask.pods} pods would run now, on {_names(names, 'and')}"
 
 
 def waits(ask: Ask, places: Sequence[Place], fitting: int) -> str:
@@ -131,6 +126,8 @@ def _devices(ask: Ask, places: Sequence[Place]) -> str:
     return why
 
 
-def _names(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NODES
-    return ", ".join(names[:_MOST_NODES]) + (f" and {more} more" if more > 0 else "")
+def _names(names: Sequence[str], last: str = "and") -> str:
+    """The first few names as a sentence lists them."""
+    if len(names) > _MOST_NODES:
+        return f"{', '.join(names[:_MOST_NODES])} {last} {len(names) - _MOST_NODES} more"
+    return f" {last} ".join([part for part in (", ".join(names[:-1]), *names[-1:]) if part])

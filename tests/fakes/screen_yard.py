@@ -26,6 +26,7 @@ from backend.core.views import (
     AppliedView,
     ChangeView,
     DiffLineView,
+    FitView,
     GpuSnapshotView,
     ImageView,
     LedgerEntryView,
@@ -121,6 +122,7 @@ class FakeYard:
         self.entries_view = [] if empty else data.ledger()
         self.verification = VerificationView(entries=len(self.entries_view), head="a" * 64, intact=True)
         self.plan_refusals: tuple[str, ...] = ()
+        self.plan_fit: FitView | None = None
         self.library = FakeLibrary(self)
         self.rules = FakeRules(self)
         self.runs = FakeRuns(self)
@@ -344,6 +346,7 @@ class FakeDeployments:
             kubectl=(f"kubectl -n {namespace} apply --server-side -f {name}.yaml",),
             manifests=f"apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata:\n  name: {name}\n",
             deployment=deployment,
+            fit=self._yard.plan_fit,
         )
 
 

@@ -63,7 +63,7 @@ def test_the_command_tells_where_it_would_run_and_what_keeps_it(world: World, pl
 def test_a_plan_tells_the_estimate_and_refuses_another_environment(world: World, place: Place) -> None:
     reference = world.approved(place, TAGS[0])
     plan = place.json("deploy", "plan", "-f", world.deployment(place, "chat", reference))
-    assert plan["fit"]["sentence"].startswith("it would run now, on any of gpu-01")
+    assert plan["fit"]["sentence"].startswith("it would run now, on gpu-01, gpu-02")
     told = place.run("deploy", "plan", "-f", world.deployment(place, "chat", reference, environment="staging"))
     assert told.code == 3
     assert "for environment staging" in told.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.core.errors import UnreachableError
+from backend.core.views import FitNodeView, FitView, RoomView
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import Desk, desk
 from tests.fakes.screen_yard import FakeYard
@@ -26,6 +27,24 @@ async def test_the_first_field_has_the_focus_and_enter_plans() -> None:
         ((written, namespace),) = table.yard.called("plan")
         assert "name: chat\n" in written
         assert namespace == "llm-prod"
+
+
+async def test_the_plan_tells_where_it_would_run() -> None:
+    yard = FakeYard()
+    yard.plan_fit = FitView(
+        verdict="waits", pods=1, fitting=0, sentence="8 GPUs: 11 free, no node has more than 5",
+        nodes=(FitNodeView(name="gpu-01", product="H100", gpus=8, free=5, pods=0),),
+        goes=(
+            RoomView(
+                namespace="llm-dev", name="old", service=True, pods=1, gpus=8, nodes=("gpu-01",), reason="idle for 3 h"
+            ),
+        ),
+    )  # fmt: skip
+    async with desk(yard, size=(100, 60)) as table:
+        await _form(table)
+        await table.press("enter")
+        await table.sees("Where it would run", "an estimate", "! 8 GPUs: 11 free", "would have to go: llm-dev/old")
+        await table.sees("gpu-01    5 of 8   free  takes 0  H100")
 
 
 async def test_what_will_not_do_is_told_while_typing_and_enter_goes_there() -> None:

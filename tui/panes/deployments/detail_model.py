@@ -23,6 +23,7 @@ from backend.core.views import (
 )
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, label, pad, text
+from tui.panes.deployments.fit_model import fit_section
 from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look, lost_note
 from tui.panes.gpus.view_model import load_of, short_cell
 from tui.panes.queue.view_model import VALUE_ROLE
@@ -288,6 +289,8 @@ def plan_sections(plan: PlanView) -> list[Section]:
     ]
     if known:
         sections.append(Section("Know before", tuple(known)))
+    if plan.fit is not None:
+        sections.append(fit_section(plan.fit))
     if plan.gates:
         gates = tuple(
             (

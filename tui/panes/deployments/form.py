@@ -28,6 +28,7 @@ from tui.panes.deployments.form_model import (
     fit_lines,
     keys_line,
     label_line,
+    node_lines,
     suggestion_lines,
     tabs_line,
     told_line,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 #: Seconds without a key after which the cluster is asked where it would run.
 _PAUSE = 0.4
+#: Lines of a screen that has room for the nodes, too.
+_TALL = 34
 
 
 class FormPage(ModalScreen[PlanView]):
@@ -94,7 +97,7 @@ class FormPage(ModalScreen[PlanView]):
         self.settled = True
 
     def _title(self, width: int) -> Line:
-        digest = fmt.digest(self.state.form.reference.partition("@")[2], 12 if width < 110 else 64)
+        digest = fmt.digest(self.state.form.reference.partition("@")[2], 12 if width < 150 else 64)
         where = text(f"on {self.state.form.context}", "accent") if self.state.form.context else ()
         left = join(text("DEPLOY", "title-focus"), text(self._image, "name"), text(digest, "muted"), where, gap="  ")
         return ends(left, text("nothing is applied yet", "muted"), width)
@@ -124,17 +127,14 @@ class FormPage(ModalScreen[PlanView]):
     def _tell(self, problem: tuple[Line, ...] = ()) -> None:
         """Bring everything but the fields up to date."""
         state = self.state
+        tall = self.app.size.height >= _TALL
         self.query_one("#form-told", Lines).show((told_line(state, self._focus_id),))
         self.query_one("#form-advice", Lines).show(
-            (*fit_lines(state), *suggestion_lines(state), *caution_lines(state))[: self._room()]
+            (*fit_lines(state), *suggestion_lines(state), *caution_lines(state), *(node_lines(state) if tall else ()))
         )
         self.query_one("#form-problem", Lines).show(problem)
         for line in self.query(OneLine):
             line.show_again()
-
-    def _room(self) -> int:
-        """Lines of estimates that a small screen has room for."""
-        return 3 if self.app.size.height < 30 else 8
 
     def _entry(self, id: str) -> Input:
         return self.query_one(f"#entry-{_css(id)}", Input)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from backend.core.views import (
     AdviceView,
-    FitView,
     FormCheckView,
     FormFieldView,
     FormView,
@@ -15,15 +14,9 @@ from backend.core.views import (
     SuggestionView,
 )
 from tui.document import Line, Span, cells, join, text
+from tui.panes.deployments.fit_model import goes_line, nodes_of, verdict_line
 
 Check = Callable[[Mapping[str, str], str], FormCheckView]
-_VERDICTS = {
-    "now": ("✓", "ok"),
-    "preempts": ("!", "warn"),
-    "waits": ("!", "warn"),
-    "never": ("✗", "bad"),
-    "unknown": ("?", "muted"),
-}
 #: Cells of the labels before estimates, suggestions and cautions.
 INDENT = 11
 _NOTHING = FormCheckView(problems=(), deployment="")
@@ -188,23 +181,19 @@ def fit_lines(state: FormState) -> tuple[Line, ...]:
         told = state.advice_problem or ("when the form is right" if state.checked.problems else "asking the cluster…")
         return ((Span("estimate".ljust(INDENT), "label"), *text(told, "muted")),)
     fit = state.advice.fit
-    mark, role = _VERDICTS.get(fit.verdict, ("?", "muted"))
-    lines: list[Line] = [(Span("estimate".ljust(INDENT), "label"), Span(f"{mark} ", role), *text(fit.sentence, role))]
+    lines: list[Line] = [(Span("estimate".ljust(INDENT), "label"), *verdict_line(fit))]
     if fit.goes:
         lines.append((Span(" " * INDENT), *goes_line(fit)))
     lines += [(Span(" " * INDENT), *text(f"not counted: {note}", "muted")) for note in fit.notes[:1]]
     return tuple(lines)
 
 
-def goes_line(fit: FitView) -> Line:
-    """What would be pushed out or have to go, in a line."""
-    verb = "pushes out" if fit.by_itself else "would have to go"
-    names = ", ".join(
-        f"{each.namespace}/{each.name} ({each.gpus} GPU{'' if each.gpus == 1 else 's'}, {each.reason})"
-        for each in fit.goes[:3]
-    )
-    more = f" and {len(fit.goes) - 3} more" if len(fit.goes) > 3 else ""
-    return join(text(f"{verb}:", "muted"), text(names + more))
+def node_lines(state: FormState) -> tuple[Line, ...]:
+    """The nodes that matter, those that take most pods first."""
+    if state.advice is None or not state.advice.fit.nodes:
+        return ()
+    lines = nodes_of(state.advice.fit)
+    return ((), *((Span(("" if n else "nodes").ljust(INDENT), "label"), *line) for n, line in enumerate(lines)))
 
 
 def suggestion_lines(state: FormState) -> tuple[Line, ...]:
