@@ -60,7 +60,7 @@ class GpusFlow:
         self._places = [_Place(link, local=number == 0) for number, link in enumerate(links)]
         self._last: GpuSnapshotView | None = None
         self._sampling = asyncio.Lock()
-        self._asked = False
+        self._asked = self._sampled = False
         self._read: GpuSnapshotView | None = None
         self._shared = SharedSample(foundation, self.interval)
 
@@ -97,7 +97,12 @@ class GpusFlow:
             if found is not None:
                 self._read = found
                 return found
-        self._read = None
+        if not self._sampled:
+            before = self._read or await self._shared.left()
+            if before is not None:
+                for collector in collectors:
+                    collector.remember(before)
+        self._read, self._sampled = None, True
         # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
         sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)))
         judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())

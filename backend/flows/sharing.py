@@ -28,6 +28,8 @@ _READER: Final = "gpus-read"
 #: Intervals that the sampler may be silent for, and seconds at the least.
 _SILENT_FOR: Final = 3
 _AT_LEAST: Final = timedelta(seconds=10)
+#: A GPU that was idle before the program was started anew is idle since then: nobody starts and stops in between.
+_REMEMBERED: Final = timedelta(minutes=30)
 #: Between two notes of what was found while nobody is known to read.
 _NOTED_EVERY: Final = timedelta(seconds=10)
 
@@ -80,6 +82,17 @@ class SharedSample:
             # Another version of the program wrote it.
             return None
         return note.snapshot if note.contexts == tuple(contexts) else None
+
+    async def left(self) -> GpuSnapshotView | None:
+        """What whoever sampled last left behind, of whichever clusters, if it is not older than half an hour."""
+        try:
+            found = await self._foundation.telemetry.latest(self._foundation.clock.now() - _REMEMBERED)
+            return None if found is None else _DECODER.decode(found[1]).snapshot
+        except StoreError as error:
+            self._tell(error)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            _LOG.info("what was sampled before was left by another version")
+        return None
 
     async def is_mine(self) -> bool:
         """Whether it is this process that samples; takes the task when nobody has it."""

@@ -15,7 +15,7 @@ from backend.telemetry.notes import Sources, notes_of
 from backend.telemetry.prometheus_source import EVERY as PROMETHEUS_EVERY
 from backend.telemetry.prometheus_source import PrometheusSource
 from backend.telemetry.readings import LocalGpus
-from backend.telemetry.rows import NO_PAST, STALE_AFTER, Approved, Inputs, join
+from backend.telemetry.rows import NO_PAST, STALE_AFTER, Approved, Inputs, join, past_of
 from backend.telemetry.scraping import ExporterScrape, ServerScrape
 from backend.telemetry.services import Replica, server_view, service_views
 from backend.telemetry.source_checks import checks_of
@@ -103,6 +103,11 @@ class Collector:
             await self._scrape(cluster)
         self._sampled = True
         return self._snapshot(await local if local is not None else None)
+
+    def remember(self, before: GpuSnapshotView) -> None:
+        """Go on from what another process found a moment ago; what was found here counts for more."""
+        if not self._sampled:
+            self._past = past_of(before.gpus)
 
     async def close(self) -> None:
         """End what is under way."""

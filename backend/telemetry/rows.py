@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -54,6 +54,13 @@ class Past(NamedTuple):
 
 
 NO_PAST: Final = Past({}, {})
+
+
+def past_of(gpus: Iterable[GpuView]) -> Past:
+    """What rows that were shown a while ago say of the time before: they went on as they were."""
+    return Past(
+        {gpu.key: Quiet(f"{gpu.namespace}/{gpu.pod}", gpu.idle_since, True) for gpu in gpus if gpu.idle_since}, {}
+    )
 
 
 class Inputs(NamedTuple):

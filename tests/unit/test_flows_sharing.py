@@ -27,6 +27,10 @@ class Sampler:
         self.clock = clock
         self.name = name
         self.asked = 0
+        self.remembered: list[str] = []
+
+    def remember(self, before: GpuSnapshotView) -> None:
+        self.remembered.append(before.gpus[0].node)
 
     async def sample(self) -> GpuSnapshotView:
         self.asked += 1
@@ -150,3 +154,20 @@ async def test_what_another_version_wrote_is_left_alone(yard: Any, clock: FixedC
         clock.advance(seconds=2)
     await one.store.put_latest(b"\x00", clock.now())
     assert await two.look() == "two"
+
+
+async def test_who_is_started_anew_goes_on_from_what_was_left(yard: Any, clock: FixedClock) -> None:
+    one = yard("one")
+    for _ in range(2):
+        await one.look()
+        clock.advance(seconds=2)
+    await one.flow.close()
+    clock.advance(minutes=5)
+    again, later = yard("again"), yard("later")
+    for _ in range(2):
+        await again.look()
+        clock.advance(seconds=2)
+    assert again.sampler.remembered == ["one"]
+    clock.advance(minutes=40)
+    await later.look()
+    assert later.sampler.remembered == []

@@ -478,3 +478,15 @@ async def test_a_server_that_has_to_be_asked_to_tell_is_said_so() -> None:
     cluster.pod_list[1] = pod("llama-0", gpus=1, service="llama", image="lmsysorg/sglang:v0.5")
     (server,) = (await sampled(cluster)).servers
     assert server.note.endswith("sglang tells of itself when it is started with --enable-metrics")
+
+
+async def test_what_was_idle_before_the_program_was_started_anew_is_idle_since_then() -> None:
+    clock = FixedClock(NOON)
+    cluster = small({**QUIET, **LLAMA}, {**BUSY, **LLAMA})
+    before = await sampled(cluster, clock=clock)
+    clock.advance(minutes=10)
+    collector = Collector(cluster, clock=clock)
+    collector.remember(before)
+    idle, busy = (await collector.sample()).gpus
+    assert (idle.idle_since, busy.idle_since) == (NOON, None)
+    await collector.close()
