@@ -11,6 +11,8 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -19,6 +21,7 @@ import msgspec
 
 from backend.cluster.credentials import Credential, is_loopback, load_credential
 from backend.cluster.kubeconfig import KubeContext, kubeconfig_paths, read_context
+from backend.cluster.sign_in import Reread, SignIn
 from backend.core.errors import LimitExceededError, ModelyardError, UnreachableError
 from backend.core.ports import Clock
 from backend.core.text import sanitise
@@ -30,9 +33,11 @@ _CONNECT_TIMEOUT: Final = 10.0
 _TOTAL_TIMEOUT: Final = 60.0
 #: Largest answer that is taken whole; a page of 500 objects of KServe is below 2 MB.
 _MAX_BODY: Final = 256 * 1024 * 1024
-#: How often a GET that the server is too busy for is asked again, and how long its Retry-After may let us wait.
+#: How often a request that the server is too busy for is sent again, and how long its Retry-After may let us wait.
 _BUSY_RETRIES: Final = 3
 _MAX_RETRY_AFTER: Final = 10.0
+#: Seconds until the answer to a streaming request must have begun.
+_HEADERS_TIMEOUT: Final = 30.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -45,11 +50,25 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Streaming(msgspec.Struct, frozen=True):
+    """An answer that goes on: status, headers with lower-case names, and its bytes as they come."""
+
+    status: int
+    headers: dict[str, str]
+    chunks: AsyncIterator[bytes]
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that the server asks to be left alone for, at most 10; 0 when it does not ask."""
+        return _retry_after(self.headers) if "retry-after" in self.headers else 0.0
+
+
 class ClusterConnection:
     """Sends requests to the API server of one context of a kubeconfig.
 
     Attributes:
-        context: the context that it serves.
+        clock_skew: how far the server's clock is ahead of ours by the last answer's `Date`, which is exact to a second
+            and the time that the answer took; None before the first.
         requests, bytes_received: counted since it was opened; a watch is one request.
     """
 
@@ -61,15 +80,19 @@ class ClusterConnection:
         *,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
+        reread: Reread | None = None,
     ) -> None:
-        self.context = context
+        """
+        Args:
+            reread: reads the context from its kubeconfig again, for when somebody signs in anew there.
+        """
+        self.clock_skew: timedelta | None = None
         self.requests = 0
         self.bytes_received = 0
-        self._credential = credential
+        self._sign_in = SignIn(context, credential, clock=clock, reread=reread)
         self._session = session
         self._clock = clock
         self._sleep = sleep
-        self._renewal = asyncio.Lock()
         # A cluster on this machine gains nothing from compression, and pays for it in both processes.
         near = is_loopback(urlsplit(context.server).hostname or "")
         self._encoding = "identity" if near else "gzip"
@@ -91,12 +114,21 @@ class ClusterConnection:
         paths = kubeconfig_paths(kubeconfig, os.environ)
         chosen = await asyncio.to_thread(read_context, paths, context)
         credential = await load_credential(chosen)
-        return cls(chosen, credential, await _new_session(), clock=clock, sleep=sleep)
+        session = await _new_session()
+        # By its name, since the current one may be another by then.
+        return cls(
+            chosen, credential, session, clock=clock, sleep=sleep, reread=lambda: read_context(paths, chosen.name)
+        )
+
+    @property
+    def context(self) -> KubeContext:
+        """The context that it serves."""
+        return self._sign_in.context
 
     @property
     def authority_hash(self) -> str:
         """`sha256:` of the certificate authority that the server must be signed by, or empty."""
-        return self._credential.authority_hash
+        return self._sign_in.credential.authority_hash
 
     @property
     def impersonates(self) -> str:
@@ -117,8 +149,9 @@ class ClusterConnection:
     ) -> Response:
         """Send a request and read its answer, whatever its status.
 
-        A GET that the server is too busy for is sent again after its Retry-After; a request that is refused with 401
-        is sent once more when the credential could be renewed.
+        A request that the server is too busy for (429), and a GET that it cannot serve just now (503 with Retry-After),
+        is sent again after its Retry-After: neither was looked at. One that is refused with 401 is sent once more when
+        the credential could be renewed, or somebody has signed in anew.
 
         Args:
             path: below the server, percent-encoded.
@@ -136,13 +169,12 @@ class ClusterConnection:
         renewed = False
         busy = 0
         while True:
-            credential = await self._current()
+            credential = await self._sign_in.current()
             response = await self._exchange(method, path, params, body, headers, credential, limit, patience)
-            if response.status == 401 and credential.renewable and not renewed:
+            if response.status == 401 and not renewed and await self._sign_in.renew(credential):
                 renewed = True
-                await self._renew(credential)
                 continue
-            if response.status == 429 and method == "GET" and busy < _BUSY_RETRIES:
+            if _is_busy(method, response) and busy < _BUSY_RETRIES:
                 busy += 1
                 await self._sleep(_retry_after(response.headers))
                 continue
@@ -151,8 +183,8 @@ class ClusterConnection:
     @asynccontextmanager
     async def stream(
         self, path: str, *, params: Mapping[str, str], silence: float | None, accept: str = "application/json"
-    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
-        """GET an answer that goes on: its status, and its bytes as they come.
+    ) -> AsyncIterator[Streaming]:
+        """GET an answer that goes on, with a credential that is renewed as by `request`.
 
         Args:
             silence: seconds without a byte after which it counts as lost. None: it may be silent for ever, and a server
@@ -163,21 +195,37 @@ class ClusterConnection:
         """
         import aiohttp
 
-        credential = await self._current()
-        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=silence)
+        limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=silence)
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
-        self.requests += 1
         try:
-            async with self._session.get(
-                self._address(path, params), timeout=timeout, **self._options(headers, credential)
-            ) as answer:
-                if answer.status == 401 and credential.renewable:
-                    await self._renew(credential)
+            credential = await self._sign_in.current()
+            answer = await self._begin(path, params, limits, headers, credential)
+            if answer.status == 401 and await self._sign_in.renew(credential):
+                answer.release()
+                answer = await self._begin(path, params, limits, headers, self._sign_in.credential)
+            async with answer:
                 if silence is None:
                     _probe_peer(answer)
-                yield answer.status, self._chunks(answer)
+                yield Streaming(answer.status, _named(answer), self._chunks(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(error, silence) from error
+
+    async def _begin(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        limits: aiohttp.ClientTimeout,
+        headers: Mapping[str, str],
+        credential: Credential,
+    ) -> aiohttp.ClientResponse:
+        """Send a GET, and wait for the head of its answer."""
+        self.requests += 1
+        async with asyncio.timeout(_HEADERS_TIMEOUT):
+            answer = await self._session.get(
+                self._address(path, params), timeout=limits, **self._options(headers, credential)
+            )
+        self._note_date(answer)
+        return answer
 
     async def close(self) -> None:
         """Close every connection; what is in flight ends with an error."""
@@ -207,9 +255,9 @@ class ClusterConnection:
             async with self._session.request(
                 method, self._address(path, params), data=body, timeout=limits, **self._options(headers, credential)
             ) as answer:
+                self._note_date(answer)
                 content = await self._read(answer, limit, path)
-                named = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status, named, content)
+                return Response(answer.status, _named(answer), content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(error, patience) from error
 
@@ -243,17 +291,13 @@ class ClusterConnection:
             options["proxy"] = credential.proxy
         return options
 
-    async def _current(self) -> Credential:
-        credential = self._credential
-        if credential.stale(self._clock.now()):
-            await self._renew(credential)
-        return self._credential
-
-    async def _renew(self, seen: Credential) -> None:
-        """Read the credential again, once for everybody who found this one wanting."""
-        async with self._renewal:
-            if self._credential is seen:
-                self._credential = await load_credential(self.context)
+    def _note_date(self, answer: aiohttp.ClientResponse) -> None:
+        try:
+            told = parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, ValueError):
+            return
+        if told.tzinfo is not None:
+            self.clock_skew = told - self._clock.now()
 
     def _unreachable(self, error: Exception, seconds: float | None) -> ModelyardError:
         import aiohttp
@@ -278,6 +322,17 @@ class ClusterConnection:
             f"{server} cannot be reached: {sanitise(reason, 300)}",
             "check that the cluster runs, the network and the address in the kubeconfig",
         )
+
+
+def _named(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.headers.items()}
+
+
+def _is_busy(method: str, response: Response) -> bool:
+    """Whether the server did not look at the request and says when to ask again."""
+    if response.status == 429:
+        return True
+    return response.status == 503 and method == "GET" and "retry-after" in response.headers
 
 
 async def _new_session() -> aiohttp.ClientSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
@@ -59,6 +60,7 @@ MAX_LOG_LINE: Final = 16 * 1024
 _METADATA: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 _MAX_PROXY: Final = 32 * 1024 * 1024
 _LIST_ATTEMPTS: Final = 3
+_SKEW: Final = timedelta(seconds=30)
 _TEXT: Final = "text/plain, application/json"
 
 
@@ -90,6 +92,19 @@ class ClusterReader:
     def context(self) -> str:
         """Name of the kubeconfig's context."""
         return self.connection.context.name
+
+    @property
+    def clock_trouble(self) -> str:
+        """What to say of the server's clock when it and ours are half a minute apart or more, or empty.
+
+        Ages, deadlines and tokens are all reckoned by one against the other.
+        """
+        skew = self.connection.clock_skew
+        if skew is None or abs(skew) < _SKEW:
+            return ""
+        seconds = round(abs(skew).total_seconds())
+        span = f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+        return f"the cluster's clock is {span} {'ahead of' if skew > timedelta() else 'behind'} ours"
 
     async def close(self) -> None:
         """Close the connection."""
@@ -335,10 +350,10 @@ class ClusterReader:
         what = f"log of pod {placed(namespace, pod)}"
         params = _log_params(container, False, tail, since_seconds) | {"follow": "true"}
         path = PODS.path(namespace, pod, "log")
-        async with self.connection.stream(path, params=params, silence=None, accept=_TEXT) as (status, chunks):
-            if status >= 300:
-                _require_log(status, await head_of(chunks), what)
-            async with aclosing(text_lines(chunks, MAX_LOG_LINE)) as lines:
+        async with self.connection.stream(path, params=params, silence=None, accept=_TEXT) as answer:
+            if answer.status >= 300:
+                _require_log(answer.status, await head_of(answer.chunks), what)
+            async with aclosing(text_lines(answer.chunks, MAX_LOG_LINE)) as lines:
                 async for line in lines:
                     yield line
 

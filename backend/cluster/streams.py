@@ -13,7 +13,7 @@ _HEAD: Final = 65_536
 
 
 async def event_lines(chunks: AsyncIterator[bytes], what: str) -> AsyncGenerator[bytes, None]:
-    """The lines of a watch, without empty ones.
+    """The lines of a watch, without empty ones, and what follows the last of them.
 
     Raises:
         LimitExceededError: a line is longer than any object of the API may be.
@@ -29,6 +29,8 @@ async def event_lines(chunks: AsyncIterator[bytes], what: str) -> AsyncGenerator
                     yield line
         if len(rest) > _MAX_LINE:
             raise LimitExceededError(what, f"an event is larger than {_MAX_LINE} bytes", "look at it with kubectl")
+    if rest.strip():
+        yield bytes(rest)
 
 
 async def text_lines(chunks: AsyncIterator[bytes], longest: int) -> AsyncGenerator[str, None]:

@@ -1,5 +1,6 @@
 """List and watch: the objects of a kind as they are, and every change after, through broken connections.
 
+A resourceVersion that goes back (a server restored from a copy of its data, a proxy that repeats itself) means it too.
 The protocol is "Efficient detection of changes" of the Kubernetes API concepts: a list gives a resourceVersion, a watch
 goes on from there, bookmarks move it on, and 410 (an answer's status, or an ERROR event in a 200) means: list again.
 """
@@ -15,7 +16,7 @@ import msgspec
 from backend.cluster.connection import ClusterConnection, Sleep
 from backend.cluster.objects import KubeObject, ObjectMeta
 from backend.cluster.resources import Resource
-from backend.cluster.status import error_of
+from backend.cluster.status import error_of, read_status
 from backend.cluster.streams import event_lines, head_of
 from backend.core.errors import (
     AccessDeniedError,
@@ -25,6 +26,7 @@ from backend.core.errors import (
     NotFoundError,
 )
 from backend.core.ports import Clock
+from backend.core.text import sanitise
 
 Item = TypeVar("Item", bound=KubeObject)
 
@@ -60,7 +62,10 @@ class Removed(msgspec.Struct, Generic[Item], frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """The watch broke, and is being taken up again; what was seen so far ages."""
+    """The watch broke, and is being taken up again; what was seen so far ages.
+
+    Told again when it is lost for another kind of reason.
+    """
 
     error: ModelyardError
 
@@ -128,8 +133,9 @@ class Watcher(Generic[Item]):
         self._sleep = sleep
         self._silence = silence
         self._version = ""
-        self._lost = False
+        self._told_lost: type[ModelyardError] | None = None
         self._failures = 0
+        self._asked_to_wait = 0.0
 
     async def events(self) -> AsyncGenerator[WatchEvent[Item], None]:
         """The list, then changes, until the reader stops. Failures come as `Lost`; none is raised."""
@@ -137,18 +143,18 @@ class Watcher(Generic[Item]):
             try:
                 if not self._version:
                     objects, self._version = await self._lister()
-                    if self._lost:
+                    if self._told_lost:
                         yield self._regained()
                     yield Listed(objects, self._version)
                 async with aclosing(self._watched()) as watched:
                     async for event in watched:
                         yield event
             except ModelyardError as error:
-                if isinstance(error, MalformedDataError):
-                    # What was missed by the unreadable line can only be found by listing.
+                if isinstance(error, MalformedDataError) or isinstance(error.__cause__, TimeoutError):
+                    # What was missed by the unreadable line, or while it was silent, can only be found by listing.
                     self._version = ""
-                if not self._lost:
-                    self._lost = True
+                if self._told_lost is not type(error):
+                    self._told_lost = type(error)
                     yield Lost(error)
                 await self._sleep(self._delay(error))
 
@@ -163,18 +169,27 @@ class Watcher(Generic[Item]):
         }
         started = self._clock.monotonic()
         heard = False
-        async with self._connection.stream(self._path, params=params, silence=self._silence) as (status, chunks):
-            if status == 410:
+        async with self._connection.stream(self._path, params=params, silence=self._silence) as answer:
+            if answer.status == 410:
                 self._version = ""
-            elif status != 200:
-                raise error_of(status, await head_of(chunks), self._what)
+            elif answer.status != 200:
+                self._asked_to_wait = answer.retry_after
+                self._refused(answer.status, await head_of(answer.chunks))
+            elif "json" not in answer.headers.get("content-type", ""):
+                kind = sanitise(answer.headers.get("content-type", ""), 80)
+                raise MalformedDataError(
+                    self._what,
+                    f"what answers is no API server: it sent {kind or 'what has no content type'}",
+                    "check the network, a proxy's sign-in page and the address in the kubeconfig",
+                )
             else:
-                if self._lost:
+                if self._told_lost:
                     yield self._regained()
-                async with aclosing(event_lines(chunks, self._what)) as lines:
+                async with aclosing(event_lines(answer.chunks, self._what)) as lines:
                     async for line in lines:
                         event = self._decoded(line)
                         if not self._version:
+                            heard = False
                             break
                         heard = True
                         if event is not None:
@@ -190,10 +205,11 @@ class Watcher(Generic[Item]):
         try:
             told = _LINE.decode(line)
             if told.type == "ERROR":
-                self._refused(bytes(told.object))
+                body = bytes(told.object)
+                self._refused(_CODE.decode(body).code or 500, body)
                 return None
             if told.type == "BOOKMARK":
-                self._version = _BOOKMARK.decode(told.object).metadata.resource_version or self._version
+                self._move(_BOOKMARK.decode(told.object).metadata.resource_version)
                 return None
             if told.type not in {"ADDED", "MODIFIED", "DELETED"}:
                 return None
@@ -202,29 +218,54 @@ class Watcher(Generic[Item]):
             raise MalformedDataError(
                 self._what, f"an event cannot be read: {error}", "look at the objects with kubectl"
             ) from error
-        self._version = item.metadata.resource_version or self._version
+        self._move(item.metadata.resource_version)
         return Removed(item) if told.type == "DELETED" else Changed(item)
 
-    def _refused(self, body: bytes) -> None:
-        """An ERROR event: forget the version when it expired, else raise what it says."""
-        code = _CODE.decode(body).code
+    def _move(self, version: str) -> None:
+        """Go on to a version. One that is lower than ours means that the server went back, or repeats itself.
+
+        A server that was restored from a copy of its data counts from there again: what it tells is less than what we
+        have seen, and a watch from our version would stay silent until it has caught up.
+        """
+        if _is_before(version, self._version):
+            self._version = ""
+        elif version:
+            self._version = version
+
+    def _refused(self, code: int, body: bytes) -> None:
+        """A refusal, or an ERROR event: forget a version that expired or is yet to come, else raise what it says."""
+        if code == 410 or _is_to_come(body):
+            self._version = ""
         if code != 410:
-            raise error_of(code or 500, body, self._what)
-        self._version = ""
+            raise error_of(code, body, self._what)
 
     def _regained(self) -> Regained:
-        self._lost = False
+        self._told_lost = None
         self._failures = 0
         return Regained()
 
     def _delay(self, error: ModelyardError) -> float:
         self._failures += 1
+        asked, self._asked_to_wait = self._asked_to_wait, 0.0
+        if asked:
+            return max(asked, self._backoff())
         if isinstance(error, AuthenticationError | AccessDeniedError | NotFoundError):
             return max(_REFUSED_DELAY, self._backoff())
         return self._backoff()
 
     def _backoff(self) -> float:
         return float(min(_FIRST_DELAY * 2 ** min(self._failures - 1, 10), _LONGEST_DELAY))
+
+
+def _is_before(version: str, known: str) -> bool:
+    """Whether a resourceVersion is lower; those of kube-apiserver are numbers, and others are not compared."""
+    return version.isdecimal() and known.isdecimal() and int(version) < int(known)
+
+
+def _is_to_come(body: bytes) -> bool:
+    """Whether a refusal says that the server has not come to our resourceVersion yet."""
+    status = read_status(body)
+    return status is not None and any(cause.reason == "ResourceVersionTooLarge" for cause in status.causes)
 
 
 def params_of(label_selector: str, field_selector: str) -> dict[str, str]:

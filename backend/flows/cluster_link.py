@@ -97,7 +97,8 @@ class ClusterLink:
             state = SourceState.REFUSED
         elif error is not None:
             state = SourceState.LOST
-        said = error.why if error else detail
+        trouble = self._client.clock_trouble if self._client is not None else ""
+        said = error.why if error else "; ".join(part for part in (detail, trouble) if part)
         known = self.source
         # While it is live, when it was last heard is of no interest, and telling would repaint the screen for nothing.
         if state is SourceState.LIVE and known.state is state and known.detail == said:

@@ -234,7 +234,8 @@ class ContextServices:
             self._lost.pop((plural, where), None)
             self._mark_lost()
         else:
-            self._lost.setdefault((plural, where), (self._foundation.clock.now(), error))
+            since, _ = self._lost.get((plural, where), (self._foundation.clock.now(), error))
+            self._lost[plural, where] = (since, error)
             _LOG.info("watch of %s in %s: %s", plural, where or "all namespaces", error)
         spaces = self._link.namespaces or ("",)
         services = [self._lost.get((INFERENCE_SERVICES.plural, space)) for space in spaces]

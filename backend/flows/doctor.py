@@ -123,6 +123,15 @@ class Doctor:
         except ModelyardError as error:
             return [CheckView(name="cluster", state="failed", detail=str(error.why), action=error.action)]
         checks = [CheckView(name="cluster", state="ok", detail=f"context {client.context}, Kubernetes {version}")]
+        if trouble := client.clock_trouble:
+            checks.append(
+                CheckView(
+                    name="clock",
+                    state="warning",
+                    detail=trouble,
+                    action="set both by the same time server: ages and deadlines are wrong until then",
+                )
+            )
         if not installed.installed:
             checks.append(
                 CheckView(

@@ -199,15 +199,15 @@ async def test_a_silent_watch_counts_as_lost(tmp_path: Path, clock: FixedClock) 
         watched.server.then(
             says(listing([], "5")),
             streams([], for_ever.wait),
-            streams([{"type": "ADDED", "object": service("a", "6")}]),
+            says(listing([service("a", "6")], "6")),
         )
         try:
-            _, lost, regained, added = await watched.take(4)
+            _, lost, regained, listed = await watched.take(4)
         finally:
             for_ever.set()
     assert "sent nothing for 0.2 s" in lost.reason
     assert isinstance(regained, Regained)
-    assert isinstance(added, Changed)
+    assert _names(listed) == ["a"]
 
 
 async def test_nonsense_in_a_watch_is_told_and_the_list_read_anew(watched: Watched) -> None:
