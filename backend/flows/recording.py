@@ -46,19 +46,24 @@ class Recording:
         due = clock.monotonic()
         try:
             while True:
-                await self._guarded(self._round, may())
+                await self._guarded(self.round, may())
                 due = max(due + interval, clock.monotonic())
                 await asyncio.sleep(due - clock.monotonic())
         finally:
-            await asyncio.shield(self._guarded(self._write))
+            await asyncio.shield(self._guarded(self.write))
 
-    async def _round(self, ours: bool) -> None:
+    async def round(self, ours: bool) -> None:
+        """Sample, where that is ours to do, and write what is due.
+
+        Raises:
+            StoreError: of its kind; what was not written is kept for a while.
+        """
         clock = self._foundation.clock
         if ours:
             self._recorder.add(await self._snapshot())
         if clock.monotonic() >= self._write_at:
             self._write_at = clock.monotonic() + _WRITE_EVERY
-            await self._write()
+            await self.write()
         if ours and clock.monotonic() >= self._keep_at:
             self._keep_at = clock.monotonic() + _KEEP_EVERY
             await self.keep()
@@ -75,7 +80,12 @@ class Recording:
         await self._store.thin_out(now)
         await self._store.expire(now, self._settings.keep, self._settings.max_size)
 
-    async def _write(self) -> None:
+    async def write(self) -> None:
+        """Write what was sampled.
+
+        Raises:
+            StoreError: of its kind.
+        """
         if self._recorder.is_empty:
             return
         pieces, tenures = self._recorder.pieces(), self._recorder.tenures()

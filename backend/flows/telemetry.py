@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -21,7 +22,6 @@ from backend.core.views import (
     WhatIfView,
 )  # fmt: skip
 from backend.flows.foundation import Foundation
-from backend.flows.prometheus import prometheus_of
 from backend.flows.what_if import what_if
 from backend.telemetry.advice import advise
 from backend.telemetry.capacity import capacity
@@ -90,7 +90,7 @@ class TelemetryFlow:
     ) -> dict[str, SeriesView]:
         """What a configured Prometheus has; where it does not answer, what we recorded stands in for it."""
         found: dict[str, SeriesView] = {}
-        for prometheus in self._sources():
+        for prometheus in await self._sources():
             try:
                 for kind, key in ((kind, key) for kind in kinds for key in keys if key not in found):
                     series = await prometheus_series(prometheus, kind, key, metric, start=start, end=end, step=step)
@@ -100,10 +100,14 @@ class TelemetryFlow:
                 _LOG.info("history: %s", error)
         return found
 
-    def _sources(self) -> list[Prometheus]:
+    async def _sources(self) -> list[Prometheus]:
         if self._prometheus is None:
             contexts = [config.context for config in self._foundation.configuration.settings.telemetry.prometheus]
-            known = (prometheus_of(self._foundation, context) for context in contexts)
+            if not contexts:
+                return []
+            # What speaks HTTP takes long to import, and most yards name no Prometheus.
+            reaching = await asyncio.to_thread(importlib.import_module, "backend.flows.prometheus")
+            known = (reaching.prometheus_of(self._foundation, context) for context in contexts)
             self._prometheus = [prometheus for prometheus in known if prometheus is not None]
         return self._prometheus
 
@@ -130,14 +134,14 @@ class TelemetryFlow:
         try:
             known = await self.known(kind, window)
         except StoreError:
-            if self._sources():
+            if await self._sources():
                 return name
             raise
         exact = [key for key, label in known.items() if name in {key, label}]
         found = exact or [key for key, label in known.items() if key.endswith(f"/{name}") or label.endswith(f"/{name}")]
         if len(found) == 1:
             return found[0]
-        if not found and self._sources():
+        if not found and await self._sources():
             # Prometheus knows what we never saw.
             return name
         named = ", ".join(list(dict.fromkeys(known.values()))[:8]) or "nothing"

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from tests.benchmarks import audit, curation, evidence, library, screen, services, sync, telemetry
+from tests.benchmarks import audit, curation, evidence, history, library, screen, services, sync, telemetry
 from tests.benchmarks.harness import Benchmark, SkippedError
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -28,6 +28,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "dcgm-parse": telemetry.dcgm_parse,
     "nvml-tick": telemetry.nvml_tick,
     "scrape-256": telemetry.scrape_256,
+    "series-month": history.series_month,
+    "chart-100ms": history.chart_100ms,
+    "series-record": history.series_record,
     "evidence-import": evidence.evidence_import,
 }
 

@@ -19,7 +19,9 @@ from backend.core.ports import SystemClock
 from backend.flows.prometheus import direct
 from backend.telemetry.prometheus import Prometheus
 from backend.telemetry.prometheus_config import PrometheusConfig
+from backend.telemetry.prometheus_history import prometheus_series
 from backend.telemetry.prometheus_source import PrometheusSource
+from backend.telemetry.series_metrics import METRICS, SeriesKind
 from tests.fakes.telemetry import dcgm_page
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="there is no prometheus")
@@ -94,6 +96,19 @@ async def _until_ready(url: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def _has_history(prometheus: Prometheus) -> None:
+    """Every chart that is read from it is an expression that it takes."""
+    end = SystemClock().now() + timedelta(seconds=15)
+    for kind, key in ((SeriesKind.GPU, "GPU-0"), (SeriesKind.SERVICE, "prod/llm-prod/llama")):
+        for metric in METRICS[kind]:
+            found = await prometheus_series(
+                prometheus, kind, key, metric.name, start=end - timedelta(minutes=5), end=end, step=15
+            )
+            if metric.name == "engine_active":
+                assert found is not None
+                assert {(point.low, point.mean, point.high) for point in found.points} == {(50, 50, 50)}
+
+
 async def test_a_real_prometheus_tells_of_gpus_and_model_servers(address: str, tmp_path: Path) -> None:
     clock = SystemClock()
     prometheus = Prometheus(direct(PrometheusConfig(url=address, insecure=True), tmp_path))
@@ -124,4 +139,5 @@ async def test_a_real_prometheus_tells_of_gpus_and_model_servers(address: str, t
     assert all(300 <= value < 400 for _, value in line.points)
     with pytest.raises(MalformedDataError, match="parse error"):
         await prometheus.query("sum(")
+    await _has_history(prometheus)
     await source.close()
