@@ -17,6 +17,7 @@ PANES: Final = (
     "service",
     "plan",
     "gpu",
+    "node",
     "entry",
     "text",
     "log",

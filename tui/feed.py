@@ -159,6 +159,7 @@ class Feed:
     async def _start(self, yard: ScreenYard) -> None:
         try:
             await yard.start()
+            self.read_cut_off()
         except ModelyardError as error:
             self.model.problem = Problem.of(error)
             self.mark(PartName.STATUS)
@@ -191,6 +192,19 @@ class Feed:
         # Without them nothing is completed; what is wrong with them is told where they are shown.
         with contextlib.suppress(ModelyardError):
             self.model.rules = tuple(rule.name for rule in await yard.rules.rules())
+
+    def read_cut_off(self) -> None:
+        """Read which applies were cut off."""
+        if self.yard is not None:
+            self.spawn(self._read_cut_off(self.yard), "looking for applies that were cut off")
+
+    async def _read_cut_off(self, yard: ScreenYard) -> None:
+        # While a cluster is away nothing can be said of them, and its own state is told elsewhere.
+        with contextlib.suppress(ModelyardError):
+            found = tuple(await yard.deployments.cut_off())
+            if found != self.model.cut_off:
+                self.model.cut_off = found
+                self.mark(PartName.SERVICES)
 
     async def _read_while_asked(self, part: PartName) -> None:
         try:
@@ -262,6 +276,8 @@ class Feed:
                 model.ledger.value = [event.entry, *model.ledger.value][:_LEDGER_KEPT]
                 self.mark(PartName.LEDGER)
             self.read(PartName.CHANGES)
+            if event.entry.action.startswith("deploy.") and event.entry.outcome != "started":
+                self.read_cut_off()
         elif isinstance(event, SyncProgressed):
             # Several rules of a run go on at once; those heard of last stand last.
             name = f"{event.progress.run}/{event.progress.rule}"

@@ -13,6 +13,7 @@ from backend.core.views import (
     AlertView,
     CandidateView,
     ChangeView,
+    CutOffView,
     GpuSnapshotView,
     ImagePageView,
     LedgerEntryView,
@@ -117,6 +118,7 @@ class Model:
 
     Attributes:
         library: the images that changed last and how many there are; the library's pane reads the others by itself.
+        cut_off: applies that wait for a person to say what shall become of them.
         rules: their names, once somebody typed a command.
         sync: the run that goes on and those that ended last, by their name.
     """
@@ -130,6 +132,7 @@ class Model:
     changes: Part[list[ChangeView]] = field(default_factory=_no_changes)
     alerts: Part[list[AlertView]] = field(default_factory=_no_alerts)
     rules: tuple[str, ...] = ()
+    cut_off: tuple[CutOffView, ...] = ()
     sync: dict[str, SyncProgressView] = field(default_factory=dict)
     scans: dict[str, ScanView] = field(default_factory=dict)
     commands: list[LoggedCommand] = field(default_factory=list)

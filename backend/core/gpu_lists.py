@@ -154,7 +154,7 @@ ORDERS: Final = {
     order.key: order
     for order in (
         Order("worst", "worst first", _worst),
-        Order("node", "by node", lambda _gpu: ()),
+        Order("node", "by name of node", lambda _gpu: ()),
         Order("load", "by load", lambda gpu: _most(load_of(gpu))),
         Order("memory", "by memory in use", lambda gpu: _most(gpu.memory_used)),
         Order("power", "by power", lambda gpu: _most(gpu.power)),
@@ -271,7 +271,7 @@ def _name(gpu: GpuView, by: str) -> str:
         return holder_of(gpu) or NOBODY
     if by == "team":
         return gpu.team or ("no team" if holder_of(gpu) else NOBODY)
-    return type_of(gpu) or "type not told"
+    return type_of(gpu).removeprefix("NVIDIA ") or "type not told"
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -34,7 +34,13 @@ class ServicePlans:
         return await self._plans.plan(deployment_yaml, namespace, take=tuple(take), context=context)
 
     async def rollback_plan(
-        self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
+        self,
+        namespace: str,
+        name: str,
+        snapshot: str | None = None,
+        *,
+        take: Sequence[str] = (),
+        context: str = "",
     ) -> PlanView:
         """What a return to a snapshot would change.
 
@@ -44,7 +50,7 @@ class ServicePlans:
         Raises:
             NotFoundError: there is no such snapshot.
         """
-        return await self._plans.rollback(namespace, name, snapshot, context=context)
+        return await self._plans.rollback(namespace, name, snapshot, take=tuple(take), context=context)
 
     async def apply(self, plan: PlanView) -> AppliedView:
         """Apply what a plan showed, if everything that it saw is still so.
@@ -66,11 +72,11 @@ class ServicePlans:
         """
         return await self._plans.export(namespace, name, context=context)
 
-    async def cut_off(self, *, context: str = "") -> list[CutOffView]:
+    async def cut_off(self) -> list[CutOffView]:
         """Applies that were cut off and of which a person has to say what shall become of them."""
-        return await self._settling.cut_off(context)
+        return await self._settling.cut_off()
 
-    async def settle_plan(self, apply: str, *, undo: bool = False, context: str = "") -> PlanView:
+    async def settle_plan(self, apply: str, *, undo: bool = False) -> PlanView:
         """What completing an apply that was cut off would change, or taking it back. Changes nothing.
 
         Args:
@@ -79,8 +85,8 @@ class ServicePlans:
         Raises:
             NotFoundError: none that was cut off has this id.
         """
-        return await self._settling.plan(apply, undo=undo, context=context)
+        return await self._settling.plan(apply, undo=undo)
 
-    async def leave(self, apply: str, *, context: str = "") -> CutOffView:
+    async def leave(self, apply: str) -> CutOffView:
         """Leave an apply that was cut off as it stands."""
-        return await self._settling.leave(apply, context)
+        return await self._settling.leave(apply)

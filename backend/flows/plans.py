@@ -63,7 +63,9 @@ class Plans:
             await self._applier.plan(self.recipe(deployment, take=take, context=context)), deployment
         )
 
-    async def rollback(self, namespace: str, name: str, wanted: str | None, *, context: str = "") -> PlanView:
+    async def rollback(
+        self, namespace: str, name: str, wanted: str | None, *, take: tuple[str, ...] = (), context: str = ""
+    ) -> PlanView:
         """Plan the return to a snapshot."""
         client = await self._foundation.clusters.client(context)
         await self._approvals.refresh()
@@ -74,7 +76,7 @@ class Plans:
             else choose(held, wanted, f"{namespace}/{name}")
         )
         deployment = parse(chosen.intent.deployment, "snapshot")
-        made = await self._applier.plan(self.recipe(deployment, snapshot=chosen, context=context))
+        made = await self._applier.plan(self.recipe(deployment, snapshot=chosen, take=take, context=context))
         return await self._fitted(made, deployment)
 
     async def apply(

@@ -33,31 +33,32 @@ class Settling:
         self._plans = plans
         self._applier = applier
 
-    async def cut_off(self, context: str = "") -> list[CutOffView]:
+    async def cut_off(self) -> list[CutOffView]:
         """Applies that were cut off and of which something is left to be decided, oldest first.
 
         Raises:
-            UnreachableError: the cluster does not tell how far they came.
+            NotFoundError: one was to a cluster that the yard does not know any more.
+            UnreachableError: a cluster does not tell how far they came.
         """
-        client = await self._foundation.clusters.client(context)
         found = []
-        for intent in await self._open(client):
-            live = await self._live(client, intent)
+        for intent in await self._open():
+            live = await self._live(intent)
             if became(intent, live) is Outcome.NOT_APPLIED:
                 found.append(cut_off_view(intent, live, await self._earlier(intent)))
         return found
 
-    async def settle(self, context: str = "") -> list[str]:
-        """Record the applies that were cut off and came about all the same.
+    async def settle(self, context: str) -> list[str]:
+        """Record the applies to a cluster that were cut off and came about all the same.
 
         Returns:
             a line for each, and for each that waits for a person.
         """
-        client = await self._foundation.clusters.client(context)
         told: list[str] = []
         now = self._foundation.clock.now()
-        for intent in await self._open(client):
-            outcome = became(intent, await self._live(client, intent))
+        for intent in await self._open():
+            if intent.context != context:
+                continue
+            outcome = became(intent, await self._live(intent))
             line = f"apply of {intent.namespace}/{intent.name} by {intent.actor} was cut off"
             if outcome is Outcome.NOT_APPLIED:
                 told.append(f"{line}: complete it or take it back (modelyard deploy settle {intent.name})")
@@ -74,22 +75,20 @@ class Settling:
             )
         return told
 
-    async def plan(self, wanted: str, *, undo: bool, context: str = "") -> PlanView:
+    async def plan(self, wanted: str, *, undo: bool) -> PlanView:
         """Plan to complete an apply that was cut off, or to take it back.
 
         Args:
             wanted: its id, or six or more of its first characters.
         """
-        client = await self._foundation.clusters.client(context)
-        intent = await self._chosen(client, wanted)
-        recipe = self._undoing(intent, context) if undo else self._completing(intent, context)
+        intent = await self._chosen(wanted)
+        recipe = self._undoing(intent) if undo else self._completing(intent)
         return await self._applier.plan(recipe)
 
-    async def leave(self, wanted: str, context: str = "") -> CutOffView:
+    async def leave(self, wanted: str) -> CutOffView:
         """Leave an apply that was cut off as it stands: nobody is asked about it any more."""
-        client = await self._foundation.clusters.client(context)
-        intent = await self._chosen(client, wanted)
-        view = cut_off_view(intent, await self._live(client, intent), await self._earlier(intent))
+        intent = await self._chosen(wanted)
+        view = cut_off_view(intent, await self._live(intent), await self._earlier(intent))
 
         async def action(permit: Permit) -> CutOffView:
             permit.spend("deploy.settle")
@@ -107,7 +106,7 @@ class Settling:
 
     # ------------------------------------------------------------ recipes
 
-    def _completing(self, intent: Intent, context: str) -> Recipe:
+    def _completing(self, intent: Intent) -> Recipe:
         if intent.subject == "service":
             deployment = parse(intent.deployment, "the apply")
 
@@ -134,7 +133,7 @@ class Settling:
                 await self._require_image(client, intent, intent.image)
 
         return Recipe(
-            context=context,
+            context=intent.context,
             mutation="deploy.settle",
             wanted=wanted,
             policy=policy,
@@ -143,11 +142,11 @@ class Settling:
             settles=intent,
         )
 
-    def _undoing(self, intent: Intent, context: str) -> Recipe:
+    def _undoing(self, intent: Intent) -> Recipe:
         returned: list[str] = []
 
         async def wanted(client: ClusterClient) -> Wanted:
-            undo = undoing(intent, await self._live(client, intent), await self._earlier(intent))
+            undo = undoing(intent, await self._live(intent), await self._earlier(intent))
             if undo.impossible:
                 raise UsageError(
                     f"undo of {intent.namespace}/{intent.name}", undo.impossible, "complete it, or leave it as it is"
@@ -165,6 +164,7 @@ class Settling:
                 manifests=undo.manifests,
                 deletions=undo.deletions,
                 settles=intent.id,
+                undoes=True,
                 warnings=(f"it {undo.told}",),
             )
 
@@ -173,7 +173,7 @@ class Settling:
                 await self._require_image(client, intent, image)
 
         return Recipe(
-            context=context,
+            context=intent.context,
             mutation="deploy.settle",
             wanted=wanted,
             policy=policy,
@@ -192,23 +192,23 @@ class Settling:
 
     # ------------------------------------------------------------ finding
 
-    async def _open(self, client: ClusterClient) -> list[Intent]:
+    async def _open(self) -> list[Intent]:
         since = self._foundation.clock.now() - _CUT_OFF
         return [
             intent
             for intent in await open_intents(self._foundation.database)
-            if intent.context == client.context
-            and (not intent.process or intent.started_at < since or is_gone(intent.process))
+            if not intent.process or intent.started_at < since or is_gone(intent.process)
         ]
 
-    async def _chosen(self, client: ClusterClient, wanted: str) -> Intent:
-        found = [intent for intent in await self._open(client) if intent.id.startswith(wanted)] if wanted else []
+    async def _chosen(self, wanted: str) -> Intent:
+        found = [intent for intent in await self._open() if intent.id.startswith(wanted)] if wanted else []
         if len(found) != 1:
             why = "several were cut off whose ids begin so" if found else "none that was cut off has this id"
             raise NotFoundError(f"apply {wanted!r}", why, "see modelyard deploy settle")
         return found[0]
 
-    async def _live(self, client: ClusterClient, intent: Intent) -> list[dict[str, Any] | None]:
+    async def _live(self, intent: Intent) -> list[dict[str, Any] | None]:
+        client = await self._foundation.clusters.client(intent.context)
         return [await live_of(client, manifest) for manifest in intent.manifests]
 
     async def _earlier(self, intent: Intent) -> Snapshot | None:

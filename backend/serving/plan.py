@@ -87,7 +87,8 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
             them that are fields of somebody else. warnings: what to know first.
         cold_start: how long the last start took, or None when none was seen.
         take: fields of others that a person named. checks: what its pods need. owner: whose repository says what it
-            is, or empty. decisions: that the approval rests on. settles: an apply that was cut off.
+            is, or empty. decisions: that the approval rests on. settles: an apply that was cut off, which this
+            completes or, with `undoes`, takes back.
     """
 
     context: str
@@ -104,6 +105,7 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     decisions: tuple[str, ...] = ()
     settles: str = ""
+    undoes: bool = False
 
 
 def plan_of(inputs: PlanInputs) -> PlanView:
@@ -137,6 +139,7 @@ def plan_of(inputs: PlanInputs) -> PlanView:
         owner=inputs.owner,
         decisions=inputs.decisions,
         settles=inputs.settles,
+        undoes=inputs.undoes,
     )
 
 

@@ -48,7 +48,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         take: fields of others that a person named.
         gates, refusals, warnings, decisions: what policy says of the image; joined with what the cluster and KServe's
             rules say.
-        settles: id of the apply that was cut off which this completes or undoes.
+        settles: id of the apply that was cut off which this completes or, with `undoes`,
+            takes back.
         proves: rollouts are validated, in Knative mode before they get traffic.
         deployment: of a service, for what is to be told of it. runtime: the manifest of the runtime that it names.
     """
@@ -62,6 +63,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()
     settles: str = ""
+    undoes: bool = False
     proves: bool = False
     deployment: DeploymentFile | None = None
     runtime: dict[str, Any] | None = None
@@ -137,6 +139,7 @@ async def make_plan(client: ClusterClient, wanted: Wanted) -> Planned:
         owner=owner,
         decisions=wanted.decisions,
         settles=wanted.settles,
+        undoes=wanted.undoes,
     )
     return Planned(view=plan_of(inputs), objects=inputs.objects)
 

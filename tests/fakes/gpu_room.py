@@ -279,7 +279,7 @@ def main() -> int:
     chosen = parser.parse_args()
     yard = Room(chosen.count, moving=chosen.every, local=chosen.local)
     app = ModelyardApp(opener(yard), environment=os.environ)
-    app.DEFAULT_MODE = chosen.pane
+    app.DEFAULT_MODE = chosen.pane  # type: ignore[misc]
     app.run(mouse=False)
     return app.return_code or 0
 

@@ -25,7 +25,9 @@ from backend.core.views import (
     AlertView,
     AppliedView,
     ChangeView,
+    CutOffView,
     DiffLineView,
+    FieldClaimView,
     FitView,
     GpuSnapshotView,
     ImageView,
@@ -123,6 +125,8 @@ class FakeYard:
         self.verification = VerificationView(entries=len(self.entries_view), head="a" * 64, intact=True)
         self.plan_refusals: tuple[str, ...] = ()
         self.plan_fit: FitView | None = None
+        self.plan_fields: tuple[str, ...] = ()
+        self.cut_off_views: list[CutOffView] = []
         self.library = FakeLibrary(self)
         self.rules = FakeRules(self)
         self.runs = FakeRuns(self)
@@ -208,10 +212,39 @@ class FakeDeployments:
         self._yard.note("draft", reference, name, namespace)
         return f"name: {name}\nnamespace: {namespace}\nimage: {reference}\nreplicas: {{min: 1, max: 1}}\n"
 
-    async def plan(self, deployment_yaml: str, namespace: str | None = None, *, context: str = "") -> PlanView:
+    async def plan(
+        self, deployment_yaml: str, namespace: str | None = None, *, take: Sequence[str] = (), context: str = ""
+    ) -> PlanView:
         self._yard.note("plan", deployment_yaml, namespace)
         fields = dict(line.split(": ", 1) for line in deployment_yaml.splitlines() if ": " in line)
-        return self._plan(fields["namespace"], fields["name"], fields["image"], "create", deployment_yaml)
+        plan = self._plan(fields["namespace"], fields["name"], fields["image"], "create", deployment_yaml)
+        if not self._yard.plan_fields:
+            return plan
+        claims = [
+            FieldClaimView(object=f"InferenceService {plan.name}", field=one, manager="other-tool", taken=one in take)
+            for one in self._yard.plan_fields
+        ]
+        refusals = tuple(f"{claim.field} is managed by other-tool" for claim in claims if not claim.taken)
+        return msgspec.structs.replace(
+            plan, fields=tuple(claims), take=tuple(take), refusals=refusals, conflicts=refusals
+        )
+
+    async def manifests(self, plan: PlanView) -> str:
+        self._yard.note("manifests", plan.id)
+        return plan.manifests
+
+    async def cut_off(self) -> list[CutOffView]:
+        return list(self._yard.cut_off_views)
+
+    async def settle_plan(self, apply: str, *, undo: bool = False) -> PlanView:
+        self._yard.note("settle_plan", apply, undo)
+        (one,) = (each for each in self._yard.cut_off_views if each.id == apply)
+        plan = self._plan(one.namespace, one.name, one.image, "delete" if undo else "update", "name: x\n")
+        return msgspec.structs.replace(plan, settles=one.id, undoes=undo)
+
+    async def leave(self, apply: str) -> None:
+        self._yard.note("leave", apply)
+        self._yard.cut_off_views = [one for one in self._yard.cut_off_views if one.id != apply]
 
     async def apply(self, plan: PlanView) -> AppliedView:
         self._yard.note("apply", plan.id)
@@ -253,7 +286,7 @@ class FakeDeployments:
         return data.snapshots(self._find(namespace, name))
 
     async def rollback_plan(
-        self, namespace: str, name: str, snapshot: str | None = None, *, context: str = ""
+        self, namespace: str, name: str, snapshot: str | None = None, *, take: Sequence[str] = (), context: str = ""
     ) -> PlanView:
         self._yard.note("rollback_plan", namespace, name, snapshot)
         view = self._find(namespace, name)

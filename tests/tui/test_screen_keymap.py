@@ -20,7 +20,7 @@ from tui.panes.deployments.logs import LogPage
 from tui.panes.deployments.page import DeploymentsPage
 from tui.panes.deployments.plan import PlanPage
 from tui.panes.deployments.service import ServicePage
-from tui.panes.gpus.detail import GpuPage
+from tui.panes.gpus.detail import GpuPage, NodePage
 from tui.panes.gpus.history import HistoryPage
 from tui.panes.gpus.history_capacity import CapacityPage
 from tui.panes.gpus.history_cost import CostPage
@@ -136,6 +136,7 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             ServicePage,
             GpuPage,
             GpusPage,
+            NodePage,
             ImagePage,
             LibraryPage,
             OverviewPage,

@@ -80,7 +80,7 @@ async def test_gauges_move_with_each_sample() -> None:
         table.yard.publish(
             Topic.GPUS, GpusSampled(snapshot=msgspec.structs.replace(snapshot, gpus=(first, *snapshot.gpus[1:])))
         )
-        await table.sees("│ 41 65 70 75│")
+        await table.sees("│  41  65  70  75│")
 
 
 async def test_a_change_before_a_failure_is_pointed_out() -> None:

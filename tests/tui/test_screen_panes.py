@@ -1,17 +1,15 @@
-"""Library, GPUs and audit: lists, details and what their keys do."""
+"""Library and audit: lists, details and what their keys do."""
 
 from __future__ import annotations
 
 import msgspec
 
-from backend.core.views import GpuState, ImageState
+from backend.core.views import ImageState
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import desk
 from tests.fakes.screen_yard import FakeYard
 from tui.header import count, summary_line, title_line
 from tui.model import Model
-from tui.panes.gpus import detail_model as gpus
-from tui.panes.gpus import view_model as walls
 from tui.panes.library.news import news
 
 
@@ -29,44 +27,6 @@ def test_news_tell_what_moved_went_and_fails() -> None:
     assert ("moved", "nim/meta/llama-3.1-8b:1.3") in told
     assert ("new", "vllm/vllm-openai:v0.27.1") in told
     assert ("gone", "nim/old/falcon:0.9") in told
-
-
-# ---------------------------------------------------------------- GPUs
-
-
-def test_nodes_and_gpus_come_worst_first() -> None:
-    snapshot = data.gpus()
-    assert [row.node for row in walls.by_node(snapshot)][:3] == ["gpu-03", "gpu-02", "gpu-05"]
-    ordered = gpus.worst_first(snapshot)
-    assert ordered[0].state is GpuState.FAULT
-    assert {gpu.state for gpu in ordered[1:10]} == {GpuState.IDLE}
-    assert ordered[-1].state is GpuState.FREE
-
-
-def test_what_was_not_measured_is_no_zero() -> None:
-    gpu = msgspec.structs.replace(data.gpus().gpus[0], utilisation=None, engine_active=None, memory_used=None, age=None)
-    assert _plain(walls.short_cell(gpu)).strip() == "?"
-    assert _plain(gpus.load_cell(gpu)) == "–"
-    assert "never measured" in _plain(gpus.note_cell(gpu, data.NOW))
-
-
-async def test_idle_gpus_alone_and_who_holds_them() -> None:
-    async with desk() as table:
-        await table.press("4", "i")
-        await table.sees("idle only", "llm-dev/deep", "idle for 26h")
-        await table.sees_not("busy   ")
-        await table.press("enter")
-        await table.sees("Held by", "llm-dev/deepseek-dev")
-
-
-async def test_a_gpu_stops_the_service_that_holds_it() -> None:
-    async with desk(size=(100, 40)) as table:
-        await table.press("4", "slash")
-        await table.type("llama-70b")
-        await table.press("enter")
-        await table.sees("8 of 64")
-        await table.press("S")
-        await table.sees("Stop llm-prod/llama-70b?")
 
 
 # ---------------------------------------------------------------- audit

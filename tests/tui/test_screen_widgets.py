@@ -12,9 +12,7 @@ from textual.geometry import Region
 
 from tests.fakes import screen_data as data
 from tui.document import Line, Section, text
-from tui.panes.gpus.view_model import by_node
 from tui.widgets.columns import Column, fit_columns
-from tui.widgets.gauge_wall import GaugeWall, bar, gauge_width
 from tui.widgets.line_table import LineTable
 from tui.widgets.line_view import LineView, TextView, lay_out
 
@@ -137,23 +135,6 @@ async def test_rows_that_go_leave_nothing_behind() -> None:
         shown = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
         assert "a-1" in shown
         assert "a-2" not in shown
-
-
-def test_a_gauge_is_on_a_fixed_scale() -> None:
-    assert [len(bar(load, 10)[0].text) for load in (0.0, 50.0, 100.0)] == [0, 5, 10]
-    assert bar(97.0, 10) != bar(60.0, 10)
-    assert bar(250.0, 10) == bar(100.0, 10)
-    assert gauge_width(90, 8) == 6
-    assert gauge_width(70, 8) == 0
-
-
-@pytest.mark.parametrize("width", [40, 80, 160])
-def test_the_wall_prints_every_number(width: int) -> None:
-    wall = GaugeWall(lambda: data.NOW)
-    rows = by_node(data.gpus())
-    wall._rows, wall._most_gpus = rows, 8
-    shown = "".join(span.text for span in wall.content(3, width))
-    assert all(str(int(gpu.utilisation or 0)) in shown for gpu in rows[3].gpus)
 
 
 async def test_a_document_jumps_from_section_to_section() -> None:

@@ -6,6 +6,8 @@ from typing import Final
 
 from tui.action import LISTS, PANES, SERVICES, Action
 
+_SIDEWAYS: Final = ("text", "log", "library", "image", "gpus")
+
 
 def _go(name: str, key: str, title: str) -> Action:
     return Action(id=f"go.{name}", title=title, keys=(key,), group="Panes", command=name)
@@ -24,15 +26,13 @@ LOOKING: Final[tuple[Action, ...]] = (
     Action(id="pane.unzoom", title="Show all panes again", keys=("_",), panes=("overview",), group="Panes"),
     Action(id="move.up", title="Up", keys=("k", "up"), group="Move"),
     Action(id="move.down", title="Down", keys=("j", "down"), group="Move"),
-    Action(
-        id="move.left", title="Left, or fold", keys=("left",), group="Move", panes=("text", "log", "library", "image")
-    ),
+    Action(id="move.left", title="Left, or fold", keys=("left",), group="Move", panes=_SIDEWAYS),
     Action(
         id="move.right",
         title="Right, or unfold",
         keys=("right",),
         group="Move",
-        panes=("text", "log", "library", "image"),
+        panes=_SIDEWAYS,
     ),
     Action(id="move.page-up", title="A window up", keys=("pageup", "ctrl+u"), group="Move"),
     Action(id="move.page-down", title="A window down", keys=("pagedown", "ctrl+d"), group="Move"),

@@ -88,15 +88,6 @@ SERVING: Final[tuple[Action, ...]] = (
         role="operator",
     ),
     Action(
-        id="gpus.idle",
-        title="GPUs that are held and do nothing, or all",
-        keys=("i",),
-        group="Look",
-        panes=("overview", "gpus"),
-        hint="idle",
-        command="idle",
-    ),
-    Action(
         id="audit.verify",
         title="Verify the ledger",
         keys=("v",),

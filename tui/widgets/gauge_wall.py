@@ -1,91 +1,125 @@
-"""The wall of gauges: a line a node, a gauge a GPU, all on one scale from 0 to 100 with the number printed."""
+"""The wall of gauges: groups, nodes, GPUs and heat map in one list, all on one scale from 0 to 100."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
 
-from backend.core.views import GpuState, GpuView
-from tui.document import Line, Span, pad, text
-from tui.panes.gpus.view_model import STATE_ROLE, NodeRow, gauge_role, load_of, node_note, wall_cell
-from tui.widgets.line_scroll import LineScroll
+from backend.core.views import GpuView
+from tui.document import Line, Span, fit
+from tui.panes.gpus.cells import LEGEND
+from tui.panes.gpus.gpu_columns import gpu_columns
+from tui.panes.gpus.lines import group_line, map_line, node_line
+from tui.panes.gpus.wall import GpuRow, GroupRow, MapCells, NodeCells, WallRow
+from tui.widgets.line_table import LineTable
 
-_WORDS: Final = {
-    GpuState.FAULT: ("FAULT", "!!"),
-    GpuState.IDLE: ("idle", "i"),
-    GpuState.FREE: ("free", "."),
-    GpuState.UNKNOWN: ("?", "?"),
-}
-_NUMBER = 3
-_LEAST_GAUGE = 5
-_MOST_GAUGE = 14
+_LONGEST_NAME = 16
 
 
-class GaugeWall(LineScroll):
-    """Nodes in the order given. `Sparkline` would scale each series to itself and make 97 look like 0."""
+class GaugeWall(LineTable[WallRow]):
+    """Rows of a wall. In a row of several GPUs one of them is chosen: the cursor goes sideways there.
+
+    `Sparkline` would scale each series to itself and make 97 look like 0.
+    """
 
     def __init__(self, now: Callable[[], datetime], *, id: str | None = None) -> None:
-        super().__init__(id=id)
+        super().__init__(gpu_columns(now), lambda row: row.key, id=id)
         self._now = now
-        self.can_focus = False
-        self._rows: Sequence[NodeRow] = ()
-        self._most_gpus = 0
         self._name_width = 6
+        self.column = 0
+        self.idle = False
+        self.wide = False
+        self._narrow = False
+        self._has_lines = False
+        self._has_map = False
 
-    def show(self, rows: Sequence[NodeRow]) -> None:
-        """Show these nodes; only lines whose text changed are drawn."""
-        changed_shape = len(rows) != len(self._rows)
-        self._rows = rows
-        self._most_gpus = max((len(row.gpus) for row in rows), default=0)
-        self._name_width = min(16, max([6, *(len(row.node) for row in rows)]))
-        if changed_shape:
-            self.repaint()
-        else:
-            self.repaint_changed()
+    # ------------------------------------------------------------ what is chosen
 
     @property
-    def line_count(self) -> int:
-        return len(self._rows)
+    def chosen(self) -> GpuView | None:
+        """The GPU under the cursor; None on the head of a group."""
+        row = self.current
+        at = self._at(row)
+        return row.gpus[at] if row is not None and at is not None else None
+
+    def _at(self, row: WallRow | None) -> int | None:
+        """Where in a row the cursor is; None: on the whole row."""
+        if row is None or not row.gpus:
+            return None
+        if isinstance(row, NodeCells):
+            # Before its first GPU stands the node itself.
+            return min(self.column, len(row.gpus)) - 1 if self.column else None
+        return min(self.column, len(row.gpus) - 1)
+
+    def choose(self, key: str) -> bool:
+        """Put the cursor on a GPU, in whichever row it stands; whether there is one."""
+        for index, row in enumerate(self.items):
+            for column, gpu in enumerate(row.gpus):
+                if gpu.key == key:
+                    self.column = column + isinstance(row, NodeCells)
+                    self.move_to(index)
+                    return True
+        return False
+
+    def move_sideways(self, by: int) -> bool:
+        """Choose a GPU further left or right; whether the row has one there."""
+        row = self.current
+        if row is None or isinstance(row, GroupRow | GpuRow):
+            return False
+        last = len(row.gpus) - (0 if isinstance(row, NodeCells) else 1)
+        wanted = min(self.column, last) + by
+        if not 0 <= wanted <= last:
+            return False
+        self.column = wanted
+        self._repaint_cursor()
+        self.post_message(self.Moved(self))
+        return True
+
+    # ------------------------------------------------------------ what is shown
+
+    def show(self, items: Sequence[WallRow], *, keep: bool = True) -> None:
+        chosen = self.chosen if keep else None
+        self._has_lines = any(isinstance(row, GpuRow) for row in items)
+        self._has_map = any(isinstance(row, MapCells) for row in items)
+        names = (len(row.group.name) for row in items if isinstance(row, NodeCells))
+        self._name_width = min(_LONGEST_NAME, max(6, self._name_width if keep else 0, max(names, default=0)))
+        super().show(items, keep=keep)
+        now = self.chosen
+        if chosen is not None and (now is None or now.key != chosen.key):
+            # Rows of cells are made anew when nodes change places: the cursor stays on its GPU.
+            self.choose(chosen.key)
+
+    def suit(self, *, wide: bool, narrow: bool) -> None:
+        """All that is measured of a GPU in its line, or what is looked at most; and how much room there is for it."""
+        if (wide, narrow) != (self.wide, self._narrow):
+            self.wide, self._narrow = wide, narrow
+            self.set_columns(gpu_columns(self._now, wide=wide, narrow=narrow))
+            self.repaint()
+
+    @property
+    def head_lines(self) -> int:
+        return 1 if self._has_lines or self._has_map else 0
+
+    def head(self, row: int, width: int) -> Line:
+        if self._has_lines:
+            return super().head(row, width)
+        return fit((Span("  "), Span(LEGEND, "column")), width)
 
     def content(self, index: int, width: int) -> Line:
-        row = self._rows[index]
-        gauge = gauge_width(width - self._name_width - 3, self._most_gpus)
-        spans: list[Span] = [Span(" "), *pad(text(row.node, "name"), self._name_width), Span(" ")]
-        if gauge == 0:
-            # Bars of two or three cells tell nothing that the numbers do not: who holds the GPUs tells more.
-            note = node_note(row, self._now())
-            return (*spans, *pad(wall_cell(row), self._most_gpus * _NUMBER + self._most_gpus // 4 + 2), *note)
-        for position, gpu in enumerate(row.gpus):
-            spans.append(Span("│ " if position % 4 == 0 and position else " ", "rule"))
-            spans.extend(gauge_cell(gpu, gauge))
-        return tuple(spans)
+        row = self.items[index]
+        if isinstance(row, GpuRow):
+            return super().content(index, width)
+        is_cursor = index == self.cursor and self.has_focus
+        mark = Span("▌", "cursor-mark") if is_cursor else Span(" ")
+        if isinstance(row, GroupRow):
+            return fit((mark, *group_line(row, self._now(), idle=self.idle)), width)
+        chosen = self._at(row) if is_cursor else None
+        if isinstance(row, MapCells):
+            return (mark, *map_line(row, chosen))
+        return fit((mark, *node_line(row, self._now(), width - 1, self._name_width, chosen)), width)
 
-
-def gauge_width(width: int, gpus: int) -> int:
-    """Cells of the bar of each gauge, 0 where only the number has room."""
-    each = (width - 2) // max(1, gpus) - _NUMBER - 2
-    return min(_MOST_GAUGE, each) if each >= _LEAST_GAUGE else 0
-
-
-def gauge_cell(gpu: GpuView, width: int) -> Line:
-    """A GPU: number and bar in one colour, or its state in a word."""
-    if gpu.state is not GpuState.BUSY:
-        word, short = _WORDS[gpu.state]
-        fill = "·" if gpu.state in {GpuState.FREE, GpuState.UNKNOWN} else "─"
-        label = f" {word} " if len(word) + 2 <= width else ""
-        return (Span(f"{short:>{_NUMBER}} {label.center(width, fill)}", STATE_ROLE[gpu.state]),)
-    load = load_of(gpu)
-    if load is None:
-        return (Span(f"{'?':>{_NUMBER}} ", "warn"), *bar(load, width))
-    return (Span(f"{load:{_NUMBER}.0f} ", gauge_role(load)), *bar(load, width))
-
-
-def bar(load: float | None, width: int) -> Line:
-    """A bar of a percentage on a fixed scale, to half a cell."""
-    if load is None:
-        return (Span("·" * width, "gauge-track"),)
-    halves = round(max(0.0, min(100.0, load)) / 100 * width * 2)
-    full, half = divmod(halves, 2)
-    filled = "━" * full + ("╸" if half else "")
-    return (Span(filled, gauge_role(load)), Span("·" * (width - len(filled)), "gauge-track"))
+    def overlay(self, index: int) -> str:
+        # In a row of cells the chosen one is marked: a whole line turned around would hide which.
+        row = self.items[index] if index < len(self.items) else None
+        in_cells = isinstance(row, NodeCells | MapCells) and self._at(row) is not None
+        return "" if in_cells else super().overlay(index)

@@ -110,13 +110,7 @@ def _list(session: Session, namespace: str | None, query: ServiceQuery) -> None:
     async def work(yard: Yard) -> tuple[list[ServiceView], bool, list[CutOffView]]:
         rows = await yard.deployments.services(unread=lambda context, error: away.append((context, error)))
         contexts = yard.deployments.contexts()
-        lost = {context for context, _ in away}
-        unsettled = [
-            one
-            for context in contexts
-            if context not in lost
-            for one in await yard.deployments.cut_off(context=context)
-        ]
+        unsettled = [] if away else await yard.deployments.cut_off()
         return rows, len(contexts) > 1, unsettled
 
     services, several, unsettled = session.run(work)

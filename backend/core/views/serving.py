@@ -218,7 +218,7 @@ class PlanView(View, frozen=True, kw_only=True):
         checks: quotas, secrets and accounts that its pods will need.
         owner: Argo CD or Flux, when its repository says what this is: there is a file for it, and no apply.
         decisions: ids of the decisions that the approval of the image rests on.
-        settles: id of the apply that was cut off which this completes or undoes; empty: none.
+        settles: id of the apply that was cut off which this completes or, with `undoes`, takes back.
         fit: where its pods would run now, an estimate; it moves with the cluster and is no part of `id`. None: of no
             service.
     """
@@ -245,6 +245,7 @@ class PlanView(View, frozen=True, kw_only=True):
     owner: str = ""
     decisions: tuple[str, ...] = ()
     settles: str = ""
+    undoes: bool = False
     fit: FitView | None = None
 
     @property

@@ -10,10 +10,7 @@ from backend.core.views import (
     ConditionView,
     ContainerView,
     GpuSnapshotView,
-    GpuState,
     KubeEventView,
-    ObjectPlanView,
-    PlanView,
     PodView,
     ServiceDetailView,
     ServiceMetricsView,
@@ -23,10 +20,9 @@ from backend.core.views import (
 )
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, label, pad, text
-from tui.panes.deployments.fit_model import fit_section
 from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look, lost_note
-from tui.panes.gpus.view_model import load_of, short_cell
-from tui.panes.queue.view_model import VALUE_ROLE
+from tui.panes.gpus.cells import tally_of
+from tui.panes.gpus.ranks import rank_lines, replicas
 
 _EVENTS_SHOWN: Final = 40
 
@@ -68,25 +64,23 @@ def facts_section(service: ServiceView, now: datetime) -> Section:
 
 
 def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Section | None:
-    """The GPUs that it holds."""
+    """The GPUs that it holds, the ranks of each replica side by side."""
     held = [
         gpu
         for gpu in (snapshot.gpus if snapshot is not None else ())
-        if gpu.service == service.name and gpu.namespace == service.namespace
+        if gpu.service == service.name
+        and gpu.namespace == service.namespace
+        and (not gpu.context or not service.context or gpu.context == service.context)
     ]
     if not held:
         return None
-    lines = [
-        (
-            *pad(text(f"{gpu.node}/{gpu.index}", "name"), 14),
-            *short_cell(gpu),
-            *text("%" if gpu.state is GpuState.BUSY and load_of(gpu) is not None else " ", "muted"),
-            *text(f"  {fmt.size(gpu.memory_used)} of {fmt.size(gpu.memory_total)}", "muted"),
-            *text(f"  {gpu.error}" if gpu.error else "", "bad"),
-        )
-        for gpu in held
-    ]
-    return Section("GPUs", tuple(lines), side=True)
+    lines: list[Line] = []
+    for pod, ranks in replicas(held):
+        nodes = ", ".join(dict.fromkeys(gpu.node for gpu in ranks))
+        lines.append(join(text(pod, "name"), text(nodes, "muted"), tally_of(ranks), gap="  "))
+        lines.extend(rank_lines(ranks))
+        lines.extend(text(f"{gpu.node}/{gpu.index} {gpu.error}", "bad") for gpu in ranks if gpu.error)
+    return Section("GPUs", tuple(lines), note=fmt.count(len(held), "GPU"), side=True)
 
 
 def metrics_section(metrics: ServiceMetricsView | None) -> Section | None:
@@ -268,71 +262,6 @@ def _step_line(step: StepView, longest: float) -> Line:
         *pad(text(usual, "faint"), 8, right=True),
         Span("  " + "━" * bar, "gauge-low"),
     )
-
-
-# ---------------------------------------------------------------- plans
-
-
-def plan_sections(plan: PlanView) -> list[Section]:
-    """A plan: what stands in the way, what would change, what to know before."""
-    sections: list[Section] = []
-    if plan.refusals:
-        lines = tuple((Span("✗ ", "alarm"), *text(refusal, "bad")) for refusal in plan.refusals)
-        sections.append(Section("May not be applied", lines))
-    sections.extend(
-        Section(_object_title(planned), diff_lines(planned), note=planned.action) for planned in plan.objects
-    )
-    known = [
-        *((Span("! ", "warn"), *text(warning, "warn")) for warning in plan.warnings),
-        *([(Span("outage     ", "label"), *text(plan.outage))] if plan.outage else []),
-        *((Span("not fixed  ", "label"), *text(part, "warn")) for part in plan.not_fixed),
-    ]
-    if known:
-        sections.append(Section("Know before", tuple(known)))
-    if plan.fit is not None:
-        sections.append(fit_section(plan.fit))
-    if plan.gates:
-        gates = tuple(
-            (
-                *pad(text(gate.kind, "name"), 17),
-                *pad(text(gate.value.value, VALUE_ROLE[gate.value]), 14),
-                *text(gate.sentence, "muted"),
-            )
-            for gate in plan.gates
-        )
-        sections.append(Section("Gates", gates))
-    sections.append(Section("The same by kubectl", tuple(text(command, "muted") for command in plan.kubectl)))
-    return sections
-
-
-def diff_lines(planned: ObjectPlanView) -> tuple[Line, ...]:
-    """A diff; `+` and `-` stand in the text, so that it is read without colours too."""
-    roles = {"+": "add", "-": "remove"}
-    if not planned.diff:
-        return (text("nothing changes", "muted"),)
-    return tuple(
-        (Span(f"{line.mark} ", roles.get(line.mark, "faint")), *text(line.text, roles.get(line.mark, "muted")))
-        for line in planned.diff
-    )
-
-
-def plan_tally(plan: PlanView) -> Line:
-    """How many lines come and go."""
-    marks = [line.mark for planned in plan.objects for line in planned.diff]
-    if plan.refusals:
-        return text("refused", "alarm")
-    if not plan.changes:
-        return text("nothing would change", "ok")
-    return join(
-        (Span(f"+{marks.count('+')}", "add"),),
-        (Span(f"-{marks.count('-')}", "remove"),),
-        text(fmt.count(len(plan.objects), "object"), "muted"),
-    )
-
-
-def _object_title(planned: ObjectPlanView) -> str:
-    where = f"{planned.namespace}/" if planned.namespace else ""
-    return f"{planned.kind} {where}{planned.name}"
 
 
 def summary(service: ServiceView) -> Line:

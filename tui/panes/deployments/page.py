@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from textual.widget import Widget
 
 from backend.core.service_query import FIELDS, complete_query, parse_query
 from backend.core.views import GpuSnapshotView, ServiceMetricsView, ServiceView, SourceState
+from tui import format as fmt
 from tui.commands import Filter
 from tui.document import EMPTY, Line, Section, Span, join, text
 from tui.model import Part, PartName
@@ -15,11 +18,14 @@ from tui.panes.deployments import view_model
 from tui.panes.deployments.bulk import MarkedServices
 from tui.panes.deployments.columns import service_columns
 from tui.panes.deployments.detail_model import facts_section, gpu_section, metrics_section, verdict_section
+from tui.panes.deployments.plan_model import cut_off_lines
+from tui.panes.deployments.settling import SettleActions
 from tui.widgets.columns import Column
 from tui.widgets.line_view import LineView
+from tui.widgets.lines import Lines
 
 
-class DeploymentsPage(ListPage[ServiceView], MarkedServices):
+class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions):
     """Services of every context, worst first. Rows can be marked to be stopped or started together."""
 
     CSS_PATH = "../common/common.tcss"
@@ -60,6 +66,9 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices):
             self._several = several
             self.table.set_columns(self.columns())
         super().show()
+        now = self.room.clock.now()
+        lines = cut_off_lines(self.model.cut_off, lambda one: fmt.ago(one.started_at, now))
+        self.query_one("#cut-off", Lines).show(lines)
 
     def _primary(self) -> str:
         return self.model.status.context if self.model.status is not None else ""
@@ -70,6 +79,9 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices):
 
     def haystack(self, item: ServiceView) -> str:
         return view_model.haystack(item)
+
+    def above(self) -> Iterable[Widget]:
+        yield Lines(id="cut-off")
 
     def tally(self) -> Line:
         marked = (Span(f"{len(self.marked)} marked", "warn"),) if self.marked else EMPTY

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.core.errors import UsageError
 from backend.core.views import AppliedView, PlanView, ServiceView, SnapshotView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, join, text
 from tui.model import PartName
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.text import TextPage, yaml_line
-from tui.panes.deployments.detail_model import plan_sections, plan_tally
-from tui.widgets.fields import Values, typed_name
+from tui.panes.deployments.plan_model import plan_sections, plan_tally, plan_verb
+from tui.widgets.fields import Values, required, typed_name
 
 if TYPE_CHECKING:
     from tui.app import ModelyardApp
@@ -41,6 +44,7 @@ class PlanPage(DetailPage):
         self._snapshots = tuple(snapshots)
         self._at = at
         self._ask_at_once = ask
+        self._unfolded = False
 
     def on_mount(self) -> None:
         if self._ask_at_once and not self.plan.refusals and self.plan.changes:
@@ -48,7 +52,11 @@ class PlanPage(DetailPage):
 
     def title_parts(self) -> tuple[str, str, Line, Line]:
         verb = "ROLLBACK" if self._snapshots else "PLAN"
+        if self.plan.settles or self.plan.subject == "runtime":
+            verb = plan_verb(self.plan).upper()
         right = text("nothing was changed yet", "muted")
+        if self.plan.owner:
+            right = text(f"{self.plan.owner} keeps it: w writes its file", "warn")
         if self._snapshots:
             right = text(f"snapshot {self._at + 1} of {len(self._snapshots)}  [ ] others", "muted")
         return "", f"{verb} {self.plan.namespace}/{self.plan.name}", plan_tally(self.plan), right
@@ -60,7 +68,7 @@ class PlanPage(DetailPage):
         head = [(Span("image      ", "label"), *image, *text(f"  on {plan.context}", "accent"))]
         if self._snapshots:
             head.append((Span("return to  ", "label"), *snapshot_line(self._snapshots[self._at])))
-        return (Section("", tuple(head)), *plan_sections(plan))
+        return (Section("", tuple(head)), *plan_sections(plan, unfolded=self._unfolded))
 
     def reference(self) -> str:
         return self.plan.image
@@ -72,7 +80,7 @@ class PlanPage(DetailPage):
         if plan.refusals:
             self.room.flash(f"it may not be applied: {plan.refusals[0]}", bad=True)
             return
-        if not plan.changes:
+        if not plan.changes and not plan.settles:
             self.room.flash("nothing would change: there is nothing to apply")
             return
         yard = self.room.feed.yard
@@ -93,16 +101,21 @@ class PlanPage(DetailPage):
         lines = [
             join(plan_tally(plan), text(f"on {plan.context}", "accent"), gap="  "),
             text(plan.outage, "warn"),
+            *(
+                (Span("! ", "warn"), *text(f"{claim.field} is taken from {claim.manager}", "warn"))
+                for claim in plan.fields
+                if claim.taken
+            ),
             *((Span("! ", "warn"), *text(warning, "warn")) for warning in plan.warnings[:2]),
         ]
-        verb = "Roll back" if self._snapshots else "Apply"
+        verb = plan_verb(plan, rollback=bool(self._snapshots))
         self.ask(
             f"{verb} {plan.namespace}/{plan.name}?",
             [line for line in lines if line],
             verb,
             perform,
             fields=fields,
-            danger=bool(self._snapshots),
+            danger=bool(self._snapshots) or plan.undoes,
             low=True,
             done=self._applied,
         )
@@ -111,9 +124,79 @@ class PlanPage(DetailPage):
         if not isinstance(result, AppliedView):
             return
         self.room.feed.read(PartName.SERVICES, PartName.CHANGES)
+        if self.plan.subject == "runtime" or self.plan.undoes:
+            self.dismiss()
+            told = "taken back" if self.plan.undoes else f"installed: services name it {result.name}"
+            self.room.flash(told if result.changed or self.plan.undoes else "nothing changed: it is there already")
+            return
         self.room.show_service(result.context, result.namespace, result.name)
         told = f"applied; snapshot {result.snapshot[:12]} can be returned to" if result.changed else "nothing changed"
         self.room.flash(told)
+
+    def act_plan_fold(self) -> None:
+        self._unfolded = not self._unfolded
+        self.show()
+        self.room.flash("every line is shown" if self._unfolded else "lines that do not change are folded")
+
+    def act_plan_take(self) -> None:
+        from tui.widgets.pick import Offer, Pick
+
+        plan = self.plan
+        if not plan.fields or plan.owner:
+            told = f"{plan.owner} would put them back" if plan.owner else "no field of others stands in the way"
+            self.room.flash(told, bad=True)
+            return
+        if plan.settles or plan.subject != "service":
+            self.room.flash("fields are taken by a deployment's plan, not by this one", bad=True)
+            return
+        offers = [
+            Offer(claim.field, (*text(claim.field, "name"), *text(f"  managed by {claim.manager}", "muted")))
+            for claim in plan.fields
+        ]
+        lines = (
+            text("What is marked is taken from its manager when the plan is applied, and nothing else."),
+            text("A manager that still runs may write it again.", "muted"),
+        )
+
+        def chosen(fields: tuple[str, ...] | None) -> None:
+            if fields is not None and set(fields) != set(plan.take):
+                self.room.feed.spawn(self._plan_again(fields), "planning again")
+
+        marked = [claim.field for claim in plan.fields if claim.taken]
+        pick = Pick("Take fields", lines, offers, several=True, marked=marked, does="plans again")
+        self.room.push_screen(pick, chosen)
+
+    async def _plan_again(self, take: Sequence[str]) -> None:
+        yard, plan = self.room.feed.yard, self.plan
+        if yard is None:
+            return
+        if self._snapshots:
+            snapshot = self._snapshots[self._at].id
+            self.plan = await yard.deployments.rollback_plan(
+                plan.namespace, plan.name, snapshot, take=take, context=plan.context
+            )
+        else:
+            self.plan = await yard.deployments.plan(plan.deployment, take=take, context=plan.context)
+        self.show()
+
+    def act_plan_write(self) -> None:
+        plan, yard = self.plan, self.room.feed.yard
+        if yard is None:
+            return
+
+        async def perform(values: Values) -> object:
+            return await asyncio.to_thread(write_new, values["file"], await yard.deployments.manifests(plan))
+
+        def done(result: object) -> None:
+            if isinstance(result, Path):
+                self.room.flash(f"wrote {result}: commit it to the repository")
+
+        lines = (
+            text("The objects as this plan would have them, for the repository that the cluster is kept by."),
+            text("A file that is there already is not overwritten.", "muted"),
+        )
+        file = required("file", "File", "name a file", value=f"{plan.name}.yaml")
+        self.ask("Write the manifests", lines, "Write", perform, fields=[file], done=done)
 
     def act_plan_edit(self) -> None:
         from tui.panes.deployments.editor import EditorPage
@@ -163,6 +246,25 @@ class PlanPage(DetailPage):
             )
             self.plan, self._at = plan, at
             self.show()
+
+
+def write_new(name: str, content: str) -> Path:
+    """Write a new file; blocks.
+
+    Raises:
+        UsageError: it is there already, or cannot be written.
+    """
+    path = Path(name)
+    try:
+        path = path.expanduser()
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except FileExistsError as error:
+        raise UsageError(f"file {path}", "it is there already", "name another") from error
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"file {path}", why, "name a file that can be written") from error
+    return path
 
 
 def snapshot_line(snapshot: SnapshotView) -> Line:

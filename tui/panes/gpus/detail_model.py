@@ -1,204 +1,232 @@
-"""A GPU as a row and as sections."""
+"""A GPU and a node as sections."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Iterable
+from datetime import datetime
 
-from backend.core.gpu_lists import short_product
-from backend.core.views import GpuSnapshotView, GpuState, GpuView, ModelServerView, ServiceView
+from backend.core.gpu_lists import holder_of, load_of, type_of
+from backend.core.views import GpuSnapshotView, GpuState, GpuView, PendingView, ServiceView
 from tui import format as fmt
-from tui.document import EMPTY, Line, Section, Span, facts, join, text
+from tui.document import EMPTY, Line, Section, Span, facts, join, pad, text
 from tui.panes.deployments.detail_model import verdict_section
-from tui.panes.gpus.view_model import STATE_MARK, STATE_ROLE, gauge_role, load_of
-from tui.widgets.columns import Column
-
-_RANK: Final = {GpuState.FAULT: 0, GpuState.IDLE: 1, GpuState.UNKNOWN: 2, GpuState.BUSY: 3, GpuState.FREE: 4}
-_FOREVER: Final = datetime.max.replace(tzinfo=UTC)
-_STALE_SECONDS: Final = 30
-
-
-def worst_first(snapshot: GpuSnapshotView | None) -> list[GpuView]:
-    """Faults, then what has been idle longest, then the rest by node."""
-    gpus = snapshot.gpus if snapshot is not None else ()
-    return sorted(gpus, key=lambda gpu: (_RANK[gpu.state], gpu.idle_since or _FOREVER, gpu.node, gpu.index, gpu.key))
+from tui.panes.gpus.cells import (
+    NOTHING,
+    STATE_ROLE,
+    STATE_WORD,
+    bar,
+    held_cell,
+    idle_note,
+    memory_text,
+    note_of,
+    number_cell,
+    seconds_text,
+    shown_state,
+    tally_of,
+)
+from tui.panes.gpus.measured import figure_lines, health_lines
+from tui.panes.gpus.ranks import rank_lines, siblings
+from tui.panes.gpus.service_numbers import server_section, service_section
 
 
 def holder(gpu: GpuView, services: Iterable[ServiceView]) -> ServiceView | None:
     """The service that holds a GPU."""
     return next(
-        (service for service in services if service.name == gpu.service and service.namespace == gpu.namespace), None
-    )
-
-
-def held_cell(gpu: GpuView) -> Line:
-    """Who holds it."""
-    if not gpu.pod and not gpu.service:
-        return text("nobody", "faint")
-    return (*text(f"{gpu.namespace}/", "space"), *text(gpu.service or gpu.pod, "name"))
-
-
-def load_cell(gpu: GpuView) -> Line:
-    """Its load in percent; a dash where nothing measured it."""
-    load = load_of(gpu)
-    return text(fmt.UNKNOWN, "warn") if load is None else (Span(f"{load:.0f}%", gauge_role(load)),)
-
-
-def note_cell(gpu: GpuView, now: datetime) -> Line:
-    """What is to be known of it: a fault, how long it is idle, that its numbers are old."""
-    if gpu.error:
-        return text(gpu.error, "bad")
-    if gpu.state is GpuState.IDLE:
-        return text(f"idle for {fmt.age(gpu.idle_since, now)}", "idle")
-    if gpu.age is None or gpu.age > _STALE_SECONDS:
-        return text(f"not measured for {fmt.span_of(gpu.age)}" if gpu.age is not None else "never measured", "warn")
-    if gpu.approved is False:
-        return text("runs an unapproved image", "violet")
-    return text(f"{gpu.tokens_per_second:.0f} tok/s", "muted") if gpu.tokens_per_second is not None else EMPTY
-
-
-def gpu_columns(now: Callable[[], datetime]) -> tuple[Column[GpuView], ...]:
-    """The columns of GPUs."""
-
-    def memory_cell(gpu: GpuView) -> Line:
-        if gpu.memory_used is None or not gpu.memory_total:
-            return text(fmt.UNKNOWN, "warn")
-        return text(f"{gpu.memory_used / gpu.memory_total:.0%}", "muted")
-
-    return (
-        Column(
-            key="mark",
-            title="",
-            cell=lambda gpu: (Span(STATE_MARK[gpu.state], STATE_ROLE[gpu.state]),),
-            minimum=1,
-            tight=True,
+        (
+            service
+            for service in services
+            if (service.name, service.namespace) == (gpu.service, gpu.namespace)
+            and (not gpu.context or not service.context or gpu.context == service.context)
         ),
-        Column(
-            key="gpu",
-            title="GPU",
-            cell=lambda gpu: (*text(gpu.node, "name"), *text(f"/{gpu.index}", "accent")),
-            minimum=9,
-            maximum=20,
-            sort=lambda gpu: (gpu.node, gpu.index),
-        ),
-        Column(
-            key="product",
-            title="TYPE",
-            minimum=4,
-            maximum=14,
-            priority=4,
-            sort=lambda gpu: gpu.product,
-            cell=lambda gpu: text(f"{short_product(gpu.product)} {gpu.mig_profile}".strip(), "muted"),
-        ),
-        Column(
-            key="state",
-            title="STATE",
-            cell=lambda gpu: (Span(gpu.state.value, STATE_ROLE[gpu.state]),),
-            minimum=7,
-            sort=lambda gpu: _RANK[gpu.state],
-        ),
-        Column(key="load", title="LOAD", cell=load_cell, minimum=5, right=True, sort=lambda gpu: -(load_of(gpu) or -1)),
-        Column(
-            key="memory",
-            title="MEM",
-            cell=memory_cell,
-            minimum=4,
-            right=True,
-            priority=2,
-            sort=lambda gpu: -(gpu.memory_used or 0),
-        ),
-        Column(
-            key="power",
-            title="WATT",
-            cell=lambda gpu: text(fmt.number(gpu.power), "muted"),
-            minimum=4,
-            right=True,
-            priority=5,
-            sort=lambda gpu: -(gpu.power or 0),
-        ),
-        Column(
-            key="heat",
-            title="°C",
-            cell=lambda gpu: text(fmt.number(gpu.temperature), "muted"),
-            minimum=3,
-            right=True,
-            priority=6,
-            sort=lambda gpu: -(gpu.temperature or 0),
-        ),
-        Column(
-            key="holder",
-            title="HELD BY",
-            cell=held_cell,
-            minimum=14,
-            maximum=34,
-            flex=1,
-            priority=1,
-            sort=lambda gpu: (gpu.namespace, gpu.service or gpu.pod),
-        ),
-        Column(
-            key="note", title="NOTE", cell=lambda gpu: note_cell(gpu, now()), minimum=12, maximum=40, flex=1, priority=3
-        ),
+        None,
     )
 
 
 def gpu_sections(
     gpu: GpuView, snapshot: GpuSnapshotView | None, service: ServiceView | None, now: datetime
 ) -> list[Section]:
-    """A GPU, who holds it, and what its model server says."""
-    load = load_of(gpu)
-    what = "engine active" if gpu.engine_active is not None else "time with a kernel running"
-    rows = [
-        ("state", join((Span(gpu.state.value, STATE_ROLE[gpu.state]),), note_cell(gpu, now), gap="  ")),
-        ("load", join(load_cell(gpu), text(what if load is not None else "nothing measured it", "muted"), gap="  ")),
-        ("memory", text(f"{fmt.size(gpu.memory_used)} of {fmt.size(gpu.memory_total)}")),
-        ("power", text(fmt.number(gpu.power, 0, " W"))),
-        ("temperature", text(fmt.number(gpu.temperature, 0, " °C"))),
-        ("product", join(text(gpu.product), text(gpu.mig_profile, "accent"))),
-        ("uuid", text(gpu.uuid, "muted")),
-        (
-            "source",
-            join(text(gpu.source), text("never told" if gpu.age is None else fmt.span_of(gpu.age), "muted"), gap="  "),
-        ),
+    """A GPU: its numbers, its health, who holds it, and how that does."""
+    sections = [
+        Section(f"GPU {gpu.node}/{gpu.index}", (*facts(_identity(gpu, now)), *figure_lines(gpu)), side=True),
+        Section("Health", (*facts(_health(gpu, now)), *health_lines(gpu)), side=True),
     ]
-    sections = [Section(f"GPU {gpu.node}/{gpu.index}", facts(rows), side=True)]
-    held = [
-        ("service", held_cell(gpu)),
-        ("pod", text(gpu.pod, "muted")),
-        ("container", text(gpu.container, "muted")),
-        ("image", text(gpu.image_digest, "muted")),
-        ("approved", text("no", "violet") if gpu.approved is False else EMPTY),
-    ]
-    sections.append(Section("Held by", facts(held), side=True))
-    servers = [
-        server
-        for server in (snapshot.servers if snapshot is not None else ())
-        if server.pod == gpu.pod and server.namespace == gpu.namespace
-    ]
-    sections.extend(server_section(server) for server in servers)
+    if gpu.processes:
+        sections.append(Section("Processes", process_lines(gpu), note="of this machine"))
+    if holder_of(gpu) or not gpu.processes:
+        sections.append(Section("Held by", facts(_held(gpu)) if holder_of(gpu) else (text("nobody", "muted"),)))
+    if gpu.state is GpuState.IDLE or gpu.useless:
+        sections.append(Section("Waste", facts(_waste(gpu, now))))
+    everything = snapshot.gpus if snapshot is not None else ()
+    ranks = siblings(gpu, everything)
+    if len(ranks) > 1:
+        sections.append(Section(f"Ranks of {gpu.pod}", rank_lines(ranks, gpu.key), note="▲▼ stands out"))
+    if snapshot is not None:
+        sections.extend(_told_by_servers(gpu, snapshot))
     if service is not None:
         sections.append(verdict_section(service, now))
     return sections
 
 
-def server_section(server: ModelServerView) -> Section:
-    """What a model server says of itself."""
-    rows = [
-        ("engine", text(server.engine)),
-        ("requests", text(f"{fmt.number(server.running)} running, {fmt.number(server.waiting)} waiting")),
-        ("KV cache", text(fmt.number(None if server.kv_cache is None else server.kv_cache * 100, 0, "%"))),
-        ("TTFT p95", text(fmt.duration(server.ttft_p95))),
-        (
-            "between tokens",
-            text(fmt.number(None if server.inter_token_p95 is None else server.inter_token_p95 * 1000, 0, " ms p95")),
-        ),
-        (
-            "tokens",
-            text(
-                f"{fmt.number(server.prompt_tokens_per_second)} in, "
-                f"{fmt.number(server.generation_tokens_per_second)} out a second"
-            ),
-        ),
-        ("note", text(server.note, "warn")),
+def _identity(gpu: GpuView, now: datetime) -> list[tuple[str, Line]]:
+    shown = shown_state(gpu)
+    state = (Span(STATE_WORD[shown], STATE_ROLE[shown]),)
+    source = join(text(gpu.source or "no source", "muted"), text(_told_at(gpu), "muted"), gap="  ")
+    return [
+        ("state".ljust(15), join(state, note_of(gpu, now), gap="  ")),
+        ("product", text(type_of(gpu) or "not told")),
+        ("uuid", text(gpu.uuid or "not told", "muted")),
+        ("source", source),
     ]
-    return Section(f"Model server {server.pod}", facts(rows))
+
+
+def _told_at(gpu: GpuView) -> str:
+    return "never told" if gpu.age is None else f"{seconds_text(gpu.age)} ago"
+
+
+def _health(gpu: GpuView, now: datetime) -> list[tuple[str, Line]]:
+    first = f"since {fmt.ago(gpu.xid_at, now)}" if gpu.xid_at is not None else ""
+    xid = join(text(f"XID {gpu.xid}", "bad"), text(gpu.xid_class, "warn"), text(first, "muted"), gap="  ")
+    cordoned = {True: text("yes: takes no new pods", "warn"), False: text("no"), None: text("not told", "muted")}
+    throttle = text(", ".join(gpu.throttle), "warn") if gpu.throttle else text("by nothing that is told", "muted")
+    return [
+        ("error".ljust(15), text(gpu.error, "bad") if gpu.error else text("none", "muted")),
+        ("last XID", xid if gpu.xid is not None else text("none told", "muted")),
+        ("clocks held down", throttle),
+        ("node cordoned", cordoned[gpu.cordoned]),
+    ]
+
+
+def _held(gpu: GpuView) -> list[tuple[str, Line]]:
+    approval = {True: text("approved", "ok"), False: text("not approved", "violet"), None: text("not known", "muted")}
+    return [
+        ("service", held_cell(gpu) if gpu.service else text("none known", "muted")),
+        ("pod", text(gpu.pod, "muted")),
+        ("container", text(gpu.container, "muted")),
+        ("team", text(gpu.team) if gpu.team else text("no label names one", "muted")),
+        ("image", text(gpu.image_digest, "muted") if gpu.image_digest else text("digest not known", "muted")),
+        ("approval", approval[gpu.approved]),
+    ]
+
+
+def _waste(gpu: GpuView, now: datetime) -> list[tuple[str, Line]]:
+    since = f"{fmt.moment(gpu.idle_since)} UTC, {fmt.ago(gpu.idle_since, now)}" if gpu.idle_since else ""
+    hours = text(f"{gpu.wasted_hours:.1f} GPU hours") if gpu.wasted_hours is not None else EMPTY
+    cost = text(f"~{gpu.idle_cost:.2f} so far, an estimate") if gpu.idle_cost is not None else EMPTY
+    return [
+        ("what", text(gpu.useless or "it is held, and does nothing", "idle")),
+        ("since", text(since)),
+        ("wasted", hours),
+        ("cost", cost or text("no price is configured for its type", "muted")),
+        ("owner", text(gpu.team or f"{holder_of(gpu)}: no label names a team")),
+    ]
+
+
+def process_lines(gpu: GpuView) -> tuple[Line, ...]:
+    """Processes of this machine that use it, the largest first."""
+    ordered = sorted(gpu.processes, key=lambda process: -(process[2] or 0))
+    return tuple(
+        (
+            *pad(text(str(number), "accent"), 9),
+            *pad(text(fmt.size(used), "muted"), 10, right=True),
+            Span("  "),
+            *text(name),
+        )
+        for number, name, used in ordered
+    )
+
+
+def _told_by_servers(gpu: GpuView, snapshot: GpuSnapshotView) -> list[Section]:
+    sections = [
+        server_section(server)
+        for server in snapshot.servers
+        if (server.pod, server.namespace) == (gpu.pod, gpu.namespace) and gpu.pod
+    ]
+    sections += [
+        service_section(metrics)
+        for metrics in snapshot.services
+        if (metrics.service, metrics.namespace) == (gpu.service, gpu.namespace) and gpu.service
+    ]
+    return sections
+
+
+# ---------------------------------------------------------------- nodes
+
+
+def node_sections(
+    context: str, node: str, snapshot: GpuSnapshotView | None, services: Iterable[ServiceView], now: datetime
+) -> list[Section]:
+    """A node: its GPUs, its pods, and what waits and could run there."""
+    gpus = [
+        gpu for gpu in (snapshot.gpus if snapshot is not None else ()) if (gpu.context, gpu.node) == (context, node)
+    ]
+    if not gpus:
+        return [Section(f"Node {node}", (text("it has no GPU any more", "muted"),))]
+    cordoned = next((gpu.cordoned for gpu in gpus if gpu.cordoned is not None), None)
+    told = {True: text("yes: it takes no new pods", "warn"), False: text("no"), None: text("not told", "muted")}
+    free = sum(gpu.state is GpuState.FREE for gpu in gpus)
+    rows = [
+        ("GPUs", join(text(str(len(gpus)), "strong"), tally_of(gpus), gap="  ")),
+        ("type", text(", ".join(dict.fromkeys(type_of(gpu) for gpu in gpus)))),
+        ("cordoned", told[cordoned]),
+        ("cluster", text(context)),
+    ]
+    sections = [
+        Section(f"Node {node}", facts(rows), side=True),
+        Section("GPUs", tuple(_gpu_line(gpu, now) for gpu in gpus)),
+        Section("Pods", _pod_lines(gpus, services, now) or (text("none holds a GPU", "muted"),)),
+    ]
+    if snapshot is not None and snapshot.pending:
+        sections.append(
+            Section("Waiting for GPUs", _waiting_lines(snapshot.pending, free, cordoned, context), side=True)
+        )
+    return sections
+
+
+def _gpu_line(gpu: GpuView, now: datetime) -> Line:
+    load = number_cell(gpu)
+    power = NOTHING if gpu.power is None else f"{gpu.power:.0f} W"
+    heat = NOTHING if gpu.temperature is None else f"{gpu.temperature:.0f} °C"
+    return (
+        *pad(text(f"/{gpu.index} {gpu.mig_profile}".strip(), "accent"), 4),
+        *load,
+        Span(" "),
+        *bar(load_of(gpu) if shown_state(gpu) is GpuState.BUSY else None, 8),
+        *pad(text(memory_text(gpu.memory_used, gpu.memory_total), "muted"), 10, right=True),
+        *pad(text(power, "muted"), 8, right=True),
+        *pad(text(heat, "muted"), 8, right=True),
+        Span("  "),
+        *join(held_cell(gpu), note_of(gpu, now), gap="  "),
+    )
+
+
+def _pod_lines(gpus: list[GpuView], services: Iterable[ServiceView], now: datetime) -> tuple[Line, ...]:
+    known = list(services)
+    pods: dict[tuple[str, str], list[GpuView]] = {}
+    for gpu in gpus:
+        if gpu.pod:
+            pods.setdefault((gpu.namespace, gpu.pod), []).append(gpu)
+    lines = []
+    for (namespace, pod), held in sorted(pods.items()):
+        service = holder(held[0], known)
+        verdict = text(service.verdict.value, "muted") if service is not None else EMPTY
+        idle = [gpu for gpu in held if gpu.state is GpuState.IDLE]
+        waste = text(idle_note(idle, now), "idle") if idle else EMPTY
+        name = (*text(f"{namespace}/", "space"), *text(pod, "name"))
+        lines.append(join(name, text(fmt.count(len(held), "GPU"), "muted"), verdict, waste, gap="  "))
+    return tuple(lines)
+
+
+def _waiting_lines(pending: Iterable[PendingView], free: int, cordoned: bool | None, context: str) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    for one in pending:
+        if one.context and context and one.context != context:
+            continue
+        if cordoned:
+            fits = text("not here: the node is cordoned", "muted")
+        elif one.gpus <= free:
+            fits = text(f"{one.gpus} of {free} free here would do", "ok")
+        else:
+            fits = text(f"needs {one.gpus - free} more here", "muted")
+        lines.append(join((*text(f"{one.namespace}/", "space"), *text(one.pod, "name")), fits, gap="  "))
+        lines.append((Span("    "), *text(one.sentence, "muted")))
+    return tuple(lines) or (text("nothing in its cluster", "muted"),)

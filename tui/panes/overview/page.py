@@ -10,6 +10,7 @@ from textual import events
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
+from backend.core.gpu_lists import GpuGroup
 from backend.core.views import CandidateView, ChangeView, GpuView, ServiceMetricsView, ServiceView
 from tui.commands import Filter
 from tui.document import EMPTY, Line, Span, ends, fit, join, text
@@ -20,7 +21,9 @@ from tui.panes.common.messages import first_run, problem_lines
 from tui.panes.deployments import view_model as deployments
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.deployments.columns import service_columns
+from tui.panes.deployments.settling import SettleActions
 from tui.panes.gpus import view_model as gpus
+from tui.panes.gpus.cells import group_note
 from tui.panes.library import news as library
 from tui.panes.library.synchronising import SyncAction
 from tui.panes.overview import view_model
@@ -43,7 +46,7 @@ _TITLES: Final = {
 _LAST_LINE_FROM = 34
 
 
-class OverviewPage(ServiceActions, CandidateActions, SyncAction):
+class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
     """Is anything broken, does anything wait for me, what is idle, what changed."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = "overview.tcss"
@@ -82,7 +85,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
                 )
             ],
             "gpus": [
-                LineTable(gpus.node_columns(now), lambda row: row.node, headings=False, id="gpus-table"),
+                LineTable(gpus.node_columns(now), lambda row: row.key, headings=False, id="gpus-table"),
                 LineTable(gpus.holder_columns(now), lambda row: row.key, headings=False, id="holders-table"),
             ],
             "library": [LineTable(library.news_columns(now), lambda row: row.key, headings=False, id="library-table")],
@@ -135,7 +138,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             if broken != self._broken:
                 self._broken = broken
                 changed = changed | {PartName.CHANGES}
-            self._services_tally = deployments.tally(deployments.verdict_counts(services))
+            cut_off = text(f"{len(model.cut_off)} cut off (U)" if model.cut_off else "", "warn")
+            self._services_tally = join(cut_off, deployments.tally(deployments.verdict_counts(services)), gap="  ")
         if PartName.QUEUE in changed:
             self._rows["queue"] = queue.mine_first(queue.waiting(model.queue.value))
         if PartName.GPUS in changed:
@@ -279,11 +283,10 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
             return queue.why_and_next(item)
         if isinstance(item, ChangeView):
             return text(f"{item.actor} {item.what} {item.object}"), text(item.detail)
-        if isinstance(item, gpus.NodeRow):
-            return gpus.node_note(item, self.room.clock.now()), text("Enter opens the GPUs, i shows the idle ones")
-        if isinstance(item, gpus.HolderRow):
-            note = gpus.node_note(gpus.NodeRow(item.node, item.gpus), self.room.clock.now())
-            return join(text(item.node, "name"), note), text("Enter opens the GPUs, i shows the idle ones")
+        if isinstance(item, GpuGroup | gpus.HolderRow):
+            node = item.gpus[0].node
+            note = join(text(node, "name"), group_note(item.gpus, self.room.clock.now()), gap="  ")
+            return note, text("Enter opens the GPUs, i shows the idle ones")
         if isinstance(item, library.NewsRow):
             return text(f"{item.what} {item.name} {item.detail}"), text("Enter opens the library")
         problem: Problem | None = self.model.problem if self.room.feed.yard is None else self._part(pane).problem
@@ -324,7 +327,7 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction):
 
     def gpus_here(self) -> Sequence[GpuView]:
         item = self._current()
-        return item.gpus if isinstance(item, gpus.NodeRow | gpus.HolderRow) else ()
+        return item.gpus if isinstance(item, GpuGroup | gpus.HolderRow) else ()
 
     def current_candidate(self) -> CandidateView | None:
         item = self._current()

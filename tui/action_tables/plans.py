@@ -1,0 +1,45 @@
+"""Actions of plans, of applies that were cut off, and of serving runtimes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tui.action import Action
+
+PLANS: Final[tuple[Action, ...]] = (
+    Action(
+        id="plan.fold",
+        title="Show the lines that do not change, or fold them again",
+        keys=("z",),
+        group="Look",
+        panes=("plan",),
+        hint="unfold",
+    ),
+    Action(
+        id="plan.take",
+        title="Choose fields to take from those who manage them",
+        keys=("t",),
+        group="Change",
+        panes=("plan",),
+        hint="take fields",
+        role="operator",
+    ),
+    Action(
+        id="plan.write",
+        title="Write the manifests to a file, for the repository of Argo CD or Flux",
+        keys=("w",),
+        group="Look",
+        panes=("plan",),
+        hint="write",
+    ),
+    Action(
+        id="deploy.settle",
+        title="Complete or take back an apply that was cut off",
+        keys=("U",),
+        group="Change",
+        panes=("overview", "deployments"),
+        mutates="deploy.settle",
+        role="operator",
+        command="settle",
+    ),
+)
