@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from rich.cells import cell_len, set_cell_size
@@ -65,6 +65,9 @@ class Palette:
         left = width
         for text, role in line:
             clean = sanitise(text)
+            if not clean:
+                # A style with nothing in it is bytes all the same.
+                continue
             size = len(clean) if clean.isascii() else cell_len(clean)
             if size > left:
                 clean, size = set_cell_size(clean, left), left
@@ -72,6 +75,9 @@ class Palette:
             # A blank looks the same in every colour of text: it stays with what stands before it.
             if segments and clean.isspace() and _blank_alike(segments[-1].style, style):
                 style = segments[-1].style or style
+            elif segments and _begins_blank(segments) and _blank_alike(segments[-1].style, style):
+                # And those that a line begins with to what comes after them.
+                segments = [Segment(segment.text, style) for segment in segments]
             segments.append(Segment(clean, style))
             left -= size
             if left <= 0:
@@ -83,6 +89,11 @@ class Palette:
             segments.append(Segment(" " * left, style))
         # Neighbours that look alike become one: every change of style is bytes on a slow line.
         return Strip(Segment.simplify(segments), width)
+
+
+def _begins_blank(segments: Sequence[Segment]) -> bool:
+    """Whether there is nothing but blanks of one style."""
+    return all(segment.text.isspace() and segment.style == segments[0].style for segment in segments)
 
 
 def _blank_alike(one: Style | None, other: Style) -> bool:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from tests.benchmarks import audit, curation, evidence, history, library, screen, services, sync, telemetry
+from tests.benchmarks import audit, curation, evidence, gpus, history, library, screen, services, sync, telemetry
 from tests.benchmarks.harness import Benchmark, SkippedError
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -15,6 +15,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "services-real": services.services_real,
     "memory": screen.memory,
     "idle": screen.idle,
+    "gpu-wall": gpus.gpu_wall,
+    "gpu-wall-1024": gpus.gpu_wall_1024,
     "audit-verify": audit.audit_verify,
     "ledger-append": curation.ledger_append,
     "queue-5k": curation.queue_5k,

@@ -12,7 +12,7 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 
 class SkippedError(Exception):
@@ -65,18 +65,33 @@ def best_of(times: int, measure: Callable[[], float]) -> float:
     return min(measure() for _ in range(times))
 
 
-class Terminal:
-    """A command in a pseudo-terminal of 120x40; times what it writes. Use it as a context manager."""
+_TRUE_COLOUR: Final = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+
+class Terminal:
+    """A command in a pseudo-terminal; times what it writes. Use it as a context manager."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        size: tuple[int, int] = (120, 40),
+        colours: Mapping[str, str] = _TRUE_COLOUR,
+    ) -> None:
+        """
+        Args:
+            size: columns and lines.
+            colours: variables that say how many colours it has.
+        """
         self.written = b""
         self.started = time.perf_counter()
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:
             os.environ.clear()
-            os.environ.update({**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
+            os.environ.update({**environment, **colours})
             os.execvp(command[0], list(command))
-        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
 
     def __enter__(self) -> Terminal:
         return self

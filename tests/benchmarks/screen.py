@@ -86,9 +86,9 @@ def idle() -> Figure:
         place.name_cluster(url)
         with Terminal(MODELYARD, place.environment) as terminal:
             _settled(terminal)
-            before = _processor_seconds(terminal.pid)
+            before = processor_seconds(terminal.pid)
             written = terminal.drain(_IDLE_SECONDS)
-            share = 100 * (_processor_seconds(terminal.pid) - before) / _IDLE_SECONDS
+            share = 100 * (processor_seconds(terminal.pid) - before) / _IDLE_SECONDS
     return Figure(
         name="idle",
         unit="%",
@@ -119,15 +119,15 @@ def _settled(terminal: Terminal) -> None:
     terminal.wait_for(_SERVICE_ROW, within=_PATIENCE)
     deadline = time.monotonic() + 2 * _PATIENCE
     while True:
-        before = _processor_seconds(terminal.pid)
+        before = processor_seconds(terminal.pid)
         terminal.drain(_REST_SECONDS)
-        if _processor_seconds(terminal.pid) - before <= _AT_REST * _REST_SECONDS:
+        if processor_seconds(terminal.pid) - before <= _AT_REST * _REST_SECONDS:
             return
         if time.monotonic() > deadline:
             raise SkippedError(f"the screen did not come to rest within {2 * _PATIENCE:g} s")
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
 

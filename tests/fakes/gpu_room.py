@@ -275,11 +275,9 @@ def main() -> int:
     parser.add_argument("count", type=int, nargs="?", default=64)
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two samples")
     parser.add_argument("--local", action="store_true", help="GPUs of this machine, in no cluster")
-    parser.add_argument("--pane", default="gpus")
     chosen = parser.parse_args()
     yard = Room(chosen.count, moving=chosen.every, local=chosen.local)
     app = ModelyardApp(opener(yard), environment=os.environ)
-    app.DEFAULT_MODE = chosen.pane  # type: ignore[misc]
     app.run(mouse=False)
     return app.return_code or 0
 

@@ -29,8 +29,9 @@ class Lines(Widget):
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show other lines."""
-        self._lines = tuple(lines)
-        self.refresh(layout=True)
+        if tuple(lines) != self._lines:
+            self._lines = tuple(lines)
+            self.refresh(layout=True)
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
         return container.width

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.document import EMPTY, Line, Span, cells, ends, fit
+from tui.document import EMPTY, Line, Span, cells, difference, ends, fit
 from tui.palette import palette_of
 
 Maker = Callable[[int], Line]
@@ -30,9 +31,16 @@ class OneLine(Widget):
         looks_different = under is not None and under != self._under
         if under is not None:
             self._under = under
-        # What was never drawn will be, without being asked.
-        if looks_different or (self._drawn is not None and maker(self.size.width) != self._drawn):
+        if looks_different:
             self.refresh()
+        elif self._drawn is not None and (made := maker(self.size.width)) != self._drawn:
+            # What was never drawn will be, without being asked.
+            width = self.size.width
+            start, end = difference(fit(self._drawn, width), fit(made, width), width)
+            if end > start:
+                self.refresh(Region(start, 0, end - start, 1))
+            else:
+                self._drawn = made
 
     def show_again(self) -> None:
         """Draw again if the text is no longer what was drawn, such as an age."""

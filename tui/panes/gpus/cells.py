@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -214,8 +215,8 @@ def holders(gpus: Sequence[GpuView]) -> str:
 def tally_of(gpus: Sequence[GpuView]) -> Line:
     """How many of each state: `48 busy · 9 idle · 6 free · 1 bad`."""
     parts: list[Span] = []
+    counted = Counter(shown_state(gpu) for gpu in gpus)
     for state, word in STATE_WORD.items():
-        number = sum(shown_state(gpu) is state for gpu in gpus)
-        if number:
+        if number := counted[state]:
             parts.extend((*((Span(" · ", "faint"),) if parts else ()), Span(f"{number} {word}", STATE_ROLE[state])))
     return tuple(parts) or EMPTY

@@ -61,7 +61,8 @@ def node_line(row: NodeCells, now: datetime, width: int, name_width: int, chosen
     ]
     gauge = gauge_width(width - name_width - 8, row.most)
     for position, gpu in enumerate(group.gpus):
-        spans.append(Span("│" if position % _IN_FOURS == 0 else "", "rule"))
+        if position % _IN_FOURS == 0:
+            spans.append(Span("│", "rule"))
         cell = gauge_cell(gpu, gauge) if gauge else number_cell(gpu)
         spans.extend(marked(cell) if position == chosen else cell)
         if gauge:
