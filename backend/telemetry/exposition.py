@@ -1,13 +1,14 @@
 """The Prometheus text format 0.0.4, read fast: what stays the same from scrape to scrape is parsed once.
 
 A sample's label block is the same bytes at every scrape, and on an exporter's page the same for every metric of a
-device. So blocks are kept, as text and as labels, from one page to the next, and forgotten when a page lacks them.
+device. So blocks are kept, as text and as labels, from one page to the next, and forgotten when a page lacks them; and
+so are names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
 from backend.core.errors import LimitExceededError, MalformedDataError
@@ -36,6 +37,7 @@ class ExpositionParser:
 
     def __init__(self) -> None:
         self._known: dict[str, Labels] = {}
+        self._names: Collection[str] = ()
 
     def parse(self, page: bytes, where: str) -> Families:
         """The samples of a page. Lines that cannot be read are left out; time stamps and exemplars are passed over.
@@ -55,7 +57,7 @@ class ExpositionParser:
                 f"its page of metrics has {len(page)} bytes, {_LARGEST_PAGE} are taken",
                 "check what answers there",
             )
-        known = self._known
+        known, names = self._known, self._names
         seen: dict[str, Labels] = {"": _NO_LABELS}
         families: Families = {}
         last = ""
@@ -69,8 +71,10 @@ class ExpositionParser:
             head, _, value = line.rpartition(" ")
             name, _, block = head.partition("{")
             if name != last:
-                samples = families.get(name) or []
-                last = name if samples else ""
+                found = families.get(name)
+                if found is None and name in names:
+                    found = families[name] = []
+                last, samples = (name, found) if found is not None else ("", [])
             labels = seen.get(block)
             if labels is None:
                 labels = known.get(block)
@@ -82,11 +86,13 @@ class ExpositionParser:
                 samples.append((labels, float(value)))
             except ValueError:
                 unread += not _read_line(line, families, seen)
+        for name in [name for name, samples in families.items() if not samples]:
+            del families[name]
         if unread and not families:
             raise MalformedDataError(
                 where, "what it answers is not a page of metrics", "check the port and the path of its metrics"
             )
-        self._known = seen
+        self._known, self._names = seen, frozenset(families)
         return families
 
 
