@@ -34,6 +34,9 @@ from tui.panes.overview.page import OverviewPage
 from tui.panes.queue.card import CardPage
 from tui.panes.queue.evidence import EvidencePage
 from tui.panes.queue.page import QueuePage
+from tui.panes.runtimes.compare import DifferencePage
+from tui.panes.runtimes.detail import RuntimePage
+from tui.panes.runtimes.page import RuntimesPage
 
 _DESIGN_KEYS = {
     "go.overview": "0",
@@ -151,6 +154,9 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             HistoryPage,
             CapacityPage,
             CostPage,
+            DifferencePage,
+            RuntimePage,
+            RuntimesPage,
         ]
         assert {page.pane for page in pages} | {"note"} == set(PANES)
         missing = [

@@ -19,13 +19,13 @@ from tui.panes.deployments.bulk import MarkedServices
 from tui.panes.deployments.columns import service_columns
 from tui.panes.deployments.detail_model import facts_section, gpu_section, metrics_section, verdict_section
 from tui.panes.deployments.plan_model import cut_off_lines
-from tui.panes.deployments.settling import SettleActions
+from tui.panes.deployments.settling import RuntimesAction, SettleActions
 from tui.widgets.columns import Column
 from tui.widgets.line_view import LineView
 from tui.widgets.lines import Lines
 
 
-class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions):
+class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, RuntimesAction):
     """Services of every context, worst first. Rows can be marked to be stopped or started together."""
 
     CSS_PATH = "../common/common.tcss"

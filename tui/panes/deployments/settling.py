@@ -15,6 +15,15 @@ _CHOICES = (
 )
 
 
+class RuntimesAction(Page):
+    """The way to the serving runtimes."""
+
+    def act_deploy_runtimes(self) -> None:
+        from tui.panes.runtimes.page import RuntimesPage
+
+        self.room.push_screen(RuntimesPage())
+
+
 class SettleActions(Page):
     """The action on applies that were cut off."""
 
