@@ -34,6 +34,8 @@ PANES: Final = (
     "history",
     "capacity",
     "cost",
+    "running",
+    "changes",
 )
 #: Where services, and where candidates are at hand.
 SERVICES: Final = ("overview", "deployments", "service")

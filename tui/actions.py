@@ -13,6 +13,7 @@ from tui.action_tables.library import LIBRARY
 from tui.action_tables.looking import LOOKING
 from tui.action_tables.plans import PLANS
 from tui.action_tables.program import PROGRAM
+from tui.action_tables.proof import PROOF
 from tui.action_tables.queue import QUEUE
 from tui.action_tables.services import SERVING
 
@@ -23,6 +24,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *LIBRARY,
     *QUEUE,
     *SERVING,
+    *PROOF,
     *PLANS,
     *FOLLOW,
     *GPUS,

@@ -29,6 +29,7 @@ class Counts(NamedTuple):
     idle: int | None
     gpus: int
     unapproved: int | None
+    proposed: int
     alerts: int | None
     alerts_open: int
     changed: int | None
@@ -51,6 +52,7 @@ def count(model: Model, now: datetime) -> Counts:
         oldest_mine=min((candidate.submitted_at for candidate in mine), default=None),
         idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,
         gpus=len(gpus),
+        proposed=sum(bool(service.proposal) for service in model.services.value.values()),
         unapproved=sum(number for (_, unapproved), number in verdicts.items() if unapproved) if known else None,
         alerts=len(loud) if model.alerts.known else None,
         alerts_open=sum(not alert.acknowledged_by for alert in loud),
@@ -81,8 +83,10 @@ def _summary(counts: Counts, now: datetime, *, wide: bool, noted: bool, gap: str
         oldest = f" ({'oldest ' if wide else ''}{old})"
     not_taken_up = f", {counts.alerts_open} not taken up" if wide and noted and counts.alerts_open else ""
     idle = None if counts.idle is None else f"{counts.idle}/{counts.gpus}{' GPUs' if wide else ''}"
+    back = (_chip("ROLL BACK?" if wide else "BACK?", counts.proposed, "chip-warn"),) if counts.proposed else ()
     chips = (
         _chip("BROKEN", counts.broken, "chip-bad"),
+        *back,
         _chip("SLOW", counts.slow, "chip-warn"),
         _chip("FOR ME", counts.mine, "chip-mine", oldest),
         _chip("IDLE", counts.idle, "chip-warn", shown=idle),

@@ -14,6 +14,8 @@ from backend.core.views import (
     AdviceView,
     AlertView,
     AppliedView,
+    BlastView,
+    CanaryView,
     CandidateView,
     CapacityView,
     ChangeView,
@@ -39,6 +41,7 @@ from backend.core.views import (
     RulePreviewView,
     RuleTextView,
     RuleView,
+    RunningView,
     RuntimeDetailView,
     RuntimeView,
     RunView,
@@ -53,6 +56,7 @@ from backend.core.views import (
     TagEventView,
     TemplateView,
     TenureView,
+    ValidationView,
     VerificationView,
     WhatIfView,
     YardStatusView,
@@ -194,6 +198,20 @@ class DeploymentsPort(Protocol):
         self, namespace: str, pod: str, *, container: str = "", tail: int = 500, context: str = ""
     ) -> AsyncGenerator[str, None]: ...
     async def namespaces(self, *, context: str = "") -> list[str]: ...
+    async def changes(
+        self, namespace: str = "", name: str = "", *, context: str = "", hours: float = 1
+    ) -> list[ChangeView]: ...
+    async def running(self, state: str = "") -> list[RunningView]: ...
+    async def validations(self, namespace: str = "", name: str = "", *, context: str = "") -> list[ValidationView]: ...
+    async def validate(self, namespace: str, name: str, *, context: str = "") -> ValidationView: ...
+    async def canary(self, namespace: str, name: str, *, context: str = "") -> CanaryView: ...
+    async def promote(
+        self, namespace: str, name: str, percent: int | None = None, *, context: str = ""
+    ) -> AppliedView: ...
+    async def abort(self, namespace: str, name: str, *, context: str = "") -> AppliedView: ...
+    async def blast(
+        self, namespace: str, name: str, verb: str, *, replicas: int | None = None, context: str = ""
+    ) -> BlastView: ...
 
 
 class RuntimesPort(Protocol):

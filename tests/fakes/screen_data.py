@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from backend.core.views import (
+    BlastView,
+    CanaryView,
     CandidateView,
     ChangeView,
     ConditionView,
@@ -27,8 +29,12 @@ from backend.core.views import (
     LedgerEntryView,
     ModelServerView,
     PodView,
+    ProofCheckView,
+    RevisionView,
     RuleClauseView,
     RuleView,
+    RunningState,
+    RunningView,
     RuntimeView,
     ServiceDetailView,
     ServiceView,
@@ -37,6 +43,7 @@ from backend.core.views import (
     SourceView,
     StepView,
     TemplateView,
+    ValidationView,
     Verdict,
     YardStatusView,
 )
@@ -682,3 +689,98 @@ def templates() -> list[TemplateView]:
             ("nim", "NVIDIA NIM", "nim", "nim/**"),
         )
     ]  # fmt: skip
+
+
+def validation(view: ServiceView, outcome: str = "passed") -> ValidationView:
+    """A rollout that was proved good, or bad with a way back that is proposed."""
+    good = outcome == "passed"
+    value = EvidenceValue.PASS if good else EvidenceValue.FAIL
+    told = "chat: it answered with 9 tokens in 0.41 s" if good else f"chat: HTTP 500: {HOSTILE}"
+    return ValidationView(
+        id="v1",
+        context=view.context,
+        namespace=view.namespace,
+        name=view.name,
+        snapshot="r42",
+        image=view.images[0],
+        actor="opr-9",
+        outcome=outcome,
+        traffic="after traffic",
+        started_at=ago(minutes=12),
+        ended_at=ago(minutes=11),
+        checks=(ProofCheckView(name="answer", value=value, sentence=told),),
+        reason=told,
+        proposal="" if good else "r41",
+    )
+
+
+def canary(view: ServiceView, *, going_on: bool) -> CanaryView:
+    """The traffic of a service: a canary that waits for its first step, or a mode that splits none."""
+    if not going_on:
+        told = "Standard mode of KServe v0.20 splits no traffic"
+        return CanaryView(
+            context=view.context,
+            namespace=view.namespace,
+            name=view.name,
+            mode="Standard",
+            splits=False,
+            statement=told,
+        )
+    revisions = (
+        RevisionView(name=f"{view.name}-2", role="newest", percent=0, ready=True),
+        RevisionView(name=f"{view.name}-1", role="rolled out", percent=100, ready=True),
+    )
+    return CanaryView(
+        context=view.context,
+        namespace=view.namespace,
+        name=view.name,
+        mode="Knative",
+        splits=True,
+        statement=f"{view.name}-2 gets no traffic; all goes to {view.name}-1",
+        going_on=True,
+        percent=0,
+        steps=(10, 50),
+        revisions=revisions,
+    )
+
+
+def blast(view: ServiceView, verb: str) -> BlastView:
+    """What a change would end."""
+    return BlastView(
+        context=view.context,
+        namespace=view.namespace,
+        name=view.name,
+        verb=verb,
+        replicas=view.ready_replicas,
+        after=0,
+        gpus=view.gpus,
+        freed=view.gpus,
+        sentences=("it gets 12.5 requests a second that nothing answers then", f"{view.gpus} GPUs become free"),
+    )
+
+
+def running() -> list[RunningView]:
+    """What runs, in every state."""
+    told = {
+        RunningState.REVOKED: "digest 0b1c was revoked",
+        RunningState.UNAPPROVED: f"never submitted {HOSTILE}",
+        RunningState.DRIFTED: "differs from what was applied: minReplicas 1 > 3",
+        RunningState.EDITED: "wrote .spec.predictor.scaleTarget since it was applied; what was applied still holds",
+        RunningState.UNKNOWN: "it is named by a tag alone, and the container runtime reports no digest",
+        RunningState.APPROVED: "",
+    }
+    return [
+        RunningView(
+            context="prod-eu1",
+            namespace="llm-prod",
+            name="llama-70b",
+            state=state,
+            image="nvcr.io/nim/meta/llama:1.8" if state not in {RunningState.DRIFTED, RunningState.EDITED} else "",
+            digest=digest_of(state.value) if state not in {RunningState.DRIFTED, RunningState.EDITED} else "",
+            pods=("llama-70b-0",),
+            by="kubectl-edit" if state in {RunningState.DRIFTED, RunningState.EDITED} else "",
+            detail=detail_,
+            since=ago(hours=3),
+        )
+        for state, detail_ in told.items()
+    ]

@@ -24,6 +24,8 @@ from backend.core.events import (
 from backend.core.views import (
     AlertView,
     AppliedView,
+    BlastView,
+    CanaryView,
     ChangeView,
     CutOffView,
     DiffLineView,
@@ -34,12 +36,14 @@ from backend.core.views import (
     LedgerEntryView,
     ObjectPlanView,
     PlanView,
+    RunningView,
     RuntimeDetailView,
     RuntimeView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
     TemplateView,
+    ValidationView,
     Verdict,
     VerificationView,
     YardStatusView,
@@ -120,6 +124,9 @@ class FakeYard:
         unseen = "no GPU source: neither NVML on this machine nor a DCGM exporter in the cluster"
         nothing_seen = GpuSnapshotView(at=data.NOW, gpus=(), servers=(), notes=(unseen,))
         self.snapshot_view = nothing_seen if empty else data.gpus()
+        self.running_views = [] if empty else data.running()
+        self.validation_views = [] if empty else [data.validation(view, "failed") for view in data.services()[:1]]
+        self.canary_of = ""
         self.change_views = [] if empty else data.changes()
         self.entries_view = [] if empty else data.ledger()
         self.verification = VerificationView(entries=len(self.entries_view), head="a" * 64, intact=True)
@@ -325,6 +332,38 @@ class FakeDeployments:
 
     async def namespaces(self, *, context: str = "") -> list[str]:
         return ["llm-dev", "llm-prod", "llm-search"]
+
+    async def changes(
+        self, namespace: str = "", name: str = "", *, context: str = "", hours: float = 1
+    ) -> list[ChangeView]:
+        self._yard.note("changes of", namespace, name)
+        return [change for change in self._yard.change_views if name in change.object]
+
+    async def running(self, state: str = "") -> list[RunningView]:
+        self._yard.note("running")
+        return self._yard.running_views
+
+    async def validations(self, namespace: str = "", name: str = "", *, context: str = "") -> list[ValidationView]:
+        return [one for one in self._yard.validation_views if one.name == name]
+
+    async def validate(self, namespace: str, name: str, *, context: str = "") -> ValidationView:
+        self._yard.note("validate", namespace, name)
+        return data.validation(self._find(namespace, name))
+
+    async def canary(self, namespace: str, name: str, *, context: str = "") -> CanaryView:
+        return data.canary(self._find(namespace, name), going_on=name == self._yard.canary_of)
+
+    async def promote(self, namespace: str, name: str, percent: int | None = None, *, context: str = "") -> AppliedView:
+        return self._change("promote", namespace, name, arguments=(percent,))
+
+    async def abort(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
+        return self._change("abort", namespace, name)
+
+    async def blast(
+        self, namespace: str, name: str, verb: str, *, replicas: int | None = None, context: str = ""
+    ) -> BlastView:
+        self._yard.note("blast", namespace, name, verb)
+        return data.blast(self._find(namespace, name), verb)
 
     def _find(self, namespace: str, name: str) -> ServiceView:
         found = self._yard.service_views.get(f"prod-eu1/{namespace}/{name}")

@@ -221,7 +221,7 @@ async def test_a_service_that_cannot_be_read_says_why_on_its_page() -> None:
 async def test_a_service_is_told_in_tabs_and_each_is_read_when_it_is_seen() -> None:
     async with desk() as table:
         await table.press("3", "enter")
-        await table.sees("[overview]", "Verdict", "snapshots")
+        await table.sees("[overview]", "Verdict", "proof")
         assert not table.yard.called("snapshots")
         await table.press("tab")
         await table.sees("[pods 2]", "node     gpu-01", "CrashLoopBackOff not ready")

@@ -19,6 +19,7 @@ from tui.panes.common.text import TextPage
 from tui.panes.deployments.logs import LogPage
 from tui.panes.deployments.page import DeploymentsPage
 from tui.panes.deployments.plan import PlanPage
+from tui.panes.deployments.proof_pages import ChangesPage, RunningPage
 from tui.panes.deployments.service import ServicePage
 from tui.panes.gpus.detail import GpuPage, NodePage
 from tui.panes.gpus.history import HistoryPage
@@ -157,6 +158,8 @@ async def test_every_action_has_a_method_on_every_page_that_offers_it() -> None:
             DifferencePage,
             RuntimePage,
             RuntimesPage,
+            RunningPage,
+            ChangesPage,
         ]
         assert {page.pane for page in pages} | {"note"} == set(PANES)
         missing = [

@@ -166,6 +166,7 @@ async def test_the_worker_does_what_is_on_schedule_and_nothing_else(database: Da
                 await gate.run(name, "something", _Change(), as_worker=True)
     assert {name for name, mutation in MUTATIONS.items() if mutation.by_worker} == {
         "library.synchronise", "evidence.collect", "policy.keep", "alert.keep",
+        "deploy.rollback", "deploy.promote", "deploy.validate",
     }  # fmt: skip
 
 

@@ -8,6 +8,11 @@ from tui.action import LISTS, PANES, SERVICES, Action
 
 _SIDEWAYS: Final = ("text", "log", "library", "image", "gpus")
 
+_LISTED: Final = ("rules", "rule", "runs", "run", "alerts", "runtimes", "running", "changes")
+_SORTED: Final = (
+    *("library", "queue", "deployments", "gpus", "audit"), *(pane for pane in _LISTED if pane != "rule"),
+)  # fmt: skip
+
 
 def _go(name: str, key: str, title: str) -> Action:
     return Action(id=f"go.{name}", title=title, keys=(key,), group="Panes", command=name)
@@ -42,7 +47,7 @@ LOOKING: Final[tuple[Action, ...]] = (
         id="look.open",
         title="Open what is under the cursor",
         keys=("enter", "d"),
-        panes=(*LISTS, "rules", "rule", "evidence", "runs", "run", "alerts", "runtimes"),
+        panes=(*LISTS, *_LISTED, "evidence"),
         group="Look",
         hint="open",
     ),
@@ -60,14 +65,14 @@ LOOKING: Final[tuple[Action, ...]] = (
         title="Sort by the next column",
         keys=("s",),
         group="Look",
-        panes=("library", "queue", "deployments", "gpus", "audit", "rules", "runs", "run", "alerts", "runtimes"),
+        panes=_SORTED,
     ),
     Action(
         id="look.invert",
         title="Turn the order around",
         keys=("I",),
         group="Look",
-        panes=("library", "queue", "deployments", "gpus", "audit", "rules", "runs", "run", "alerts", "runtimes"),
+        panes=_SORTED,
     ),
     Action(
         id="look.mark",

@@ -13,6 +13,7 @@ from tui.panes.alerts import view_model as alerts
 from tui.panes.alerts.actions import AlertActions
 from tui.panes.common.text import TextPage, log_line, yaml_line
 from tui.panes.deployments.detail_model import event_lines, summary
+from tui.panes.deployments.proof_actions import ProofActions
 from tui.panes.gpus.history_actions import HistoryActions
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values, typed_name
@@ -20,12 +21,8 @@ from tui.widgets.fields import Field, Values, typed_name
 _MOST_REPLICAS = 1000
 
 
-class ServiceActions(AlertActions, HistoryActions):
+class ServiceActions(ProofActions, AlertActions, HistoryActions):
     """Actions on the service that a page points at."""
-
-    def current_service(self) -> ServiceView | None:
-        """The service that is meant."""
-        raise NotImplementedError
 
     def gpus_here(self) -> Sequence[GpuView]:
         """The GPUs that are meant, where the page points at GPUs."""
@@ -82,49 +79,60 @@ class ServiceActions(AlertActions, HistoryActions):
         if service.verdict is Verdict.STOPPED:
             self.act_deploy_start()
             return
-        lines = (
-            summary(service),
-            text(f"Its pods end and {fmt.count(service.gpus, 'GPU')} become free; the service itself is kept."),
-            text("S starts it again; that is a cold start.", "muted"),
-        )
-        self._ask(
-            "Stop",
+        self.after_blast(
             service,
-            lines,
-            lambda yard: yard.deployments.stop(service.namespace, service.name, context=service.context),
-            f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop=true --overwrite",
+            "stop",
+            lambda ends: self._ask(
+                "Stop",
+                service,
+                (
+                    summary(service),
+                    *ends,
+                    text("The service itself is kept; S starts it again, which is a cold start.", "muted"),
+                ),
+                lambda yard: yard.deployments.stop(service.namespace, service.name, context=service.context),
+                f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop=true --overwrite",
+            ),
         )
 
     def act_deploy_start(self) -> None:
         service = self._service()
         if service is None:
             return
-        lines = (summary(service), text("It starts cold: scheduling, pulling, loading."))
-        self._ask(
-            "Start",
+        self.after_blast(
             service,
-            lines,
-            lambda yard: yard.deployments.start(service.namespace, service.name, context=service.context),
-            f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop-",
-            danger=False,
+            "start",
+            lambda ends: self._ask(
+                "Start",
+                service,
+                (summary(service), *ends, text("It starts cold: scheduling, pulling, loading.", "muted")),
+                lambda yard: yard.deployments.start(service.namespace, service.name, context=service.context),
+                f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop-",
+                danger=False,
+            ),
         )
 
     def act_deploy_delete(self) -> None:
         service = self._service()
         if service is None:
             return
-        lines = (
-            summary(service),
-            text(f"The InferenceService is deleted with its pods; {fmt.count(service.gpus, 'GPU')} become free."),
-            text("Its snapshots stay in the yard: it can be rolled back to them by deploying again.", "muted"),
-            text(f"{service.owner} writes this object too, and may make it again.", "warn") if service.owner else EMPTY,
-        )
-        self._ask(
-            "Delete",
+        makes = f"{service.owner} writes this object too, and may make it again."
+        self.after_blast(
             service,
-            lines,
-            lambda yard: yard.deployments.delete(service.namespace, service.name, context=service.context),
-            f"{kubectl(service)} delete inferenceservice {service.name}",
+            "delete",
+            lambda ends: self._ask(
+                "Delete",
+                service,
+                (
+                    summary(service),
+                    text("The InferenceService is deleted with its pods."),
+                    *ends,
+                    text("Its snapshots stay in the yard: it can be deployed again from them.", "muted"),
+                    text(makes, "warn") if service.owner else EMPTY,
+                ),
+                lambda yard: yard.deployments.delete(service.namespace, service.name, context=service.context),
+                f"{kubectl(service)} delete inferenceservice {service.name}",
+            ),
         )
 
     def act_deploy_scale(self, replicas: str = "") -> None:
@@ -215,10 +223,7 @@ class ServiceActions(AlertActions, HistoryActions):
         return [typed_name(service.name)] if self.room.settings.confirm == "type-name" else []
 
     def _service(self) -> ServiceView | None:
-        service = self.current_service()
-        if service is None:
-            self.room.flash("there is no service under the cursor", bad=True)
-        return service
+        return self.pointed_service()
 
     async def _detail(self, service: ServiceView) -> ServiceDetailView:
         yard = self.room.feed.yard

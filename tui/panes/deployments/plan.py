@@ -15,13 +15,11 @@ from tui.model import PartName
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.text import TextPage, yaml_line
 from tui.panes.deployments.plan_model import plan_sections, plan_tally, plan_verb
+from tui.panes.deployments.proof_model import PROVED_ROLE
 from tui.widgets.fields import Values, required, typed_name
 
 if TYPE_CHECKING:
     from tui.app import ModelyardApp
-
-
-_PROVED = {"passed": "ok", "failed": "bad"}
 
 
 class PlanPage(DetailPage):
@@ -274,7 +272,7 @@ def snapshot_line(snapshot: SnapshotView) -> Line:
         text(fmt.moment(snapshot.at)),
         text(f"by {snapshot.actor}", "muted"),
         approval,
-        text(f"validation {snapshot.proved}", _PROVED.get(snapshot.proved, "muted")) if snapshot.proved else EMPTY,
+        text(f"validation {snapshot.proved}", PROVED_ROLE.get(snapshot.proved, "muted")) if snapshot.proved else EMPTY,
         text(snapshot.note, "muted"),
         gap="  ",
     )

@@ -135,6 +135,9 @@ class ServicePage(DetailPage, ServiceActions, RuntimesAction):
         tabs = self.tabs
         self.open_tab(tabs[(tabs.index(self.tab) + by) % len(tabs)].id)
 
+    def act_look_changes(self) -> None:
+        self.open_tab("changes")
+
     def act_look_tab(self, name: str = "") -> None:
         """Open a tab by the beginning of its name."""
         found = [tab for tab in self.tabs if name and tab.id.startswith(name.lower())]

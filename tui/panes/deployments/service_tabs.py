@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from backend.core.views import ServiceView, SnapshotView
+from backend.core.views import CanaryView, ChangeView, ServiceView, SnapshotView, ValidationView
 from tui import format as fmt
-from tui.document import Section, Span, join, text
+from tui.document import EMPTY, Section, Span, join, text
 from tui.panes.common.messages import problem_lines
 from tui.panes.common.text import yaml_line
 from tui.panes.deployments.detail_model import condition_lines, event_lines, pod_sections, service_sections
+from tui.panes.deployments.proof_model import PROVED_ROLE, canary_sections, change_lines, proof_sections
 from tui.panes.deployments.tabs import INFERENCE_SERVICE, ServiceTab, TabContext
 from tui.panes.deployments.view_model import metrics_by_key
 from tui.ports import ScreenYard
 
+_DAYS: Final = 7
 _READING: Final = Section("", (text("reading…", "muted"),))
 
 
@@ -69,12 +71,44 @@ def _snapshots(context: TabContext) -> Sequence[Section]:
                 text(fmt.moment(snapshot.at), "muted"),
                 text(f"by {snapshot.actor}"),
                 text("approved", "ok") if snapshot.still_approved else text("no longer approved", "bad"),
+                text(f"validation {snapshot.proved}", PROVED_ROLE.get(snapshot.proved, "muted"))
+                if snapshot.proved
+                else EMPTY,
+                text("last good", "strong") if snapshot.good else EMPTY,
                 text(snapshot.note, "accent"),
                 gap="  ",
             )
         )
         lines.append((Span("    "), *text(snapshot.image, "muted")))
     return (Section("Newest first", tuple(lines), note="B goes back"),)
+
+
+async def _read_changes(yard: ScreenYard, service: ServiceView) -> list[ChangeView]:
+    return await yard.deployments.changes(service.namespace, service.name, context=service.context, hours=_DAYS * 24)
+
+
+def _changes(context: TabContext) -> Sequence[Section]:
+    if context.problem is not None:
+        return (Section("Could not be read", problem_lines(context.problem)),)
+    if context.told is None:
+        return (_READING,)
+    none = (text(f"Nothing of it was changed in {_DAYS} days.", "muted"),)
+    note = "← stands nearest before a failure: a guess by time"
+    return (Section("Newest first", change_lines(context.told, context.now) or none, note=note),)
+
+
+async def _read_proof(yard: ScreenYard, service: ServiceView) -> tuple[list[ValidationView], CanaryView]:
+    where = {"namespace": service.namespace, "name": service.name, "context": service.context}
+    return await yard.deployments.validations(**where), await yard.deployments.canary(**where)
+
+
+def _proof(context: TabContext) -> Sequence[Section]:
+    if context.problem is not None:
+        return (Section("Could not be read", problem_lines(context.problem)),)
+    if context.told is None:
+        return (_READING,)
+    validations, canary = context.told
+    return (*canary_sections(canary), *proof_sections(validations, context.now))
 
 
 SERVICE_TABS: Final[tuple[ServiceTab, ...]] = (
@@ -93,6 +127,8 @@ SERVICE_TABS: Final[tuple[ServiceTab, ...]] = (
         count=lambda context: None if context.detail is None else len(context.detail.events),
     ),
     ServiceTab(id="yaml", title="YAML", sections=_manifest),
+    ServiceTab(id="changes", title="changes", sections=_changes, read=_read_changes),
+    ServiceTab(id="proof", title="proof", sections=_proof, read=_read_proof, kinds=(INFERENCE_SERVICE,)),
     ServiceTab(
         id="snapshots", title="snapshots", sections=_snapshots, read=_read_snapshots, kinds=(INFERENCE_SERVICE,)
     ),

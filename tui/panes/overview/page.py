@@ -349,7 +349,9 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
             self._table("gpus" if event.size.width >= WIDE_FROM else "holders").focus()
 
     def find(self, pattern: Filter | None) -> str:
-        self._table("deployments").focus()
+        # While it is typed, what is typed to keeps the focus.
+        if not self.query("#prompt"):
+            self._table("deployments").focus()
         self.show()
         return ""
 
@@ -363,9 +365,12 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
             from tui.panes.queue.card import CardPage
 
             self.room.push_screen(CardPage(item))
+        elif isinstance(item, ChangeView) and item.services:
+            self.room.show_service(*item.services[0].rsplit("/", 2))
+        elif self._focused_pane() == "changed":
+            self.act_look_changes()
         else:
-            pane = self._focused_pane()
-            self.room.go("audit" if pane == "changed" else pane)
+            self.room.go(self._focused_pane())
 
     def act_pane_zoom(self) -> None:
         self._zoomed = self._focused_pane()

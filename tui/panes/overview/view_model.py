@@ -11,7 +11,8 @@ import msgspec
 from backend.core.timeline import BROKEN, with_suspects
 from backend.core.views import ChangeView, ServiceView
 from tui import format as fmt
-from tui.document import Line, Span, join, text
+from tui.document import Line, join, text
+from tui.panes.deployments.proof_model import suspect_note
 from tui.widgets.columns import Column
 
 _SHOWN_SINGLY: Final = 3
@@ -54,12 +55,6 @@ def suspected(changes: Sequence[ChangeView], broken: Iterable[ServiceView]) -> l
     """The changes; the one nearest before each failure of now says what failed after it, a guess by time alone."""
     unsaid = [msgspec.structs.replace(change, suspected="") if change.suspected else change for change in changes]
     return with_suspects(unsaid, broken)
-
-
-def suspect_note(change: ChangeView) -> Line:
-    """What failed next after a change, told as the guess that it is."""
-    name, _, word = change.suspected.rpartition(" ")
-    return (Span(f"← cause of {name.rpartition('/')[2]} {word.upper()}?", "bad"),) if name else ()
 
 
 def change_columns() -> tuple[Column[ChangeView], ...]:
