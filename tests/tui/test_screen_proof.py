@@ -15,7 +15,7 @@ LLAMA = "prod-eu1/llm-prod/llama-70b"
 
 async def test_all_changes_are_a_page_and_lead_to_their_service() -> None:
     async with desk(size=(120, 40)) as table:
-        await table.press("w")
+        await table.press("t")
         await table.sees("CHANGES", "last 24 hours", "max-model-len")
         await table.press("slash", *"opr-9", "enter")
         await table.sees("of")
@@ -23,7 +23,7 @@ async def test_all_changes_are_a_page_and_lead_to_their_service() -> None:
 
 async def test_a_service_tells_its_changes_its_traffic_and_its_proofs_in_tabs() -> None:
     async with desk(size=(120, 40)) as table:
-        await table.press("enter", "w")
+        await table.press("enter", "t")
         await table.sees("changes", "max-model-len")
         await table.press("tab")
         await table.sees("splits no traffic", "✗ failed", "a return to r41 is proposed")
@@ -72,7 +72,7 @@ async def test_a_mode_that_splits_nothing_says_so() -> None:
 
 async def test_a_validation_is_asked_for_and_told() -> None:
     async with desk(size=(120, 40)) as table:
-        await table.press("v")
+        await table.press("z")
         await table.sees("Validate llm-prod/llama-70b?", "around gateway")
         await table.press("tab", "enter")
         await table.sees("✓ passed")

@@ -10,7 +10,7 @@ PROOF: Final[tuple[Action, ...]] = (
     Action(
         id="look.changes",
         title="What changed: ours, others' edits, tags, scaling, nodes",
-        keys=("w",),
+        keys=("t",),
         group="Look",
         panes=SERVICES,
         hint="what changed",
@@ -63,7 +63,7 @@ PROOF: Final[tuple[Action, ...]] = (
     Action(
         id="deploy.validate",
         title="Ask the service for a real answer, and hold it to its bounds",
-        keys=("v",),
+        keys=("z",),
         group="Change",
         panes=SERVICES,
         mutates="deploy.validate",

@@ -139,7 +139,7 @@ def proof_line(validation: ValidationView) -> Line:
 def proof_sections(validations: Sequence[ValidationView], now: datetime) -> list[Section]:
     """What proved a service's rollouts good or bad, the newest first."""
     if not validations:
-        told = text("No rollout of it was validated yet; v asks it for an answer.", "muted")
+        told = text("No rollout of it was validated yet; z asks it for an answer.", "muted")
         return [Section("Validation", (told,))]
     sections = []
     for validation in validations:

@@ -9,9 +9,9 @@ from backend.core.errors import ModelyardError
 from backend.core.views import ChangeView, RunningState, RunningView
 from tui.document import EMPTY, Line, Section, join, text
 from tui.model import Part, PartName, Problem
+from tui.panes.common import export
 from tui.panes.common.listing import Item, ListPage
 from tui.panes.deployments import proof_model
-from tui.panes.library import export
 from tui.ports import ScreenYard
 from tui.widgets.columns import Column
 from tui.widgets.fields import Field, Values
