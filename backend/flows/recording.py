@@ -14,8 +14,10 @@ from backend.telemetry.recording import Recorder
 from backend.telemetry.series_store import SeriesStore
 
 _LOG = logging.getLogger(__name__)
-#: Seconds between two writes: what a power cut may cost.
+#: Seconds between two writes, and at least for each series: what a power cut may cost.
 _WRITE_EVERY: Final = 60.0
+_WRITE_EACH: Final = 0.2
+_AT_ONCE: Final = 32
 _KEEP_EVERY: Final = 600.0
 _FIRST_KEEP: Final = 20.0
 
@@ -86,16 +88,21 @@ class Recording:
         Raises:
             StoreError: of its kind.
         """
-        if self._recorder.is_empty:
-            return
-        pieces, tenures = self._recorder.pieces(), self._recorder.tenures()
+        pending, tenures = self._recorder.pending(), self._recorder.tenures()
         try:
-            await self._store.write(pieces, tenures)
+            # A few at a time, so that a screen in this process is not held up.
+            for first in range(0, len(pending), _AT_ONCE):
+                part = pending[first : first + _AT_ONCE]
+                last = first + _AT_ONCE >= len(pending)
+                pieces = await asyncio.to_thread(self._recorder.pieces, part)
+                await self._store.write(pieces, tenures if last else ())
+                self._recorder.written(part, tenures if last else ())
         except ModelyardError:
             self._recorder.let_go()
             raise
-        self._recorder.written(pieces, tenures)
         self._problem = ""
+        # What grows is packed anew each time: of many series less often, so that it costs no more.
+        self._write_at = self._foundation.clock.monotonic() + max(_WRITE_EVERY, _WRITE_EACH * len(pending))
 
     async def _guarded(self, work: Callable[..., Awaitable[None]], *arguments: bool) -> None:
         """What fails here is told once, and stops nothing else."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from backend.core.views import GpuSnapshotView
 from backend.telemetry.series_blocks import Block, Column, whole
@@ -20,22 +19,34 @@ from backend.telemetry.store import milliseconds
 _LONGEST_WAIT: Final = 30 * MINUTE
 #: Times as long as is configured that a sample stands for, at most.
 _MOST_STRETCH: Final = 5
+_RESOLUTIONS: Final = {kind: tuple(metric.resolution for metric in metrics) for kind, metrics in METRICS.items()}
 
 
-@dataclass
-class _Open:
-    """A block that still grows."""
+class Growing:
+    """A block that grows. Another thread may read the samples that it has while more are added."""
 
-    label: str
-    times: list[int] = field(default_factory=list)
-    columns: list[list[int | None]] = field(default_factory=list)
-    written: bool = False
+    def __init__(self, kind: SeriesKind, key: str, label: str) -> None:
+        self.kind = kind
+        self.key = key
+        self.label = label
+        self.times: list[int] = []
+        self.columns: tuple[list[int | None], ...] = tuple([] for _ in METRICS[kind])
+        self.written = 0
 
     def add(self, at: int, label: str, values: Iterable[int | None]) -> None:
-        self.label, self.written = label, False
-        self.times.append(at)
+        """Add a sample."""
+        self.label = label
         for column, value in zip(self.columns, values, strict=True):
             column.append(value)
+        # Last, so that every sample that is counted is there as a whole.
+        self.times.append(at)
+
+
+class Pending(NamedTuple):
+    """The first so many samples of a block, which are to be written."""
+
+    growing: Growing
+    size: int
 
 
 class Recorder:
@@ -47,16 +58,11 @@ class Recorder:
 
     def __init__(self, interval: timedelta) -> None:
         self._interval = max(1, round(interval.total_seconds() * 1000))
-        self._open: dict[tuple[SeriesKind, str], _Open] = {}
-        self._closed: list[Piece] = []
+        self._open: dict[tuple[SeriesKind, str], Growing] = {}
+        self._closed: list[Growing] = []
         self._tenures: dict[str, Tenure] = {}
         self._ended: list[Tenure] = []
         self._last = -(2**62)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to be written."""
-        return not self._closed and all(each.written for each in self._open.values())
 
     def add(self, snapshot: GpuSnapshotView) -> None:
         """Take what is kept of a snapshot; one that was taken already changes nothing."""
@@ -65,50 +71,53 @@ class Recorder:
             return
         if at < self._last or at // BLOCK != self._last // BLOCK:
             # Ten minutes are over, or the clock was set back: what was open is as it will stay.
-            self._close()
+            self._closed += [each for each in self._open.values() if each.written < len(each.times)]
+            self._open.clear()
         self._last = at
         for sample in samples_of(snapshot):
             self._take(sample, at)
         for key, holder in holders_of(snapshot).items():
             self._hold(key, holder, at)
 
-    def pieces(self) -> list[Piece]:
-        """What is to be written now: all that changed since `written`."""
-        still = [
-            _piece(kind, key, each, self._interval) for (kind, key), each in self._open.items() if not each.written
-        ]
-        return [*self._closed, *still]
+    def pending(self) -> list[Pending]:
+        """What is to be written now: all blocks that grew since they were."""
+        blocks = [*self._closed, *self._open.values()]
+        return [Pending(each, len(each.times)) for each in blocks if each.written < len(each.times)]
+
+    def pieces(self, pending: Sequence[Pending]) -> list[Piece]:
+        """The same as it is written. May be called in another thread."""
+        return [_piece(each, self._interval) for each in pending]
 
     def tenures(self) -> list[Tenure]:
         """Who held what since when, as far as it changed."""
         return [*self._ended, *(each for each in self._tenures.values() if each.holder)]
 
-    def written(self, pieces: Sequence[Piece], tenures: Sequence[Tenure]) -> None:
+    def written(self, pending: Iterable[Pending], tenures: Iterable[Tenure] = ()) -> None:
         """These were written."""
-        done = {id(piece) for piece in pieces}
-        self._closed = [piece for piece in self._closed if id(piece) not in done]
-        ends = {(piece.kind, piece.key): piece.block.times[-1] for piece in pieces}
-        for name, each in self._open.items():
-            # A sample may have come while the others were written.
-            each.written = ends.get(name) == each.times[-1]
+        for growing, size in pending:
+            growing.written = size
+        self._closed = [each for each in self._closed if each.written < len(each.times)]
         ended = set(tenures)
         self._ended = [tenure for tenure in self._ended if tenure not in ended]
 
     def let_go(self) -> None:
         """Let go of what waits for too long to be written: the disk may be full for days."""
         oldest = self._last - _LONGEST_WAIT
-        self._closed = [piece for piece in self._closed if piece.block.times[-1] >= oldest]
+        self._closed = [each for each in self._closed if each.times[-1] >= oldest]
         self._ended = [tenure for tenure in self._ended if tenure.until >= oldest]
 
     def _take(self, sample: Sample, at: int) -> None:
-        if all(value is None for value in sample.values):
+        resolutions = _RESOLUTIONS[sample.kind]
+        values = [
+            None if value is None else whole(value, resolution)
+            for value, resolution in zip(sample.values, resolutions, strict=True)
+        ]
+        if values.count(None) == len(values):
             return
-        metrics = METRICS[sample.kind]
-        values = [whole(value, metric.resolution) for value, metric in zip(sample.values, metrics, strict=True)]
         name = (sample.kind, sample.key)
         found = self._open.get(name)
         if found is None:
-            found = self._open[name] = _Open(sample.label, columns=[[] for _ in metrics])
+            found = self._open[name] = Growing(sample.kind, sample.key, sample.label)
         found.add(at, sample.label, values)
 
     def _hold(self, key: str, holder: str, at: int) -> None:
@@ -120,20 +129,16 @@ class Recorder:
             self._ended.append(before)
         self._tenures[key] = Tenure(key, at, at, holder)
 
-    def _close(self) -> None:
-        for (kind, key), each in self._open.items():
-            if not each.written:
-                self._closed.append(_piece(kind, key, each, self._interval))
-        self._open.clear()
 
-
-def _piece(kind: SeriesKind, key: str, found: _Open, interval: int) -> Piece:
+def _piece(pending: Pending, interval: int) -> Piece:
+    growing, size = pending
+    times = growing.times[:size]
     columns = {
-        metric.code: Column(list(values))
-        for metric, values in zip(METRICS[kind], found.columns, strict=True)
+        metric.code: Column(values[:size])
+        for metric, values in zip(METRICS[growing.kind], growing.columns, strict=True)
         if any(value is not None for value in values)
     }
-    return Piece(kind, key, found.label, Block(_spacing(found.times, interval), list(found.times), columns))
+    return Piece(growing.kind, growing.key, growing.label, Block(_spacing(times, interval), times, columns))
 
 
 def _spacing(times: Sequence[int], interval: int) -> int:

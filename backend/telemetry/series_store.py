@@ -255,16 +255,16 @@ def _readable(packed: Iterable[tuple[int, bytes]], codes: Iterable[int] | None =
 
 
 async def _thin_out(database: Database, tier: int, start: int, end: int, step: int, into: int) -> None:
-    by_series: dict[int, list[tuple[int, bytes]]] = {}
-    for row in await database.fetch_all(
-        "SELECT series, start, data FROM block WHERE tier = ? AND start >= ? AND start < ? ORDER BY series, start",
-        (tier, start, end),
-    ):
-        by_series.setdefault(row["series"], []).append((row["start"], row["data"]))
     made = []
-    for series, packed in by_series.items():
+    for (series,) in await database.fetch_all(
+        "SELECT DISTINCT series FROM block WHERE tier = ? AND start >= ? AND start < ?", (tier, start, end)
+    ):
         # One series at a time, so that a screen in this process is not held up.
-        block, data = await asyncio.to_thread(_thinned, packed, step)
+        rows = await database.fetch_all(
+            "SELECT start, data FROM block WHERE series = ? AND tier = ? AND start >= ? AND start < ? ORDER BY start",
+            (series, tier, start, end),
+        )
+        block, data = await asyncio.to_thread(_thinned, [(row["start"], row["data"]) for row in rows], step)
         if block is not None:
             made.append((into, series, block.times[0], block.times[-1], data))
     async with database.transaction() as transaction:

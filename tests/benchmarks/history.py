@@ -83,12 +83,12 @@ def series_record() -> Figure:
         recorder = Recorder(timedelta(seconds=2))
         for snapshot in snapshots[:240]:
             recorder.add(snapshot)
-        recorder.written(recorder.pieces(), recorder.tenures())
+        recorder.written(recorder.pending())
         # The last minute of ten, in which blocks are longest.
         began = time.process_time()
         for snapshot in snapshots[240:]:
             recorder.add(snapshot)
-        for piece in recorder.pieces():
+        for piece in recorder.pieces(recorder.pending()):
             pack(piece.block)
         return (time.process_time() - began) / 60
 

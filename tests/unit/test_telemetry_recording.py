@@ -18,6 +18,7 @@ from backend.core.views import (
 from backend.telemetry.recording import Recorder
 from backend.telemetry.series_metrics import METRICS, SeriesKind
 from backend.telemetry.series_samples import Sample, holders_of, holding_of, samples_of
+from backend.telemetry.series_store import Piece
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 H100 = "NVIDIA H100 80GB HBM3"
@@ -52,6 +53,11 @@ def snapshot(*gpus: GpuView, at: datetime = NOW, **more: object) -> GpuSnapshotV
     return msgspec.structs.replace(base, **more)
 
 
+def pieces(recorder: Recorder) -> list[Piece]:
+    """What is to be written."""
+    return recorder.pieces(recorder.pending())
+
+
 def values(samples: list[Sample], kind: SeriesKind, key: str) -> dict[str, float | None]:
     found = next(sample for sample in samples if (sample.kind, sample.key) == (kind, key))
     return {metric.name: value for metric, value in zip(METRICS[kind], found.values, strict=True)}
@@ -74,7 +80,7 @@ def test_what_is_too_old_or_not_known_is_not_recorded() -> None:
     assert set(values(old, SeriesKind.GPU, "GPU-0").values()) == {None}
     recorder = Recorder(timedelta(seconds=2))
     recorder.add(snapshot(gpu(age=None, state=GpuState.UNKNOWN)))
-    assert SeriesKind.GPU not in {piece.kind for piece in recorder.pieces()}
+    assert SeriesKind.GPU not in {piece.kind for piece in pieces(recorder)}
     # Who holds it is not known any more, which is not that nobody does.
     stale = gpu(cells=(CellView(field="pod", source="cluster", age=1000.0),))
     assert holders_of(snapshot(stale)) == {}
@@ -116,7 +122,7 @@ def test_blocks_close_every_ten_minutes_and_when_the_clock_is_set_back() -> None
     recorder = Recorder(timedelta(seconds=2))
     for seconds in (0, 2, 4, 600, 602, 100):
         recorder.add(snapshot(gpu(), at=NOW + timedelta(seconds=seconds)))
-    sizes = [len(piece.block.times) for piece in recorder.pieces() if piece.kind is SeriesKind.GPU]
+    sizes = [len(piece.block.times) for piece in pieces(recorder) if piece.kind is SeriesKind.GPU]
     assert sizes == [3, 2, 1]
 
 
@@ -124,29 +130,30 @@ def test_a_snapshot_that_was_taken_already_counts_once() -> None:
     recorder = Recorder(timedelta(seconds=2))
     for _ in range(3):
         recorder.add(snapshot(gpu()))
-    assert all(len(piece.block.times) == 1 for piece in recorder.pieces())
+    assert all(len(piece.block.times) == 1 for piece in pieces(recorder))
 
 
 def test_what_was_written_is_not_written_again_until_it_grows() -> None:
     recorder = Recorder(timedelta(seconds=2))
     recorder.add(snapshot(gpu()))
-    pieces, tenures = recorder.pieces(), recorder.tenures()
-    recorder.written(pieces, tenures)
-    assert recorder.is_empty
+    before = pieces(recorder)
+    recorder.written(recorder.pending(), recorder.tenures())
+    assert recorder.pending() == []
     recorder.add(snapshot(gpu(), at=NOW + timedelta(seconds=2)))
-    again = next(piece for piece in recorder.pieces() if piece.kind is SeriesKind.GPU)
+    again = next(piece for piece in pieces(recorder) if piece.kind is SeriesKind.GPU)
     # The same block, longer: it replaces what was written.
     assert len(again.block.times) == 2
-    assert again.block.times[0] == next(p for p in pieces if p.kind is SeriesKind.GPU).block.times[0]
+    assert again.block.times[0] == next(p for p in before if p.kind is SeriesKind.GPU).block.times[0]
 
 
 def test_a_sample_that_came_while_others_were_written_is_written_the_next_time() -> None:
     recorder = Recorder(timedelta(seconds=2))
     recorder.add(snapshot(gpu()))
-    pieces, tenures = recorder.pieces(), recorder.tenures()
+    pending = recorder.pending()
     recorder.add(snapshot(gpu(), at=NOW + timedelta(seconds=2)))
-    recorder.written(pieces, tenures)
-    assert not recorder.is_empty
+    assert {len(piece.block.times) for piece in recorder.pieces(pending)} == {1}
+    recorder.written(pending)
+    assert {len(piece.block.times) for piece in pieces(recorder)} == {2}
 
 
 def test_what_waits_for_too_long_to_be_written_is_let_go() -> None:
@@ -154,7 +161,7 @@ def test_what_waits_for_too_long_to_be_written_is_let_go() -> None:
     for minutes in range(180):
         recorder.add(snapshot(gpu(), at=NOW + timedelta(minutes=minutes)))
     recorder.let_go()
-    kept = [piece for piece in recorder.pieces() if piece.kind is SeriesKind.GPU]
+    kept = [piece for piece in pieces(recorder) if piece.kind is SeriesKind.GPU]
     assert sum(len(piece.block.times) for piece in kept) <= 45
 
 
@@ -162,7 +169,7 @@ def test_samples_stand_for_the_time_that_passes_between_them() -> None:
     recorder = Recorder(timedelta(seconds=2))
     for number in range(10):
         recorder.add(snapshot(gpu(), at=NOW + timedelta(seconds=3 * number)))
-    assert {piece.block.interval for piece in recorder.pieces()} == {3000}
+    assert {piece.block.interval for piece in pieces(recorder)} == {3000}
 
 
 def test_who_held_a_gpu_is_kept_with_its_time() -> None:
