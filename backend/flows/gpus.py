@@ -18,7 +18,7 @@ from backend.flows.cluster_link import ClusterLink
 from backend.flows.foundation import Foundation
 from backend.flows.prometheus import prometheus_of
 from backend.flows.sharing import SharedSample
-from backend.telemetry.collector import Collector
+from backend.telemetry.collector import NO_CLUSTER, Collector
 from backend.telemetry.judging import Judge
 from backend.telemetry.merging import merged
 from backend.telemetry.nvml import NvmlSource
@@ -104,7 +104,7 @@ class GpusFlow:
                     collector.remember(before)
         self._read, self._sampled = None, True
         # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
-        sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)))
+        sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)), contexts)
         judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
         snapshot = with_costs(self._foundation.configuration.settings.price, judged)
         if mine:
@@ -154,12 +154,15 @@ class GpusFlow:
             return place.collector
         place.tried_at = now
         source: ClusterSource | None = None
+        absent = NO_CLUSTER
         try:
             client = await place.link.client()
             source = ClusterSource(client, self._foundation.clock, place.link.namespaces)
             await self._approvals.refresh()
         except ModelyardError as error:
             _LOG.info("GPUs of the cluster: %s", error)
+            if len(self._places) > 1:
+                absent = f"it is not looked at: {error.why}"
         if place.collector is not None:
             if source is None:
                 return place.collector
@@ -168,6 +171,7 @@ class GpusFlow:
         place.collector = Collector(
             source,
             context=place.link.context if source is not None else "",
+            absent=absent,
             clock=self._foundation.clock,
             local=NvmlSource(clock=self._foundation.clock, node=_host()) if place.local else None,
             prometheus=self._prometheus(place) if source is not None else None,

@@ -27,6 +27,8 @@ _PAGE_PATIENCE: Final = 10.0
 _FIRST_TIME: Final = 10.0
 #: The clock of the calendar runs so much otherwise than the other one only when somebody sets it.
 _CLOCK_WAS_SET: Final = timedelta(seconds=5)
+#: What is said where there is no cluster.
+NO_CLUSTER: Final = "no cluster is connected: only this machine's GPUs are looked for"
 _BOOKS: Final = "books"
 _PROMETHEUS: Final = "prometheus"
 
@@ -41,6 +43,7 @@ class Collector:
     Args:
         cluster: None: only this machine is looked at.
         context: the cluster's, of the kubeconfig.
+        absent: what to say where there is no cluster.
         local: this machine's own GPUs; None: they are not looked at.
         prometheus: what it has is not asked of exporters and pods; None: there is none.
         approved: whether the digests that a container names or runs are approved.
@@ -55,6 +58,7 @@ class Collector:
         *,
         clock: Clock,
         context: str = "",
+        absent: str = NO_CLUSTER,
         local: LocalSource | None = None,
         prometheus: PrometheusSource | None = None,
         approved: Approved = _unknown,
@@ -65,6 +69,7 @@ class Collector:
         self._cluster = cluster
         self._clock = clock
         self._context = context
+        self._absent = absent
         self._local = local
         self._prometheus = prometheus
         self._approved = approved
@@ -251,6 +256,7 @@ class Collector:
     def _sources(self) -> Sources:
         return Sources(
             connected=self._cluster is not None,
+            absent=self._absent,
             books=self._books,
             exporters=list(self._exporters.values()),
             prometheus=self._prometheus,

@@ -20,10 +20,11 @@ class Sources(NamedTuple):
     """Where numbers come from.
 
     Attributes:
-        connected: there is a cluster.
+        connected: there is a cluster. absent: why there is none.
     """
 
     connected: bool
+    absent: str
     books: Books
     exporters: Sequence[ExporterScrape]
     prometheus: PrometheusSource | None
@@ -38,7 +39,7 @@ def notes_of(sources: Sources, measured: Mapping[str, Sequence[Measured]], guess
     """
     notes = list(sources.books.notes) if sources.connected else []
     if not sources.connected:
-        notes.append("no cluster is connected: only this machine's GPUs are looked for")
+        notes.append(sources.absent)
     if sources.prometheus is not None and sources.prometheus.failure:
         notes.append(
             f"Prometheus {sources.prometheus.name} is not read: {sources.prometheus.failure}; "

@@ -25,13 +25,14 @@ def snapshot(*gpus: GpuView, seconds: int = 0, notes: tuple[str, ...] = (), unre
 
 def test_this_machine_stands_where_it_is_a_node() -> None:
     own, other = gpu("GPU-own", source="nvml"), gpu("GPU-own", "two")
-    together = merged([snapshot(gpu("GPU-a", "one"), own), snapshot(other, seconds=1)])
+    together = merged([snapshot(gpu("GPU-a", "one"), own), snapshot(other, seconds=1)], ["one", "two"])
     assert [(each.key, each.context) for each in together.gpus] == [("GPU-a", "one"), ("GPU-own", "two")]
     assert together.at == NOON + timedelta(seconds=1)
 
 
 def test_nothing_is_known_only_when_no_cluster_tells() -> None:
     away = snapshot(notes=("away",), unreached="it is away")
-    assert merged([snapshot(gpu("GPU-a", "one")), away]).unreached == ""
-    assert merged([snapshot(gpu("GPU-a", "one")), away]).notes == ("away",)
-    assert merged([away, away]).unreached == "it is away"
+    together = merged([snapshot(gpu("GPU-a", "one")), away], ["one", "two"])
+    assert (together.unreached, together.notes) == ("", ("two: away",))
+    assert merged([away, away], ["one", "two"]).unreached == "one: it is away; two: it is away"
+    assert merged([away], ["one"]) is away
