@@ -69,6 +69,7 @@ class FormPage(ModalScreen[PlanView]):
         self._planning: asyncio.Task[None] | None = None
         self._placed = (form.values.get("context", ""), form.values.get("namespace", ""))
         self._leaving = False
+        self._said: tuple[Line, ...] = ()
 
     # ------------------------------------------------------------ what is shown
 
@@ -124,7 +125,12 @@ class FormPage(ModalScreen[PlanView]):
     def _label(self, id: str, _width: int) -> Line:
         return label_line(self.state, id) if any(view.id == id for view in self.state.form.fields) else ()
 
-    def _tell(self, problem: tuple[Line, ...] = ()) -> None:
+    def _say(self, *lines: Line) -> None:
+        """Tell something until a key is pressed."""
+        self._said = lines
+        self._tell()
+
+    def _tell(self) -> None:
         """Bring everything but the fields up to date."""
         state = self.state
         tall = self.app.size.height >= _TALL
@@ -132,7 +138,7 @@ class FormPage(ModalScreen[PlanView]):
         self.query_one("#form-advice", Lines).show(
             (*fit_lines(state), *suggestion_lines(state), *caution_lines(state), *(node_lines(state) if tall else ()))
         )
-        self.query_one("#form-problem", Lines).show(problem)
+        self.query_one("#form-problem", Lines).show(self._said)
         for line in self.query(OneLine):
             line.show_again()
 
@@ -147,7 +153,7 @@ class FormPage(ModalScreen[PlanView]):
     async def on_key(self, event: events.Key) -> None:
         key = event.key
         if key != "escape":
-            self._leaving = False
+            self._leaving, self._said = False, ()
         if key == "escape":
             self._leave()
         elif key in {"pagedown", "pageup"}:
@@ -188,7 +194,7 @@ class FormPage(ModalScreen[PlanView]):
             return
         wrong = self.state.first_problem()
         if wrong is None:
-            self._tell((text("planning…", "info"),))
+            self._say(text("planning…", "info"))
             self._planning = asyncio.create_task(self._plan())
             return
         self.state.section, self._focus_id = wrong
@@ -225,7 +231,7 @@ class FormPage(ModalScreen[PlanView]):
     def _leave(self) -> None:
         if self.state.changed and not self._leaving and self._planning is None:
             self._leaving = True
-            self._tell((text("Esc again leaves, and what was written is lost; Enter plans it", "warn"),))
+            self._say(text("Esc again leaves, and what was written is lost; Enter plans it", "warn"))
             return
         for task in (self._asking, self._planning):
             if task is not None:
@@ -273,14 +279,14 @@ class FormPage(ModalScreen[PlanView]):
             )
         except ModelyardError as error:
             self._planning = None
-            self._tell(problem_lines(Problem.of(error)))
+            self._say(*problem_lines(Problem.of(error)))
         else:
             self.dismiss(plan)
 
     def _take(self) -> None:
         one = self.state.suggestion
         if one is None:
-            self._tell((text("nothing is suggested for what stands here", "muted"),))
+            self._say(text("nothing is suggested for what stands here", "muted"))
             return
         self._spawn(self._taken(one.id))
 
@@ -290,7 +296,7 @@ class FormPage(ModalScreen[PlanView]):
             deployment = await self._yard.forms.take(state.checked.deployment, suggestion, context=state.form.context)
             await self._fill(await self._yard.forms.reopen(state.form, deployment))
         except ModelyardError as error:
-            self._tell(problem_lines(Problem.of(error)))
+            self._say(*problem_lines(Problem.of(error)))
 
     def _edit(self) -> None:
         """Show the deployment file as text, to be changed there and brought back."""
