@@ -25,7 +25,7 @@ from backend.core.errors import NotFoundError, UsageError
 from backend.core.views import AdviceView, FitView, GpuSnapshotView, ImageView, SuggestionView
 from backend.flows.foundation import Foundation
 from backend.flows.lookup import Lookup
-from backend.serving.cautions import option
+from backend.serving.arguments import option
 from backend.serving.deployment import DeploymentFile, parse
 from backend.serving.fit_ask import ask_of, fit_view, gpu_type
 from backend.serving.fit_limits import queue_refusal, quota_refusals

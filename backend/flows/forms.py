@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +38,7 @@ from backend.telemetry.fit_types import UNIT, WHOLE_GPU
 #: The field that is none of the file's: the cluster.
 CONTEXT: Final = "context"
 _MOST_OFFERS: Final = 200
+_MOST_NAMES: Final = 5
 _LABELS: Final = ("nvidia.com/gpu.product", "topology.kubernetes.io/zone")
 
 
@@ -46,6 +47,10 @@ class _Offered(msgspec.Struct, frozen=True):
 
     offers: tuple[OfferView, ...] = ()
     unlisted: str = ""
+    hint: str = ""
+
+
+_NOTHING: Final = _Offered()
 
 
 class Forms:
@@ -70,51 +75,25 @@ class Forms:
         namespaces = await self._namespaces(client)
         namespace = namespace or (namespaces.offers[0].value if namespaces.offers else "default")
         runtimes, ground = await asyncio.gather(self._runtimes(client, namespace), self._fits.ground(client))
-        served = _served(image)
         made = draft(
             image.reference,
             namespace=namespace,
             name=name or name_for(image.reference, namespace),
             runtimes=runtimes,
-            served=served,
+            served=_served(image),
         )
-        made = await self._sized(made, ground)
-        offered = await self._offered(client, made, namespaces, runtimes, ground, served)
-        return FormView(
-            context=client.context,
-            reference=image.reference,
-            fields=(
-                *self._contexts(),
-                *(
-                    FormFieldView(
-                        id=field.id,
-                        section=field.section,
-                        label=field.label,
-                        hint=field.hint,
-                        closed=bool(field.closed),
-                        offers=tuple(OfferView(value=value) for value in field.closed)
-                        or offered.get(field.id, _Offered()).offers,
-                        unlisted=offered.get(field.id, _Offered()).unlisted,
-                    )
-                    for field in FIELDS
-                ),
-            ),
-            values={**values_of(made), **({CONTEXT: client.context} if self._foundation.clusters.several else {})},
-            deployment=to_yaml(made),
-        )
+        return await self._view(client, image, await self._sized(made, ground))
 
     async def reopen(self, form: FormView, text: str) -> FormView:
-        """The form with another deployment file in it, and what its namespace offers.
+        """The form with another deployment file in it, and what its namespace and runtime offer.
 
         Raises:
             UsageError: the file is wrong; names the line. UnreachableError: the cluster does not answer.
+            NotFoundError: the library has no such image.
         """
         deployment = await asyncio.to_thread(parse, text)
-        opened = await self.open(
-            deployment.image, name=deployment.name, namespace=deployment.namespace, context=form.context
-        )
-        values = {**opened.values, **values_of(deployment)}
-        return msgspec.structs.replace(opened, values=values, deployment=to_yaml(deployment))
+        image = await self._lookup.image(deployment.image)
+        return await self._view(await self._foundation.clusters.client(form.context), image, deployment)
 
     def check(self, values: Mapping[str, str], base: str) -> FormCheckView:
         """What becomes of a form's values; asks nobody, so that it can be looked at while somebody types.
@@ -160,6 +139,32 @@ class Forms:
         offers = tuple(OfferView(value=link.context) for link in links)
         return (FormFieldView(id=CONTEXT, section=FIELDS[0].section, label="Cluster", closed=True, offers=offers),)
 
+    async def _view(self, client: ClusterClient, image: ImageView, made: DeploymentFile) -> FormView:
+        """A form with a deployment in it."""
+        offered = await self._offered(client, made, _served(image))
+        return FormView(
+            context=client.context,
+            reference=made.image,
+            fields=(
+                *self._contexts(),
+                *(
+                    FormFieldView(
+                        id=field.id,
+                        section=field.section,
+                        label=field.label,
+                        hint="; ".join(part for part in (field.hint, offered.get(field.id, _NOTHING).hint) if part),
+                        closed=bool(field.closed),
+                        offers=tuple(OfferView(value=value) for value in field.closed)
+                        or offered.get(field.id, _NOTHING).offers,
+                        unlisted=offered.get(field.id, _NOTHING).unlisted,
+                    )
+                    for field in FIELDS
+                ),
+            ),
+            values={**values_of(made), **({CONTEXT: client.context} if self._foundation.clusters.several else {})},
+            deployment=to_yaml(made),
+        )
+
     async def _sized(self, made: DeploymentFile, ground: Ground) -> DeploymentFile:
         """The draft with as many GPUs as hold the model on the GPUs that the cluster has."""
         size = await self._fits.size_of(made)
@@ -180,21 +185,16 @@ class Forms:
         found = await asyncio.gather(client.look(SERVING_RUNTIMES, namespace), client.look(CLUSTER_SERVING_RUNTIMES))
         return tuple(runtime for look in found for runtime in look.objects)
 
-    async def _offered(
-        self,
-        client: ClusterClient,
-        made: DeploymentFile,
-        namespaces: _Offered,
-        runtimes: Iterable[ServingRuntime],
-        ground: Ground,
-        served: ServedImage,
-    ) -> dict[str, _Offered]:
-        accounts, queues, secrets = await asyncio.gather(
+    async def _offered(self, client: ClusterClient, made: DeploymentFile, served: ServedImage) -> dict[str, _Offered]:
+        ground, runtimes, namespaces, accounts, queues, secrets = await asyncio.gather(
+            self._fits.ground(client),
+            self._runtimes(client, made.namespace),
+            self._namespaces(client),
             self._listed(client, SERVICE_ACCOUNTS, made.namespace),
             self._listed(client, LOCAL_QUEUES, made.namespace),
             self._listed(client, SECRETS, made.namespace),
         )
-        fits = runtime_fits(served, made.namespace, runtimes)
+        fits = runtime_fits(served, made.namespace, runtimes, several_nodes=made.workers is not None)
         own = OfferView(value=OWN_CONTAINERS, note="the image brings its own", wrong=holds_no_server(served))
         formats = dict.fromkeys(name for fit in fits if fit.name == made.runtime for name in fit.formats)
         environment = self._foundation.policy.environment_of(client.context, made.namespace)
@@ -226,7 +226,7 @@ class Forms:
             "resources.gpuResource": _Offered(_gpu_resources(ground)),
             "nodeSelector": _Offered(_selectors(ground)),
             "topologySpread": _Offered(tuple(OfferView(value=key) for key in _spread_keys(ground))),
-            "env": _Offered(unlisted=secrets.unlisted),
+            "env": _Offered(hint=_secret_names(secrets)),
         }
 
     async def _listed(self, client: ClusterClient, resource: Resource[Any], namespace: str) -> _Offered:
@@ -238,6 +238,13 @@ def _names(look: Look[Any]) -> _Offered:
         return _Offered(unlisted=look.why)
     names = sorted(each.metadata.name for each in look.objects)
     return _Offered(tuple(OfferView(value=name) for name in names[:_MOST_OFFERS]))
+
+
+def _secret_names(secrets: _Offered) -> str:
+    """The first few secrets that a variable may name."""
+    names = [offer.value for offer in secrets.offers]
+    more = "…" if len(names) > _MOST_NAMES else ""
+    return f"secrets: {', '.join(names[:_MOST_NAMES])}{more}" if names else ""
 
 
 def _served(image: ImageView) -> ServedImage:

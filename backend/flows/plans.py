@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from backend.cluster.client import ClusterClient
+from backend.cluster.kserve_objects import ServingRuntime
 from backend.core.canonical import Json
 from backend.core.errors import ModelyardError, NotFoundError, PolicyError, RefusedError, UsageError
 from backend.core.views import AppliedView, ExportView, FitView, GateView, ImageState, PlanView
@@ -26,6 +27,7 @@ from backend.serving.drafts import draft
 from backend.serving.plan import Seen
 from backend.serving.planner import Wanted, repository_manifests, runtime_info, runtime_named, wanted_of
 from backend.serving.reversal import Parts, reverse
+from backend.serving.runtime_fit import ServedImage, why_not
 from backend.serving.runtimes import server_image
 from backend.serving.scope import runtime_family, weights_of
 from backend.serving.snapshots import Snapshot, choose, snapshots
@@ -170,7 +172,7 @@ class Plans:
                 *(() if approval.approved else (_refusal(approval),)),
                 *self._elsewhere(client, deployment),
             ),
-            warnings=(*wanted.warnings, *warnings),
+            warnings=(*wanted.warnings, *warnings, *await self._unsuited(deployment, wanted)),
             decisions=self._approvals.decisions(_digests(deployment), use) if approval.approved else (),
             settles=wanted.settles,
             proves=self._foundation.policy.config.validation,
@@ -200,6 +202,20 @@ class Plans:
             sentence = f"it cannot be told: {error.why}"
             fit = FitView(verdict="unknown", pods=deployment.replicas.min, fitting=0, sentence=sentence)
         return msgspec.structs.replace(plan, fit=fit)
+
+    async def _unsuited(self, deployment: DeploymentFile, wanted: Wanted) -> tuple[str, ...]:
+        """That the runtime does not suit the image, by what the library knows of it; empty: it does."""
+        if wanted.runtime is None:
+            return ()
+        try:
+            image = await self._lookup.image(deployment.image)
+            runtime = msgspec.convert(wanted.runtime, ServingRuntime)
+        except (NotFoundError, msgspec.ValidationError):
+            return ()
+        served = ServedImage(image=deployment.image, kind=image.kind, framework=image.framework, type=image.type)
+        # That a runtime is disabled is told by itself.
+        why = "" if runtime.spec.disabled else why_not(served, runtime, several_nodes=deployment.workers is not None)
+        return (f"the runtime {deployment.runtime!r} does not suit the image: {why}",) if why else ()
 
     def _elsewhere(self, client: ClusterClient, deployment: DeploymentFile) -> tuple[str, ...]:
         """That the file is meant for another environment than its namespace belongs to; empty: it is not."""

@@ -8,10 +8,12 @@ from typing import Any
 
 from backend.cluster.client import FIELD_MANAGER
 from backend.cluster.objects import ObjectMeta, parsed_time
+from backend.serving.arguments import option
 from backend.serving.deployment import DeploymentFile
 from backend.serving.engines import NIM, engine_of
 from backend.serving.manifests import STOP, RuntimeInfo
 from backend.serving.queries import unscoped
+from backend.serving.suggestions import unparallel
 
 _REMOTE_CODE = "--trust-remote-code"
 _RUNTIME_LORA = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
@@ -74,11 +76,18 @@ def _cautions(
             yield f"the runtime {deployment.runtime!r} is not in the namespace or the cluster"
         elif runtime.disabled:
             yield f"the runtime {deployment.runtime!r} is disabled, and KServe will not use it"
-        elif runtime.liveness_timeout is not None and runtime.liveness_timeout < 10:
+        elif deployment.model_format and runtime.formats and deployment.model_format not in runtime.formats:
+            yield (
+                f"the runtime {deployment.runtime!r} serves {', '.join(runtime.formats)} and not"
+                f" {deployment.model_format}: KServe will find no runtime for it"
+            )
+        if runtime is not None and runtime.liveness_timeout is not None and runtime.liveness_timeout < 10:
             yield (
                 f"the runtime's liveness probe gives a busy engine {runtime.liveness_timeout} s before it is killed;"
                 " 10 s are advisable"
             )
+    if parallel := unparallel(deployment):
+        yield parallel
     scaling = deployment.autoscaling.class_
     if deployment.mode == "Standard" and scaling == "none" and (deployment.replicas.max or 0) > deployment.replicas.min:
         yield "autoscaling is none: replicas.max has no effect, scale by hand"
@@ -127,13 +136,3 @@ def last_edit(metadata: ObjectMeta) -> tuple[str, datetime | None]:
         if not name or (then is not None and (at is None or then >= at)):
             name, at = entry.manager or "unknown", then
     return name, at
-
-
-def option(deployment: DeploymentFile, name: str) -> str:
-    """The value of `--name=value` or `--name value` among the arguments, or empty."""
-    for position, argument in enumerate(deployment.args):
-        if argument.startswith(f"{name}="):
-            return argument.partition("=")[2]
-        if argument == name and position + 1 < len(deployment.args):
-            return deployment.args[position + 1]
-    return ""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from backend.serving.arguments import option
 from backend.serving.deployment import DeploymentFile
 from backend.serving.engines import NIM, SGLANG, TGI, TRITON, VLLM, Engine, engine_of
 
@@ -55,13 +56,8 @@ def _service_matcher(deployment: DeploymentFile, named: Engine | None) -> str:
 
 def served_name(deployment: DeploymentFile) -> str:
     """The name by which callers ask for the model: of the arguments, else the service's, as our runtimes set it."""
-    for position, argument in enumerate(deployment.args):
-        name, separator, value = argument.partition("=")
-        if name == "--served-model-name":
-            following = deployment.args[position + 1 : position + 2]
-            told = value if separator else following[0] if following else ""
-            return deployment.name if not told or "{{" in told else told
-    return deployment.name
+    told = option(deployment, "--served-model-name")
+    return deployment.name if not told or "{{" in told else told
 
 
 def unscoped(query: str, namespace: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.serving.cautions import option
+from backend.serving.arguments import option
 from backend.serving.deployment import DeploymentFile
 from backend.serving.engines import NIM, engine_of
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backend.serving.cautions import option
+from backend.serving.arguments import option
 from backend.serving.deployment import DeploymentFile
 from backend.serving.deployment_fields import MIG_PREFIX
 from backend.serving.engines import NIM, SGLANG, TGI, VLLM, Engine, engine_of
@@ -171,6 +171,19 @@ def taken(tree: Mapping[str, Any], suggestion: Suggestion) -> dict[str, Any]:
             place = place[key]
         place[path[-1]] = value
     return changed
+
+
+def unparallel(deployment: DeploymentFile) -> str:
+    """That a server would leave GPUs idle that its pod asks for, in a sentence; empty when it uses all of them."""
+    options = _OPTIONS.get(engine_for(deployment).name)
+    count = deployment.resources.gpu
+    if options is None or count < 2 or deployment.workers is not None:
+        return ""
+    told = _option(deployment, options.tensor_parallel)
+    if told == str(count):
+        return ""
+    uses = f"{options.tensor_parallel} is {told}" if told else f"without {options.tensor_parallel} the server uses one"
+    return f"{count} GPUs are asked for, and {uses}"
 
 
 # ------------------------------------------------------------ inside

@@ -57,6 +57,9 @@ def test_the_command_tells_where_it_would_run_and_what_keeps_it(world: World, pl
     assert much["fit"]["sentence"] == "9 GPUs: no node has more than 8 in all"
     told = place.run("deploy", "fit", "-f", world.deployment(place, "chat", reference, replicas="{min: 40}"))
     assert told.code == 0
+    by_image = place.json("deploy", "fit", "--image", reference)
+    assert by_image["fit"]["verdict"] == "now"
+    assert place.run("deploy", "fit").code == 2
     assert told.out.startswith("estimate: 32 of 40 pods fit; the next waits: 1 GPU: none free")
 
 

@@ -459,6 +459,15 @@ def test_surprises_are_told() -> None:
     told = "\n".join(cautions(file, stopped, runtime, "Argo CD"))
     for words in ("Argo CD writes", "is stopped", "liveness probe", "has no effect", "--trust-remote-code"):
         assert words in told
+    format_ = parse(OWN + "runtime: r\nmodelFormat: x\n")
+    assert "'r' serves vLLM and not x" in "\n".join(
+        cautions(format_, None, RuntimeInfo(name="r", namespace="", formats=("vLLM",)), "")
+    )
+    for args, words in (("", "without --tensor-parallel-size the server uses one"), ("args: [-tp, '2']\n", "is 2")):
+        told = "\n".join(cautions(parse(OWN + "resources: {gpu: 4}\n" + args), None, None, ""))
+        assert f"4 GPUs are asked for, and {words}" in told.replace("--tensor-parallel-size is", "is")
+    whole = parse(OWN + "resources: {gpu: 4}\nargs: [--tensor-parallel-size=4]\nterminationGraceSeconds: 120\n")
+    assert cautions(whole, None, None, "") == ()
     assert "'r' is not in the namespace" in "\n".join(cautions(file, None, None, ""))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -67,7 +67,7 @@ class FormPage(ModalScreen[PlanView]):
         self._waiting: Timer | None = None
         self._asking: asyncio.Task[None] | None = None
         self._planning: asyncio.Task[None] | None = None
-        self._placed = (form.values.get("context", ""), form.values.get("namespace", ""))
+        self._placed = _place(form.values)
         self._leaving = False
         self._said: tuple[Line, ...] = ()
 
@@ -184,6 +184,7 @@ class FormPage(ModalScreen[PlanView]):
         id = self._id_of(event.input)
         if id is None or self.state.values.get(id) == event.value:
             return
+        self._leaving, self._said = False, ()
         self.state.put(id, event.value)
         self._tell()
         self._ask_soon(_PAUSE)
@@ -255,12 +256,11 @@ class FormPage(ModalScreen[PlanView]):
 
     async def _ask(self) -> None:
         state = self.state
-        place = (state.values.get("context", ""), state.values.get("namespace", "").strip())
+        place = _place(state.values)
         try:
             if place != self._placed and not state.problem("namespace"):
-                form = await self._yard.forms.open(state.form.reference, namespace=place[1], context=place[0])
+                state.offer_anew(await self._offered(place))
                 self._placed = place
-                state.offer_anew(form)
             if state.checked.problems:
                 state.advice, state.advice_problem = None, ""
             else:
@@ -270,6 +270,13 @@ class FormPage(ModalScreen[PlanView]):
             state.advice, state.advice_problem = None, f"it cannot be told: {error.why}"
         if self.is_attached:
             self._tell()
+
+    async def _offered(self, place: tuple[str, ...]) -> FormView:
+        """What the fields are offered in another cluster or namespace, or with another runtime."""
+        state, (context, namespace, _) = self.state, place
+        if state.checked.problems or context != self._placed[0]:
+            return await self._yard.forms.open(state.form.reference, namespace=namespace, context=context)
+        return await self._yard.forms.reopen(state.form, state.checked.deployment)
 
     async def _plan(self) -> None:
         state = self.state
@@ -313,12 +320,17 @@ class FormPage(ModalScreen[PlanView]):
 
     async def _fill(self, form: FormView) -> None:
         self.state.fill(form)
-        self._placed = (form.values.get("context", ""), form.values.get("namespace", ""))
+        self._placed = _place(form.values)
         await self._show_section()
         self._ask_soon(0.0)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         cast("ModelyardApp", self.app).feed.spawn(work, "the form")
+
+
+def _place(values: Mapping[str, str]) -> tuple[str, str, str]:
+    """What decides on what the fields are offered: cluster, namespace, runtime."""
+    return values.get("context", ""), values.get("namespace", "").strip(), values.get("runtime", "").strip()
 
 
 def _css(id: str) -> str:

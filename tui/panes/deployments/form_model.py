@@ -19,6 +19,8 @@ from tui.panes.deployments.fit_model import goes_line, nodes_of, verdict_line
 Check = Callable[[Mapping[str, str], str], FormCheckView]
 #: Cells of the labels before estimates, suggestions and cautions.
 INDENT = 11
+#: Fields whose values are objects that can be listed: what is not among them is odd.
+_LISTED = frozenset({"namespace", "runtime", "modelFormat", "queue", "serviceAccount", "priorityClass"})
 _NOTHING = FormCheckView(problems=(), deployment="")
 
 
@@ -29,7 +31,7 @@ class FormState:
     Attributes:
         advice: of the deployment as it last was whole; None: it is asked for, or cannot be told (`advice_problem`).
         chosen: which suggestion is shown.
-        opened: what stood in the fields when the form was opened.
+        opened: what stood in the fields when the form was opened. typed: by hand, before an offer was chosen.
     """
 
     form: FormView
@@ -41,6 +43,7 @@ class FormState:
     chosen: int = 0
     checked: FormCheckView = _NOTHING
     opened: dict[str, str] = field(default_factory=dict)
+    typed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.values, self.opened = dict(self.form.values), dict(self.form.values)
@@ -97,11 +100,17 @@ class FormState:
         return next((each for each in self.of(id).offers if each.value == value), None)
 
     def next_offer(self, id: str, by: int) -> str | None:
-        """The offer after (1) or before (-1) the one that stands in a field; None: there is none further."""
-        offers = self.of(id).offers
-        standing = next((at for at, each in enumerate(offers) if each.value == self.values.get(id, "")), None)
-        at = (0 if by > 0 else len(offers) - 1) if standing is None else standing + by
-        return offers[at].value if 0 <= at < len(offers) else None
+        """The offer after (1) or before (-1) the one that stands in a field; None: there is none further.
+
+        What was typed stands before the first offer, and is come back to.
+        """
+        offers = [each.value for each in self.of(id).offers]
+        value = self.values.get(id, "")
+        if value not in offers:
+            self.typed[id] = value
+        choices = [*([self.typed[id]] if id in self.typed and not self.of(id).closed else []), *offers]
+        at = choices.index(value) + by if value in choices else 0 if by > 0 else len(choices) - 1
+        return choices[at] if 0 <= at < len(choices) else None
 
     # ------------------------------------------------------------ what is wrong
 
@@ -114,7 +123,11 @@ class FormState:
         view, offer = self.of(id), self.offered(id)
         if offer is not None:
             return offer.wrong
-        if view.id in {"namespace", "runtime"} and view.offers and self.values.get(id, ""):
+        if (
+            view.id in {"namespace", "runtime", "modelFormat", "queue", "serviceAccount", "priorityClass"}
+            and view.offers
+            and self.values.get(id, "")
+        ):
             return f"it is not among the {len(view.offers)} that are known"
         return ""
 
