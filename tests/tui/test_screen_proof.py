@@ -31,7 +31,7 @@ async def test_a_service_tells_its_changes_its_traffic_and_its_proofs_in_tabs() 
 
 async def test_what_runs_is_listed_worst_first_and_one_state_at_a_time(tmp_path: Path) -> None:
     async with desk(size=(160, 45)) as table:
-        await table.press("u")
+        await table.press("o")
         await table.sees("RUNNING", "1 revoked", "1 unapproved", "1 drifted", "1 edited", "1 unknown")
         lines = [line for line in table.text().splitlines() if "llm-prod/llama-70b" in line]
         assert "revoked" in lines[0]

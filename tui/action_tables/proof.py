@@ -19,7 +19,7 @@ PROOF: Final[tuple[Action, ...]] = (
     Action(
         id="look.running",
         title="What runs against what was approved and applied",
-        keys=("u",),
+        keys=("o",),
         group="Look",
         panes=("overview", "deployments"),
         hint="unapproved",
