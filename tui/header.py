@@ -11,6 +11,7 @@ from tui import format as fmt
 from tui.document import EMPTY, Line, Span, cells, ends, text
 from tui.model import Model
 from tui.panes.deployments.view_model import metrics_by_key, slow_keys, verdict_counts
+from tui.panes.gpus.view_model import idle_rate_text
 
 _QUIET_SECONDS = 60
 #: Of more live clusters than this only the number is told.
@@ -27,6 +28,7 @@ class Counts(NamedTuple):
     mine: int | None
     oldest_mine: datetime | None
     idle: int | None
+    idle_rate: str
     gpus: int
     unapproved: int | None
     proposed: int
@@ -51,6 +53,7 @@ def count(model: Model, now: datetime) -> Counts:
         mine=len(mine) if model.queue.known else None,
         oldest_mine=min((candidate.submitted_at for candidate in mine), default=None),
         idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,
+        idle_rate=idle_rate_text(gpus),
         gpus=len(gpus),
         proposed=sum(bool(service.proposal) for service in model.services.value.values()),
         unapproved=sum(number for (_, unapproved), number in verdicts.items() if unapproved) if known else None,
@@ -84,12 +87,13 @@ def _summary(counts: Counts, now: datetime, *, wide: bool, noted: bool, gap: str
     not_taken_up = f", {counts.alerts_open} not taken up" if wide and noted and counts.alerts_open else ""
     idle = None if counts.idle is None else f"{counts.idle}/{counts.gpus}{' GPUs' if wide else ''}"
     back = (_chip("ROLL BACK?" if wide else "BACK?", counts.proposed, "chip-warn"),) if counts.proposed else ()
+    rate = f" {counts.idle_rate}" if noted and counts.idle_rate else ""
     chips = (
         _chip("BROKEN", counts.broken, "chip-bad"),
         *back,
         _chip("SLOW", counts.slow, "chip-warn"),
         _chip("FOR ME", counts.mine, "chip-mine", oldest),
-        _chip("IDLE", counts.idle, "chip-warn", shown=idle),
+        _chip("IDLE", counts.idle, "chip-warn", rate, shown=idle),
         _chip("UNAPPROVED RUNNING" if wide else "UNAPPROVED", counts.unapproved, "chip-violet"),
         _chip("ALERTS", counts.alerts, "chip-bad" if counts.alerts_open else "", not_taken_up),
         _chip("CHANGED 1h" if wide else "CHANGED", counts.changed, "", ""),

@@ -106,7 +106,8 @@ class GpusFlow:
         # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
         sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)), contexts)
         judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
-        snapshot = with_costs(self._foundation.configuration.settings.price, judged)
+        settings = self._foundation.configuration.settings
+        snapshot = with_costs(settings.price, settings.telemetry.currency, judged)
         if mine:
             await self._shared.publish(snapshot, contexts)
         return snapshot

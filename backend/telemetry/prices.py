@@ -64,12 +64,18 @@ def idle_cost(prices: Sequence[PriceConfig], gpu: GpuView) -> float | None:
     return None if price is None else gpu.wasted_hours * price / share_of(gpu.mig_profile)
 
 
-def with_costs(prices: Sequence[PriceConfig], snapshot: GpuSnapshotView) -> GpuSnapshotView:
-    """The snapshot, with what its idle GPUs cost."""
-    if not prices or all(gpu.wasted_hours is None for gpu in snapshot.gpus):
+def with_costs(prices: Sequence[PriceConfig], currency: str, snapshot: GpuSnapshotView) -> GpuSnapshotView:
+    """The snapshot, with what its GPUs cost an hour, and what those that are idle cost so far."""
+    if not prices:
         return snapshot
-    gpus = tuple(
-        gpu if (cost := idle_cost(prices, gpu)) is None else msgspec.structs.replace(gpu, idle_cost=cost)
-        for gpu in snapshot.gpus
-    )
-    return msgspec.structs.replace(snapshot, gpus=gpus)
+    known: dict[tuple[str, str], float | None] = {}
+
+    def priced(gpu: GpuView) -> GpuView:
+        of = (gpu.product, gpu.mig_profile)
+        price = known[of] if of in known else known.setdefault(of, price_of(prices, *of))
+        if price is None:
+            return gpu
+        cost = idle_cost(prices, gpu)
+        return msgspec.structs.replace(gpu, price=price, currency=currency, idle_cost=cost)
+
+    return msgspec.structs.replace(snapshot, gpus=tuple(priced(gpu) for gpu in snapshot.gpus))

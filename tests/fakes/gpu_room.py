@@ -110,6 +110,8 @@ def _gpu(number: int, count: int, at: datetime, tick: int) -> GpuView:
         idle_since=at - timedelta(hours=idle_hours) if idle_hours else None,
         wasted_hours=idle_hours or None,
         idle_cost=idle_hours * 3.0 or None,
+        price=3.0,
+        currency="USD",
         error="XID 79: the GPU has fallen off the bus" if state is GpuState.FAULT else "",
         xid=79 if state is GpuState.FAULT else None,
         xid_class="hardware" if state is GpuState.FAULT else "",

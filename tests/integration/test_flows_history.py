@@ -181,7 +181,8 @@ async def test_idle_gpus_have_a_cost_where_there_is_a_price(tmp_path: Path) -> N
 
         snapshot = GpuSnapshotView(at=NOW, gpus=(idle,), servers=(), notes=())
         prices = here.yard._foundation.configuration.settings.price
-        assert with_costs(prices, snapshot).gpus[0].idle_cost == 6.0
+        (told,) = with_costs(prices, "USD", snapshot).gpus
+        assert (told.idle_cost, told.price, told.currency) == (6.0, 3.0, "USD")
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_idle_costs_what_was_wasted_and_nothing_without_a_price() -> None:
     assert idle_cost(PRICES, idle) == 6.0
     assert idle_cost((), idle) is None
     assert idle_cost(PRICES, gpu()) is None
-    told = with_costs(PRICES, GpuSnapshotView(at=NOW, gpus=(idle, gpu(1)), servers=(), notes=()))
+    told = with_costs(PRICES, "USD", GpuSnapshotView(at=NOW, gpus=(idle, gpu(1)), servers=(), notes=()))
     assert [each.idle_cost for each in told.gpus] == [6.0, None]
 
 

@@ -52,6 +52,7 @@ class GpuView(View, frozen=True, kw_only=True):
         tokens_per_joule: generated tokens for a joule of its replica's GPUs; None: one of them is not told.
         idle_since: allocated and doing nothing since then; wasted_hours: GPU hours since; idle_cost: the same by the
             price table, an estimate; None: it has no price.
+        price: what an hour of it costs, in `currency`; None: the price table does not name it.
         useless: busy without tokens or tensor work, in a sentence; empty: it is not.
         error: the last XID or what the driver says; empty when nothing is wrong.
         xid: the last error's number; xid_class: `application` or `hardware`; xid_at: when it was first seen.
@@ -98,6 +99,8 @@ class GpuView(View, frozen=True, kw_only=True):
     idle_since: datetime | None = None
     wasted_hours: float | None = None
     idle_cost: float | None = None
+    price: float | None = None
+    currency: str = ""
     useless: str = ""
     error: str = ""
     xid: int | None = None

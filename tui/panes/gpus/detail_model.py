@@ -111,7 +111,7 @@ def _held(gpu: GpuView) -> list[tuple[str, Line]]:
 def _waste(gpu: GpuView, now: datetime) -> list[tuple[str, Line]]:
     since = f"{fmt.moment(gpu.idle_since)} UTC, {fmt.ago(gpu.idle_since, now)}" if gpu.idle_since else ""
     hours = text(f"{gpu.wasted_hours:.1f} GPU hours") if gpu.wasted_hours is not None else EMPTY
-    cost = text(f"~{gpu.idle_cost:.2f} so far, an estimate") if gpu.idle_cost is not None else EMPTY
+    cost = text(f"~{gpu.idle_cost:.2f} {gpu.currency} so far, an estimate") if gpu.idle_cost is not None else EMPTY
     return [
         ("what", text(gpu.useless or "it is held, and does nothing", "idle")),
         ("since", text(since)),

@@ -14,7 +14,7 @@ from tui.document import EMPTY, Line, Span, join, text
 from tui.model import Model
 from tui.panes.common.messages import problem_lines
 from tui.panes.gpus.cells import tally_of
-from tui.panes.gpus.view_model import idle_rate
+from tui.panes.gpus.view_model import idle_rate_text
 from tui.panes.gpus.wall import FLAT, Choice
 
 _MOST_COMPLETIONS: Final = 12
@@ -24,8 +24,8 @@ def heading_left(snapshot: GpuSnapshotView | None, shown: Sequence[GpuView], tot
     """How many there are, and how many of each state."""
     number = f"{total:,}".replace(",", " ")
     counted = text(number if len(shown) == total else f"{len(shown)} of {number}", "strong")
-    rate = idle_rate(snapshot.gpus) if snapshot is not None else None
-    cost = text(f"~{rate:.0f}/h idle", "idle") if rate else EMPTY
+    rate = idle_rate_text(snapshot.gpus) if snapshot is not None else ""
+    cost = text(f"{rate} idle", "idle") if rate else EMPTY
     only = (Span("idle only", "idle"),) if choice.idle else EMPTY
     return join(counted, tally_of(shown), cost, only, gap="  ")
 

@@ -131,9 +131,12 @@ def tally(snapshot: GpuSnapshotView | None) -> Line:
 
 def idle_rate(gpus: Sequence[GpuView]) -> float | None:
     """What the GPUs that are held and do nothing cost an hour, by the price table; None: none of them has a price."""
-    rates = [
-        gpu.idle_cost / gpu.wasted_hours
-        for gpu in gpus
-        if gpu.state is GpuState.IDLE and gpu.idle_cost is not None and gpu.wasted_hours
-    ]
+    rates = [gpu.price for gpu in gpus if gpu.state is GpuState.IDLE and gpu.price is not None]
     return sum(rates) if rates else None
+
+
+def idle_rate_text(gpus: Sequence[GpuView]) -> str:
+    """The same as `~27 USD/h`; empty where there is nothing to tell."""
+    rate = idle_rate(gpus)
+    currency = next((gpu.currency for gpu in gpus if gpu.currency), "")
+    return f"~{rate:.0f} {currency}/h" if rate else ""
