@@ -17,7 +17,7 @@ NAMESPACES = ("default", "gpu-operator", "llm-dev", "llm-prod")
 _GPUS = 8
 _NODES = {"gpu-01": H100, "gpu-02": H100, "gpu-03": H100, "gpu-04": A100}
 #: The GPU that is cut into MIG instances, and these: two of three sevenths, with half of the memory each.
-CUT = ("gpu-04", 7, (Instance(1, "3g.40gb", 0.485), Instance(2, "3g.40gb", 0.485)))
+CUT = ("gpu-04", 7, (*(Instance(number, "2g.20gb", 0.24) for number in (1, 2, 3)),))
 _EXPORTER_LABEL = {"app": "nvidia-dcgm-exporter"}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from backend.demo.gpus import TRAFFIC
+from backend.demo.gpus import A100, TRAFFIC
 from backend.demo.objects import Object
 from backend.demo.resources import (
     INFERENCE_GRAPHS,
@@ -25,9 +25,10 @@ from backend.demo.resources import (
     SERVICE_ACCOUNTS,
     Resource,
 )
+from backend.demo.scenario_nodes import CUT
 from backend.demo.workloads_nodes import gpu_uuid
 from backend.demo.workloads_pods import stamp
-from backend.demo.workloads_quantities import GPU
+from backend.demo.workloads_quantities import GPU, MIG
 
 #: The namespace whose GPUs are limited, and to how many.
 QUOTA = ("llm-dev", 16)
@@ -67,9 +68,12 @@ def surroundings(seed: int, at: float) -> list[tuple[Resource, Object]]:
 
 
 def llm_services(now: float) -> list[tuple[float, Resource, Object]]:
-    """The LLMInferenceServices with when they were made: one that serves, one whose weights are not where it says."""
-    serving = _llm("llm-prod", "qwen-router", "hf://Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "light")
-    failing = _llm("llm-dev", "phi-router", "hf://microsoft/phi-4-does-not-exist", "microsoft/phi-4", "light")
+    """The LLMInferenceServices with when they were made: one that serves, one whose weights are not where it says.
+
+    They leave four whole GPUs of one node free, so that a newcomer can serve a model of 70 billion parameters.
+    """
+    serving = _llm("llm-prod", "qwen-router", "hf://Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct")
+    failing = _llm("llm-dev", "phi-router", "hf://microsoft/phi-4-does-not-exist", "microsoft/phi-4")
     found = []
     for age, obj in ((3 * 86400.0, serving), (29 * 60.0, failing)):
         obj["metadata"]["creationTimestamp"] = stamp(now - age)
@@ -77,15 +81,15 @@ def llm_services(now: float) -> list[tuple[float, Resource, Object]]:
     return found
 
 
-def _llm(namespace: str, name: str, uri: str, model: str, traffic: str) -> Object:
-    resources = {"cpu": "4", "memory": "32Gi", GPU: "1"}
+def _llm(namespace: str, name: str, uri: str, model: str) -> Object:
+    resources = {"cpu": "4", "memory": "24Gi", f"{MIG}{CUT[2][0].profile}": "1"}
     container = {"name": "main", "resources": {"limits": resources, "requests": dict(resources)}}
     return {
         "metadata": {
             "name": name,
             "namespace": namespace,
             "labels": {"team": "platform"},
-            "annotations": {TRAFFIC: traffic},
+            "annotations": {TRAFFIC: "light"},
         },
         "spec": {
             "model": {"uri": uri, "name": model},
@@ -93,7 +97,7 @@ def _llm(namespace: str, name: str, uri: str, model: str, traffic: str) -> Objec
             "router": {"route": {"group": name, "weight": 1}, "gateway": {}, "scheduler": {}},
             "template": {
                 "containers": [container],
-                "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+                "nodeSelector": {"nvidia.com/gpu.product": A100.label},
                 "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
             },
         },

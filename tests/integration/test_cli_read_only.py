@@ -14,12 +14,15 @@ from backend.cli.application import build
 from tests.fakes.cli import Place
 from tests.fakes.cli_world import NAMESPACE, TAGS, World, running_world
 from tests.fakes.curation import trivy_report
+from tests.fakes.left_behind import alerting, cut_off
 
 READING = {
     "runs list", "runs show",
     "doctor", "rules list", "rules preview", "rules show", "images list", "images show", "images history", "queue list",
     "queue show", "evidence list", "evidence search", "policy check", "runtimes list", "deploy plan", "deploy status",
-    "deploy snapshots", "deploy export", "gpu", "audit list", "audit show", "audit head", "audit verify",
+    "deploy snapshots", "deploy export", "deploy canary", "deploy changes", "deploy fit", "deploy running",
+    "runtimes catalogue", "runtimes show", "runtimes diff", "runtimes plan", "gpu history", "gpu cost", "gpu capacity",
+    "alerts list", "alerts silences", "audit list", "audit show", "audit head", "audit verify",
     "audit export", "audit report",
 }  # fmt: skip
 #: Arguments of each command that changes something, and the mutation that its refusal is recorded as; the program's
@@ -56,6 +59,14 @@ MUTATING: dict[str, tuple[list[str], str]] = {
     "deploy stop": (["kept"], "deploy.stop"),
     "deploy start": (["kept"], "deploy.start"),
     "deploy delete": (["kept"], "deploy.delete"),
+    "deploy validate": (["kept"], "deploy.validate"),
+    "deploy promote": (["kept"], "deploy.promote"),
+    "deploy abort": (["kept"], "deploy.abort"),
+    "deploy settle": (["CUT_OFF", "--leave"], "deploy.settle"),
+    "runtimes install": (["nim", "--image", "REF", "-n", "NAMESPACE"], "runtime.apply"),
+    "alerts acknowledge": (["ALERT", "--note", "x"], "alert.acknowledge"),
+    "alerts silence": (["x", "--until", "4h", "--reason", "x"], "alert.silence"),
+    "alerts lift": (["SILENCE"], "alert.lift"),
 }
 #: Makes a yard of its own and removes it.
 APART = {"demo"}
@@ -88,10 +99,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Plac
         report = folder / "report.json"
         (folder / "rule.toml").write_text('[[rule]]\nname = "another"\nregistry = "local"\n')
         report.write_text(json.dumps(trivy_report(digest=world.digests[TAGS[0]])))
+        alert, silence = alerting(place.database)
         yield (
             world,
             place,
             {
+                "ALERT": alert,
+                "SILENCE": silence,
+                "CUT_OFF": cut_off(place.database),
+                "NAMESPACE": NAMESPACE,
                 "REF": reference,
                 "HASH": place.json("queue", "show", reference)["evidence_hash"],
                 "DECISION": place.json("queue", "show", reference)["decisions"][-1]["id"],

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import secrets
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 
 from backend.config import load_configuration
 from backend.core.errors import ReadOnlyError
+from backend.flows.alerts import AlertsFlow
 from backend.flows.audit import AuditFlow
 from backend.flows.deployments import DeploymentsFlow
 from backend.flows.evidence import EvidenceFlow
@@ -29,11 +28,13 @@ from backend.flows.queue import QueueFlow
 from backend.flows.rules import RulesFlow
 from backend.flows.runtimes import RuntimesFlow
 from backend.flows.synchronising import SynchroniseFlow
+from backend.flows.telemetry import TelemetryFlow
 from backend.registry.client import RegistryClient
 from backend.yard import Yard, YardOptions
 from tests.fakes.cli import Place
 from tests.fakes.cli_world import NAMESPACE, TAGS, World, running_world
 from tests.fakes.curation import trivy_report
+from tests.fakes.left_behind import alerting, cut_off
 
 ROOMS = {
     "library": LibraryFlow,
@@ -47,8 +48,19 @@ ROOMS = {
     "fits": Fits,
     "runtimes": RuntimesFlow,
     "gpus": GpusFlow,
+    "telemetry": TelemetryFlow,
+    "alerts": AlertsFlow,
     "audit": AuditFlow,
 }
+
+
+def coroutines(room: type) -> set[str]:
+    """Names of a room's public coroutines."""
+    found = inspect.getmembers(room, inspect.iscoroutinefunction)
+    return {name for name, _ in found if not name.startswith("_")}
+
+
+#: What only looks, by room; all that history offers is of that kind.
 LOOKING = {
     "library": {"images", "image", "history", "search", "repositories"},
     "rules": {"rules", "preview", "text", "check"},
@@ -65,6 +77,8 @@ LOOKING = {
     "fits": {"of_file", "advice", "size_of", "ground"},
     "runtimes": {"runtimes", "runtime", "difference", "catalogue", "plan"},
     "gpus": {"snapshot", "follow", "check", "close"},
+    "telemetry": coroutines(TelemetryFlow),
+    "alerts": {"alerts", "check", "silences"},
     "audit": {"entries", "entry", "head", "verify", "write_bundle", "check_bundle", "report"},
 }  # fmt: skip
 Call = Callable[[Yard, dict[str, Any]], Awaitable[Any]]
@@ -146,6 +160,15 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
     ("deployments", "follow_validation"): ("deploy.validate", lambda yard, _: _followed(yard)),
     ("deployments", "promote"): ("deploy.promote", lambda yard, _: yard.deployments.promote(NAMESPACE, "held")),
     ("deployments", "abort"): ("deploy.abort", lambda yard, _: yard.deployments.abort(NAMESPACE, "held")),
+    ("alerts", "acknowledge"): (
+        "alert.acknowledge",
+        lambda yard, given: yard.alerts.acknowledge(given["alert"], note="x"),
+    ),
+    ("alerts", "silence"): (
+        "alert.silence",
+        lambda yard, _: yard.alerts.silence("x", until=datetime.now(UTC) + timedelta(hours=1), reason="x"),
+    ),
+    ("alerts", "lift"): ("alert.lift", lambda yard, given: yard.alerts.lift(given["silence"])),
     ("deployments", "delete"): ("deploy.delete", lambda yard, _: yard.deployments.delete(NAMESPACE, "held")),
 }
 
@@ -163,26 +186,6 @@ async def _install(yard: Yard, reference: str) -> None:
     await yard.runtimes.apply(await yard.runtimes.plan("nim", reference, NAMESPACE))
 
 
-def cut_off(database: Path) -> str:
-    """Leave the last apply as one that was cut off before anything was sent; gives its id."""
-    apply = "c0ffee" + secrets.token_hex(12)
-    with sqlite3.connect(database) as connection:
-        connection.execute(
-            "INSERT INTO apply_intent (id, context, cluster_id, namespace, name, image, plan, manifests, deployment,"
-            " note, actor, started_at) SELECT ?, context, cluster_id, namespace, name, image, plan,"
-            " replace(manifests, '48Gi', '49Gi'), deployment, note, actor, started_at FROM apply_intent LIMIT 1",
-            (apply,),
-        )
-    connection.close()
-    return apply
-
-
-def coroutines(room: type) -> set[str]:
-    """Names of a room's public coroutines."""
-    found = inspect.getmembers(room, inspect.iscoroutinefunction)
-    return {name for name, _ in found if not name.startswith("_")}
-
-
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_every_public_coroutine_is_known_to_change_something_or_not(room: str) -> None:
     changing = {name for of, name in CHANGING if of == room}
@@ -191,8 +194,10 @@ def test_every_public_coroutine_is_known_to_change_something_or_not(room: str) -
 
 
 def test_every_mutation_is_reached_through_the_facade() -> None:
-    # A rollback is the apply of a plan to return to a snapshot.
-    assert {mutation for mutation, _ in CHANGING.values()} | {"deploy.rollback"} == set(MUTATIONS)
+    # A rollback is the apply of a plan to return to a snapshot; alerts are kept by whoever keeps the schedule, which a
+    # read-only yard does not.
+    apart = {"deploy.rollback", "alert.keep"}
+    assert {mutation for mutation, _ in CHANGING.values()} | apart == set(MUTATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +237,7 @@ async def test_in_a_read_only_yard_it_is_refused_and_the_refusal_is_kept(
             "deployment": world.deployment(place, "another", reference).read_text(),
         }
         given["cut_off"] = await asyncio.to_thread(cut_off, place.database)
+        given["alert"], given["silence"] = await asyncio.to_thread(alerting, place.database)
         newest = (await yard.audit.entries(limit=1))[0].seq
         before = world.cluster.get(NAMESPACE, "held")
         with pytest.raises(ReadOnlyError):

@@ -68,10 +68,10 @@ def test_every_node_exports_its_eight_gpus(scenario: Cluster) -> None:
 
 def test_a_gpu_is_cut_into_instances_of_which_a_pod_holds_one(scenario: Cluster) -> None:
     instances = [gpu for gpu in _gpus(scenario).values() if "GPU_I_ID" in gpu["labels"]]
-    assert [gpu["labels"]["GPU_I_PROFILE"] for gpu in instances] == ["3g.40gb", "3g.40gb"]
+    assert [gpu["labels"]["GPU_I_PROFILE"] for gpu in instances] == ["2g.20gb"] * 3
     assert len({gpu["labels"]["UUID"] for gpu in instances}) == 1
-    assert ["rerank" in gpu["labels"].get("pod", "") for gpu in instances] == [True, False]
-    assert [gpu["DCGM_FI_DEV_GPU_UTIL"] for gpu in instances] == [0, 0]
+    assert ["rerank" in gpu["labels"].get("pod", "") for gpu in instances] == [True, False, False]
+    assert [gpu["DCGM_FI_DEV_GPU_UTIL"] for gpu in instances] == [0, 0, 0]
     assert instances[0]["DCGM_FI_PROF_GR_ENGINE_ACTIVE"] > 0
 
 
@@ -94,7 +94,7 @@ def test_memory_adds_up_and_values_are_in_bounds(scenario: Cluster) -> None:
     for gpu in _gpus(scenario).values():
         total = gpu["DCGM_FI_DEV_FB_USED"] + gpu["DCGM_FI_DEV_FB_FREE"] + gpu["DCGM_FI_DEV_FB_RESERVED"]
         whole = 81559 if "H100" in gpu["labels"]["modelName"] else 81920
-        assert total == (whole if "GPU_I_ID" not in gpu["labels"] else 39731)
+        assert total == (whole if "GPU_I_ID" not in gpu["labels"] else 19660)
         assert 0 <= gpu["DCGM_FI_PROF_PIPE_TENSOR_ACTIVE"] <= gpu["DCGM_FI_PROF_GR_ENGINE_ACTIVE"] <= 1
         assert 0 <= gpu["DCGM_FI_DEV_GPU_UTIL"] <= 100
         assert 50 < gpu["DCGM_FI_DEV_POWER_USAGE"] <= 700

@@ -135,7 +135,7 @@ def test_nodes_tell_their_gpus(cluster: Cluster) -> None:
         # One GPU of the last node is cut into two instances.
         cut = node["metadata"]["name"] == "gpu-04"
         assert node["status"]["allocatable"]["nvidia.com/gpu"] == ("7" if cut else "8")
-        assert node["status"]["allocatable"].get("nvidia.com/mig-3g.40gb") == ("2" if cut else None)
+        assert node["status"]["allocatable"].get("nvidia.com/mig-2g.20gb") == ("3" if cut else None)
         assert node["metadata"]["labels"]["nvidia.com/gpu.count"] == "8"
         assert {"type": "Ready", "status": "True"}.items() <= node["status"]["conditions"][-1].items()
 
