@@ -192,3 +192,17 @@ def alert_line(alerts: Sequence[AlertView]) -> Line:
     worst = loud[0]
     more = text(f"and {len(loud) - 1} more, ! lists them", "muted") if len(loud) > 1 else EMPTY
     return join((*severity_cell(worst), Span(" "), *text(worst.object, "name")), text(worst.summary), more, gap="  ")
+
+
+def alert_lines(alerts: Iterable[AlertView], now: datetime) -> tuple[Line, ...]:
+    """Alerts of one thing, a line each: how much it matters, who has it, what, since when."""
+    return tuple(
+        join(
+            severity_cell(alert),
+            state_cell(alert),
+            text(alert.summary),
+            text(fmt.age(alert.since, now), "muted"),
+            gap="  ",
+        )
+        for alert in alerts
+    )

@@ -11,6 +11,7 @@ from backend.core.errors import ModelyardError
 from backend.core.views import ServiceDetailView, ServiceView
 from tui.document import EMPTY, Line, Section, Span, text
 from tui.model import PartName, Problem
+from tui.panes.alerts.view_model import alert_lines, of_service
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.messages import problem_lines
 from tui.panes.deployments.actions import ServiceActions
@@ -30,7 +31,7 @@ class ServicePage(DetailPage, ServiceActions, RuntimesAction):
 
     CSS_PATH = "../common/common.tcss"
     pane = "service"
-    parts = frozenset({PartName.SERVICES, PartName.GPUS, PartName.STATUS})
+    parts = frozenset({PartName.SERVICES, PartName.GPUS, PartName.STATUS, PartName.ALERTS})
 
     def __init__(self, key: str, tab: str = "overview") -> None:
         """
@@ -95,6 +96,9 @@ class ServicePage(DetailPage, ServiceActions, RuntimesAction):
             lines = problem_lines(unread) if unread is not None else (text(told, "muted"),)
             return (Section("", lines),)
         sections = list(self.tab.sections(self._tab_context(service, self.tab)))
+        alerts = alert_lines(of_service(self.model.alerts.value, self._key), self.room.clock.now())
+        if alerts and self.tab is self.tabs[0]:
+            sections.insert(1, Section("Alerts", alerts))
         if unread is not None:
             sections.insert(1, Section("Could not be read", problem_lines(unread)))
         return sections
