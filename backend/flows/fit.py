@@ -30,7 +30,7 @@ from backend.serving.deployment import DeploymentFile, parse
 from backend.serving.fit_ask import ask_of, fit_view, gpu_type
 from backend.serving.fit_limits import queue_refusal, quota_refusals
 from backend.serving.model_size import ModelSize, model_size
-from backend.serving.suggestions import engine_for, suggest
+from backend.serving.suggestions import as_loaded, engine_for, suggest
 from backend.telemetry.fit import check
 from backend.telemetry.fit_inputs import hosts_of, tenants_of
 from backend.telemetry.fit_types import Ask, Host, Tenant
@@ -202,7 +202,7 @@ class Fits:
             notes.append(unseen)
         return fit_view(
             check(ask, ground.hosts, ground.tenants),
-            size=size,
+            size=as_loaded(deployment, size) if size is not None else None,
             quota=quota_refusals(deployment, ask, quotas.objects, present),
             queue=queue,
             notes=notes,

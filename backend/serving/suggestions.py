@@ -136,8 +136,15 @@ def per_gpu(deployment: DeploymentFile, size: ModelSize) -> int:
     count = max(1, deployment.resources.gpu * deployment.pods_per_replica)
     told = _told_length(deployment)
     cache = size.kv_per_token() * (told or 0)
-    quantised = _quantised(deployment, size)
+    quantised = as_loaded(deployment, size)
     return int(((quantised.weights + cache) / count + OVERHEAD) / UTILISATION)
+
+
+def as_loaded(deployment: DeploymentFile, size: ModelSize) -> ModelSize:
+    """The model as the arguments have it loaded."""
+    options = _OPTIONS.get(engine_for(deployment).name)
+    told = _option(deployment, options.quantisation).lower() if options is not None else ""
+    return size.at("fp8") if told.startswith("fp8") and size.precision in _WHOLE_PRECISIONS else size
 
 
 def suggest(
@@ -191,7 +198,7 @@ def unparallel(deployment: DeploymentFile) -> str:
 
 def _suggest(deployment: DeploymentFile, size: ModelSize, gpu: GpuType, context: int | None) -> Iterator[Suggestion]:
     options = _OPTIONS.get(engine_for(deployment).name)
-    size = _quantised(deployment, size)
+    size = as_loaded(deployment, size)
     needed = gpus_needed(size, gpu)
     if needed > 1 and deployment.resources.gpu_resource.startswith(MIG_PREFIX):
         # MIG instances cannot work on one model together: nothing in the file but another resource would help.
@@ -292,13 +299,6 @@ def _why(size: ModelSize, gpu: GpuType, count: int) -> str:
     if size.shape is not None:
         told += f" and {_gib(max(0, gpu.usable * count - size.weights))} of KV cache"
     return told
-
-
-def _quantised(deployment: DeploymentFile, size: ModelSize) -> ModelSize:
-    """As the arguments have it loaded."""
-    options = _OPTIONS.get(engine_for(deployment).name)
-    told = _option(deployment, options.quantisation).lower() if options is not None else ""
-    return size.at("fp8") if told.startswith("fp8") and size.precision in _WHOLE_PRECISIONS else size
 
 
 def _told_length(deployment: DeploymentFile) -> int | None:

@@ -104,7 +104,7 @@ def _nowhere(ask: Ask, places: Sequence[Place]) -> str:
     for place in places:
         reasons.setdefault(place.barred, []).append(place.host.name)
     told = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))[:3]
-    return "no node takes it: " + "; ".join(f"{_names(names)}: {why}" for why, names in told)
+    return "no node takes it: " + "; ".join(f"{_names(names)}: {_of_many(why, names)}" for why, names in told)
 
 
 def _devices(ask: Ask, places: Sequence[Place]) -> str:
@@ -123,6 +123,15 @@ def _devices(ask: Ask, places: Sequence[Place]) -> str:
     if why and shut:
         first = next(iter(shut))
         why += f"; {shut[first]} more on {first}"
+    return why
+
+
+def _of_many(why: str, names: Sequence[str]) -> str:
+    """What is said of one node, said of several."""
+    if len(names) > 1:
+        for one, many in (("it is ", "they are "), ("it has ", "they have "), ("its ", "their ")):
+            if why.startswith(one):
+                return many + why.removeprefix(one)
     return why
 
 

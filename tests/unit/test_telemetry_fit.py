@@ -187,6 +187,14 @@ def test_the_sentence_tells_why_no_node_takes_the_pods() -> None:
     assert check(other, hosts).sentence == "no node has nvidia.com/mig-1g.10gb"
 
 
+def test_what_several_nodes_have_in_common_is_said_of_all() -> None:
+    hosts = [_host("n1", 8, cordoned=True), _host("n2", 8, cordoned=True), _host("n3", 8, gpu_memory=8 << 30)]
+    told = check(_ask(1, gpu_memory=9 << 30), hosts).sentence
+    assert told == (
+        "no node takes it: n1 and n2: they are cordoned; n3: its GPUs hold 8 GiB each, and 9 GiB are needed"
+    )
+
+
 def test_several_pods_are_counted_together() -> None:
     hosts = [_host("n1", 5), _host("n2", 4)]
     found = check(_ask(4, pods=3), hosts)

@@ -18,7 +18,7 @@ from textual.widgets import Input
 from backend.core.errors import ModelyardError
 from backend.core.views import FormView, PlanView
 from tui import format as fmt
-from tui.document import Line, ends, join, text
+from tui.document import Line, cells, ends, join, text
 from tui.model import Problem
 from tui.panes.common.messages import problem_lines
 from tui.panes.deployments.form_model import (
@@ -101,7 +101,8 @@ class FormPage(ModalScreen[PlanView]):
         digest = fmt.digest(self.state.form.reference.partition("@")[2], 12 if width < 150 else 64)
         where = text(f"on {self.state.form.context}", "accent") if self.state.form.context else ()
         left = join(text("DEPLOY", "title-focus"), text(self._image, "name"), text(digest, "muted"), where, gap="  ")
-        return ends(left, text("nothing is applied yet", "muted"), width)
+        note = text("nothing is applied yet", "muted")
+        return ends(left, note if cells(left) + cells(note) + 2 <= width else (), width)
 
     async def _show_section(self) -> None:
         """Put the fields of the section there, the one that had the focus in it again."""
