@@ -36,7 +36,7 @@ from backend.telemetry.fit_inputs import hosts_of, tenants_of
 from backend.telemetry.fit_types import Ask, Host, Tenant
 
 #: Seconds for which what was read of the nodes is good enough while somebody types.
-_KEPT: Final = 5.0
+_KEPT: Final = 15.0
 #: Types of the library whose models have no KV cache.
 _WITHOUT_CACHE: Final = frozenset({"embedding", "reranking", "image-embedding", "ocr"})
 _GENERIC_MODEL_OPTIONS: Final = ("--model", "--model-path", "--model-id")
@@ -143,10 +143,17 @@ class Fits:
             notes.append(unseen)
         if classes.sight is Sight.FORBIDDEN:
             notes.append(f"priority classes: {classes.why}")
-        tenants = tenants_of(pods, self._idle(client.context))
+        idle = self._idle(client.context)
+
+        def counted() -> tuple[list[Tenant], list[Host]]:
+            tenants = tenants_of(pods, idle)
+            return tenants, hosts_of(nodes.objects, tenants)
+
+        # Thousands of pods take longer to count than a key may wait.
+        tenants, hosts = await asyncio.to_thread(counted)
         return Ground(
             at=now,
-            hosts=tuple(hosts_of(nodes.objects, tenants)),
+            hosts=tuple(hosts),
             tenants=tuple(tenants),
             priorities=classes.objects,
             notes=tuple(notes),
@@ -201,7 +208,7 @@ class Fits:
         if unseen:
             notes.append(unseen)
         return fit_view(
-            check(ask, ground.hosts, ground.tenants),
+            await asyncio.to_thread(check, ask, ground.hosts, ground.tenants),
             size=as_loaded(deployment, size) if size is not None else None,
             quota=quota_refusals(deployment, ask, quotas.objects, present),
             queue=queue,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR
+from functools import lru_cache
 
 from backend.cluster.kserve_objects import service_of
 from backend.cluster.objects import Node, Pod, ResourceRequirements, Resources
@@ -25,15 +26,20 @@ def amounts_of(resources: Resources | Mapping[str, object] | None, *, floor: boo
     Args:
         floor: round down, for what there is; else up, for what is asked.
     """
-    found: Amounts = {}
-    for key, quantity in (resources or {}).items():
-        try:
-            amount = parse_quantity(quantity) * UNIT
-        except ValueError:
-            continue
-        if abs(amount) < _MOST:
-            found[key] = int(amount.to_integral_value(ROUND_FLOOR if floor else ROUND_CEILING))
-    return found
+    found = {key: _amount(quantity, floor) for key, quantity in (resources or {}).items()}
+    return {key: amount for key, amount in found.items() if amount is not None}
+
+
+@lru_cache(maxsize=4096)
+def _amount(quantity: object, floor: bool) -> int | None:
+    """Thousandths of a unit; None: it cannot be read. The same few texts come with every pod."""
+    try:
+        amount = parse_quantity(quantity) * UNIT
+    except ValueError:
+        return None
+    if abs(amount) >= _MOST:
+        return None
+    return int(amount.to_integral_value(ROUND_FLOOR if floor else ROUND_CEILING))
 
 
 def amounts_of_pod(pod: Pod) -> Amounts:

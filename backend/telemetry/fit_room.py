@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeAlias
 
 from backend.telemetry.fit_types import Amounts, Ask, Host, Tenant
@@ -37,24 +38,30 @@ def evict(ask: Ask, hosts: Sequence[Host], candidates: Sequence[Tenant], cost: C
         by_node[tenant.node].append(tenant)
     free = {host.name: dict(host.free) for host in hosts}
     placed: Counter[str] = Counter()
+
+    def bid(name: str) -> tuple[tuple[Any, ...], str, list[Tenant]] | None:
+        """What one more pod on a node costs; None: it cannot be had there."""
+        left = {key: free[name].get(key, 0) - placed[name] * amount for key, amount in ask.amounts.items()}
+        taken = _take(ask, left, by_node[name])
+        if taken is None:
+            return None
+        return (tuple(sorted((cost(tenant) for tenant in taken), reverse=True)), len(taken)), name, taken
+
+    # A node's price changes only when something happens there: the heap holds each node once, at its present price.
+    bids = [made for name in free if (made := bid(name)) is not None]
+    heapify(bids)
     gone: list[Tenant] = []
     for _ in range(ask.pods):
-        best: tuple[tuple[object, ...], str, list[Tenant]] | None = None
-        for name, room in free.items():
-            left = {key: room.get(key, 0) - placed[name] * amount for key, amount in ask.amounts.items()}
-            taken = _take(ask, left, [tenant for tenant in by_node[name] if tenant not in gone])
-            if taken is None:
-                continue
-            price = (tuple(sorted((cost(tenant) for tenant in taken), reverse=True)), len(taken), name)
-            if best is None or price < best[0]:
-                best = (price, name, taken)
-        if best is None:
+        if not bids:
             return ()
-        _, name, taken = best
+        _, name, taken = heappop(bids)
         placed[name] += 1
         gone += taken
         for tenant in taken:
             add(free[name], tenant.amounts, 1)
+            by_node[name].remove(tenant)
+        if (made := bid(name)) is not None:
+            heappush(bids, made)
     return _reprieved(ask, free, gone, cost)
 
 
