@@ -71,6 +71,15 @@ class Approvals:
             found += [decision.id for decision in held]
         return tuple(dict.fromkeys(found))
 
+    def approved_weights(self, digest: str, use: Use) -> str | None:
+        """The weights that the approval of a use names, empty when it names none; None: the use is not approved."""
+        canonical = self.canonical(digest)
+        standing = self._standings.get(canonical)
+        for grant in standing.grants if standing is not None else ():
+            if not scope.beyond(grant.scope, use, canonical):
+                return grant.scope.weights
+        return None
+
     def judge(self, digests: frozenset[str], use: Use | None = None) -> Approval:
         """Whether all of the digests are approved, and of the first that is not, why.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ from backend.cluster.client import ClusterClient
 from backend.cluster.kserve_objects import ServingRuntime
 from backend.core.canonical import Json
 from backend.core.errors import ModelyardError, NotFoundError, PolicyError, RefusedError, UsageError
-from backend.core.views import AppliedView, ExportView, FitView, GateView, ImageState, PlanView
+from backend.core.views import AppliedView, ExportView, FitView, GateView, ImageState, PlanCheckView, PlanView
 from backend.curation.scope import Use
 from backend.flows.applying import Applier, Recipe
 from backend.flows.approvals import Approvals
@@ -31,6 +32,8 @@ from backend.serving.runtime_fit import ServedImage, why_not
 from backend.serving.runtimes import server_image
 from backend.serving.scope import runtime_family, weights_of
 from backend.serving.snapshots import Snapshot, choose, snapshots
+from backend.serving.start_store import kept
+from backend.serving.starts import usual_of
 from backend.serving.validations import last_good, outcomes
 
 if TYPE_CHECKING:
@@ -159,6 +162,7 @@ class Plans:
         await self._approvals.refresh()
         use = self._use(client, deployment)
         approval = self._approvals.judge(_digests(deployment), use)
+        usual = usual_of([one for one in await kept(self._foundation.database) if one.digest in _digests(deployment)])
         if approval.approved and approval.note:
             warnings = (*warnings, approval.note)
         return Wanted(
@@ -175,6 +179,9 @@ class Plans:
             warnings=(*wanted.warnings, *warnings, *await self._unsuited(deployment, wanted)),
             decisions=self._approvals.decisions(_digests(deployment), use) if approval.approved else (),
             settles=wanted.settles,
+            checks=(self._weights(deployment, use, approved=bool(approval.approved)),),
+            cold_start=timedelta(seconds=usual.total) if usual is not None else None,
+            starts=usual.number if usual is not None else 0,
             proves=self._foundation.policy.config.validation,
             deployment=deployment,
             runtime=wanted.runtime,
@@ -232,6 +239,22 @@ class Plans:
             weights=weights_of(deployment),
             runtime=runtime_family(deployment),
         )
+
+    def _weights(self, deployment: DeploymentFile, use: Use, *, approved: bool) -> PlanCheckView:
+        """What the approval says of the weights that will be loaded."""
+        named = self._approvals.approved_weights(digest_of(deployment.image), use)
+        told = use.weights or "nothing fixes them"
+        if named:
+            return PlanCheckView(about="weights", state="ok", sentence=f"{told}: approved with the image")
+        if named is None and approved:
+            return PlanCheckView(about="weights", state="unknown", sentence=f"{told}: it runs by break-glass")
+        if named is None:
+            return PlanCheckView(about="weights", state="missing", sentence=f"{told}: not approved with this image")
+        if use.weights:
+            sentence = f"{told}: the approval of the image names no weights, and so covers any"
+        else:
+            sentence = "nothing fixes them, and the approval of the image names none"
+        return PlanCheckView(about="weights", state="unknown", sentence=sentence)
 
     async def _gates(self, deployment: DeploymentFile) -> tuple[tuple[GateView, ...], tuple[str, ...]]:
         digest = digest_of(deployment.image)

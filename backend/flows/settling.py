@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from backend.cluster.client import ClusterClient
-from backend.core.errors import NotFoundError, PolicyError, UsageError
+from backend.core.errors import ModelyardError, NotFoundError, PolicyError, UsageError
 from backend.core.permits import Permit
 from backend.core.views import CutOffView, PlanView
 from backend.flows.applying import Applier, Recipe, is_gone
@@ -18,7 +18,7 @@ from backend.serving.digests import digest_of
 from backend.serving.plan import Subject
 from backend.serving.planner import Wanted, live_of, wanted_of
 from backend.serving.snapshots import Intent, Outcome, Snapshot, became, complete, open_intents, snapshots
-from backend.serving.undo import cut_off_view, undoing
+from backend.serving.undo import cut_off_view, undoing, unknown_view
 
 #: An apply that was begun longer ago than this is not under way any more, in whatever process.
 _CUT_OFF: Final = timedelta(minutes=3)
@@ -36,13 +36,15 @@ class Settling:
     async def cut_off(self) -> list[CutOffView]:
         """Applies that were cut off and of which something is left to be decided, oldest first.
 
-        Raises:
-            NotFoundError: one was to a cluster that the yard does not know any more.
-            UnreachableError: a cluster does not tell how far they came.
+        Those to a cluster that does not answer, or that the yard does not know any more, are told as not known.
         """
         found = []
         for intent in await self._open():
-            live = await self._live(intent)
+            try:
+                live = await self._live(intent)
+            except ModelyardError as error:
+                found.append(unknown_view(intent, error.why))
+                continue
             if became(intent, live) is Outcome.NOT_APPLIED:
                 found.append(cut_off_view(intent, live, await self._earlier(intent)))
         return found
@@ -88,7 +90,10 @@ class Settling:
     async def leave(self, wanted: str) -> CutOffView:
         """Leave an apply that was cut off as it stands: nobody is asked about it any more."""
         intent = await self._chosen(wanted)
-        view = cut_off_view(intent, await self._live(intent), await self._earlier(intent))
+        try:
+            view = cut_off_view(intent, await self._live(intent), await self._earlier(intent))
+        except ModelyardError as error:
+            view = unknown_view(intent, error.why)
 
         async def action(permit: Permit) -> CutOffView:
             permit.spend("deploy.settle")

@@ -113,7 +113,8 @@ def _cautions(
 def owner_of(metadata: ObjectMeta) -> str:
     """What else writes an object, by labels, annotations and managed fields; empty when nothing is known to."""
     managers = {entry.manager for entry in metadata.managed_fields or ()}
-    if metadata.annotation("argocd.argoproj.io/tracking-id") or any("argocd" in manager for manager in managers):
+    marks = (metadata.annotation("argocd.argoproj.io/tracking-id"), metadata.label("argocd.argoproj.io/instance"))
+    if any(marks) or any("argocd" in manager for manager in managers):
         return "Argo CD"
     if (
         metadata.label("kustomize.toolkit.fluxcd.io/name")

@@ -85,7 +85,8 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         gates: policy's verdicts on the image. refusals: why it may not be applied. conflicts: those of
             them that are fields of somebody else. warnings: what to know first.
-        cold_start: how long the last start took, or None when none was seen.
+        cold_start: how long the last start took, or with `starts` the median of so many of the image; None: none was
+            seen.
         take: fields of others that a person named. checks: what its pods need. owner: whose repository says what it
             is, or empty. decisions: that the approval rests on. settles: an apply that was cut off, which this
             completes or, with `undoes`, takes back.
@@ -100,6 +101,7 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     not_fixed: tuple[str, ...] = ()
     cold_start: timedelta | None = None
+    starts: int = 0
     take: tuple[str, ...] = ()
     checks: tuple[PlanCheckView, ...] = ()
     owner: str = ""
@@ -207,17 +209,23 @@ def _outage(inputs: PlanInputs) -> str:
     first = services[0]
     if first.delete:
         return "Nothing serves under this name afterwards."
-    return outage(first.live, first.answer or first.manifest, inputs.cold_start)
+    return outage(first.live, first.answer or first.manifest, inputs.cold_start, inputs.starts)
 
 
-def outage(live: Mapping[str, Any] | None, wanted: Mapping[str, Any], cold_start: timedelta | None) -> str:
-    """How many replicas will be missing, and for how long, in a sentence."""
+def outage(
+    live: Mapping[str, Any] | None, wanted: Mapping[str, Any], cold_start: timedelta | None, starts: int = 0
+) -> str:
+    """How many replicas will be missing, and for how long, in a sentence.
+
+    Args:
+        cold_start, starts: as in `PlanInputs`.
+    """
     if live is None:
         return "Nothing serves under this name yet, so nothing goes missing."
     before, after = (_component(object_) for object_ in (live, wanted))
     if _annotation(live, STOP) == "true":
         return "The service is stopped, so nothing goes missing; an apply does not start it."
-    lasting = f"for a cold start ({_spoken(cold_start)})"
+    lasting = f"for a cold start ({_spoken(cold_start, starts)})"
     if not restarts(before, after):
         return _scaled(before, after, lasting)
     replicas = _count(before)
@@ -295,8 +303,11 @@ def _annotation(manifest: Mapping[str, Any], key: str) -> str:
     return str(((manifest.get("metadata") or {}).get("annotations") or {}).get(key) or "")
 
 
-def _spoken(duration: timedelta | None) -> str:
+def _spoken(duration: timedelta | None, starts: int) -> str:
     if duration is None:
         return "how long is not known, none was seen yet"
     minutes, seconds = divmod(int(duration.total_seconds()), 60)
-    return f"the last took {minutes} min {seconds} s" if minutes else f"the last took {seconds} s"
+    lasted = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    if starts > 1:
+        return f"about {lasted}, by {starts} earlier starts of this image"
+    return f"the last took {lasted}"

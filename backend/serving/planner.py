@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from backend.core.errors import (
     NotFoundError,
 )
 from backend.core.permits import Permit
-from backend.core.views import GateView, PlanView
+from backend.core.views import GateView, PlanCheckView, PlanView
 from backend.serving.canary import HELD_BACK, is_held_back, with_share
 from backend.serving.cautions import cautions, not_fixed, owner_of
 from backend.serving.deployment import DeploymentFile, to_yaml
@@ -51,6 +52,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         settles: id of the apply that was cut off which this completes or, with `undoes`,
             takes back.
         proves: rollouts are validated, in Knative mode before they get traffic.
+        checks: what is known of the weights. cold_start, starts: how long starts of the image took, and how many.
         deployment: of a service, for what is to be told of it. runtime: the manifest of the runtime that it names.
     """
 
@@ -65,6 +67,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     settles: str = ""
     undoes: bool = False
     proves: bool = False
+    checks: tuple[PlanCheckView, ...] = ()
+    cold_start: timedelta | None = None
+    starts: int = 0
     deployment: DeploymentFile | None = None
     runtime: dict[str, Any] | None = None
 
@@ -133,9 +138,10 @@ async def make_plan(client: ClusterClient, wanted: Wanted) -> Planned:
         conflicts=tuple(dict.fromkeys(conflicts)),
         warnings=(*wanted.warnings, *_warnings(wanted, objects), *_idle_takes(objects, take)),
         not_fixed=not_fixed(wanted.deployment) if wanted.deployment is not None else (),
-        cold_start=await _cold_start(client, subject, objects),
+        cold_start=wanted.cold_start or await _cold_start(client, subject, objects),
+        starts=wanted.starts if wanted.cold_start else 0,
         take=take,
-        checks=await prerequisites(client, subject.namespace, objects, wanted.runtime),
+        checks=(*wanted.checks, *await prerequisites(client, subject.namespace, objects, wanted.runtime)),
         owner=owner,
         decisions=wanted.decisions,
         settles=wanted.settles,
@@ -284,7 +290,7 @@ def _repository_of(objects: Sequence[Seen]) -> str:
     return ""
 
 
-async def _cold_start(client: ClusterClient, subject: Subject, objects: Sequence[Seen]) -> Any:
+async def _cold_start(client: ClusterClient, subject: Subject, objects: Sequence[Seen]) -> timedelta | None:
     if subject.kind != "service" or not objects or objects[0].live is None:
         return None
     return await last_cold_start(client, subject.namespace, subject.name)

@@ -277,6 +277,7 @@ def snapshot_view(snapshot: Snapshot, *, still_approved: bool, proved: str = "",
         still_approved=still_approved,
         proved=proved,
         good=good,
+        decisions=intent.decisions,
     )
 
 

@@ -110,6 +110,32 @@ def cut_off_view(intent: Intent, live: Sequence[Mapping[str, Any] | None], earli
     )
 
 
+def unknown_view(intent: Intent, why: str) -> CutOffView:
+    """An apply that was cut off and of which the cluster does not tell how far it came."""
+    return CutOffView(
+        id=intent.id,
+        context=intent.context,
+        namespace=intent.namespace,
+        name=intent.name,
+        subject=intent.subject,
+        image=intent.image,
+        actor=intent.actor,
+        started_at=intent.started_at,
+        objects=tuple(
+            CutOffObjectView(
+                kind=str(manifest["kind"]),
+                namespace=str(manifest["metadata"].get("namespace") or ""),
+                name=str(manifest["metadata"]["name"]),
+                state="unknown",
+                made=False,
+            )
+            for manifest in intent.manifests
+        ),
+        told=f"how far it came cannot be told: {why}",
+        undo="cannot be told either",
+    )
+
+
 def _told(
     manifests: Sequence[Mapping[str, Any]], deletions: Sequence[Mapping[str, Any]], earlier: Snapshot | None
 ) -> str:

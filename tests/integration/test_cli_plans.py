@@ -121,6 +121,8 @@ def test_what_pods_need_is_looked_for(world: World, place: Place) -> None:
         states = {one["about"]: one["state"] for one in plan["checks"]}
         assert states["secret hf"] == states["secret registry"] == states["secret by-account"] == "missing"
         assert states["service account llm"] == "ok"
+        # Nothing fixes the weights of this file, and its approval names none.
+        assert states["weights"] == "unknown"
         assert states["quota gpus: requests.nvidia.com/gpu"] == "short"
         assert states["quota gpus: pods"] == "ok"
         # Who may not look at secrets is told so, and nothing is guessed.
@@ -261,7 +263,7 @@ async def test_an_apply_that_was_cut_off_is_found_and_settled(
         if step not in TOLD:
             # Nothing was begun, or all of it came about: there is nothing to choose.
             assert found == []
-            told = await yard._settling.settle()
+            told = await yard._settling.settle("robin")
             assert told == (
                 [] if step == "before the intent" else [f"apply of {NAMESPACE}/{name} by robin was cut off: applied"]
             )
@@ -329,9 +331,27 @@ def test_a_later_apply_of_the_same_takes_the_place_of_one_that_was_cut_off(
     assert "deploy settle" in place.run("deploy", "status").err
     assert place.json("deploy", "apply", "-f", file, "--yes")["changed"]
     assert place.json("deploy", "settle") == []
+    assert len(place.json("deploy", "snapshots", "later")[0]["decisions"]) == 1
     assert place.run("deploy", "settle", "later", "--complete", "--yes").code == 5
     assert place.run("deploy", "settle", "later", "--complete", "--undo").code == 2
     assert place.run("deploy", "settle", "--undo").code == 2
+
+
+def test_an_apply_to_a_cluster_that_is_not_known_any_more_can_be_left(
+    world: World, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = world.deployment(place, "moved", world.approved(place, "1.3.0"))
+    with monkeypatch.context() as patch:
+        _cut_at("after the intent", patch)
+        with pytest.raises(_CutError):
+            place.run("deploy", "apply", "-f", file, "--yes")
+    there = ["--context", "mira"]
+    (cut,) = place.json("deploy", "settle", *there)
+    assert "cannot be told" in cut["told"] and cut["objects"][0]["state"] == "unknown"
+    assert place.run("deploy", "status", *there).code == 0
+    assert place.run("deploy", "settle", "moved", "--complete", "--yes", *there).code == 5
+    assert place.run("deploy", "settle", "moved", "--leave", "--yes").code == 0
+    assert place.json("deploy", "settle") == []
 
 
 def _killing(process: Callable[[], subprocess.Popen[str]], at: int, name: str) -> Callable[[str, str], None]:

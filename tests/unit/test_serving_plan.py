@@ -199,3 +199,9 @@ def test_scaling_by_hand_is_left_to_the_autoscaler_where_there_is_one() -> None:
 def test_stopping_and_starting_undo_each_other() -> None:
     assert stop_patch() == {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}
     assert start_patch() == {"metadata": {"annotations": {"serving.kserve.io/stop": None}}}
+
+
+def test_an_outage_is_told_by_earlier_starts_of_the_image_where_there_were_several() -> None:
+    before, after = _service(1, RECREATE, a=1), _service(1, RECREATE, a=2)
+    assert "about 3 min 20 s, by 4 earlier starts of this image" in outage(before, after, timedelta(seconds=200), 4)
+    assert "the last took 3 min 20 s" in outage(before, after, timedelta(seconds=200), 1)

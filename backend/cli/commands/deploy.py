@@ -13,6 +13,7 @@ from backend.cli.commands.deploy_running import running
 from backend.cli.commands.plans import (
     Name,
     Namespace,
+    Take,
     applied,
     apply_command,
     export_command,
@@ -199,13 +200,16 @@ def _rollback(
     name: Name,
     to: Annotated[str | None, typer.Option("--to", metavar="SNAPSHOT")] = None,
     namespace: Namespace = None,
+    take: Take = None,
 ) -> None:
     """Go back to a snapshot; without --to, to the last good one whose image is still approved."""
     session: Session = context.obj
 
     async def work(yard: Yard) -> AppliedView:
         found = await named(yard, name, namespace)
-        plan = await yard.deployments.rollback_plan(found.namespace, found.name, to, context=found.context)
+        plan = await yard.deployments.rollback_plan(
+            found.namespace, found.name, to, take=take or (), context=found.context
+        )
         return await applied(session, yard, plan)
 
     print_applied(session, session.run(work))

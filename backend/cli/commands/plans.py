@@ -23,7 +23,7 @@ from backend.yard import Yard
 File = Annotated[Path, typer.Option("-f", "--filename", metavar="FILE", help="A deployment file; - is standard input.")]
 Namespace = Annotated[str | None, typer.Option("-n", "--namespace", metavar="NS")]
 Name = Annotated[str, typer.Argument(metavar="NAME")]
-_Take = Annotated[
+Take = Annotated[
     list[str] | None,
     typer.Option("--take", metavar="FIELD", help="A field to take from its manager, as the plan names it; repeatable."),
 ]
@@ -62,7 +62,7 @@ def plan_command(
     context: typer.Context,
     file: File,
     namespace: Namespace = None,
-    take: _Take = None,
+    take: Take = None,
     full: Annotated[bool, typer.Option("--full", help="Show the lines that do not change, too.")] = False,
     gitops: _GitOps = None,
 ) -> None:
@@ -157,7 +157,7 @@ def apply_command(
     context: typer.Context,
     file: File,
     namespace: Namespace = None,
-    take: _Take = None,
+    take: Take = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow it to its verdict and its validation; exit 1 when it failed.")
     ] = False,

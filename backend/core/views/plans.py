@@ -57,7 +57,7 @@ class CutOffObjectView(View, frozen=True, kw_only=True):
     """An object of an apply that was cut off.
 
     Attributes:
-        state: applied, not applied, absent, or changed: somebody wrote it since.
+        state: applied, not applied, absent, changed (somebody wrote it since), or unknown.
         made: the apply made it; an undo deletes it.
     """
 

@@ -274,6 +274,7 @@ class SnapshotView(View, frozen=True, kw_only=True):
         still_approved: whether its image may be returned to now.
         proved: how its rollout's validation ended: passed, failed or not possible; empty: it was not validated.
         good: it is the one that a rollback returns to unless another is named.
+        decisions: ids of those that its approval rested on when it was applied.
     """
 
     id: str
@@ -287,6 +288,7 @@ class SnapshotView(View, frozen=True, kw_only=True):
     still_approved: bool
     proved: str = ""
     good: bool = False
+    decisions: tuple[str, ...] = ()
 
 
 class RuntimeView(View, frozen=True, kw_only=True):

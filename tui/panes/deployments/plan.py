@@ -197,6 +197,14 @@ class PlanPage(DetailPage):
         self.ask("Write the manifests", lines, "Write", perform, fields=[file], done=done)
 
     def act_plan_edit(self) -> None:
+        if self.plan.subject != "service" or self.plan.settles:
+            told = (
+                "a runtime is made of a template"
+                if self.plan.subject != "service"
+                else "it is applied as it was, or not"
+            )
+            self.room.flash(f"there is no deployment file to edit here: {told}", bad=True)
+            return
         from tui.panes.deployments.editor import EditorPage
 
         def edited(plan: PlanView | None) -> None:
