@@ -112,7 +112,7 @@ def _devices(ask: Ask, places: Sequence[Place]) -> str:
     left = {
         place.host.name: max(0, place.host.free.get(ask.resource, 0) // UNIT - place.pods * ask.gpus)
         for place in places
-        if not place.barred
+        if not place.barred or place.small
     }
     why = fragmentation(ask.resource, ask.gpus, left)
     shut: dict[str, int] = {}
