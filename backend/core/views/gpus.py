@@ -237,10 +237,27 @@ class PendingView(View, frozen=True, kw_only=True):
     sentence: str
 
 
+class GpuNodeView(View, frozen=True, kw_only=True):
+    """A node with GPUs, as its cluster tells of it.
+
+    Attributes:
+        pool: of the provider, by the label that names one; empty: none does.
+        taints: as `key=value:effect`, without those that only say that it is cordoned or not ready.
+    """
+
+    context: str = ""
+    name: str
+    pool: str = ""
+    ready: bool
+    cordoned: bool
+    taints: tuple[str, ...] = ()
+
+
 class GpuSnapshotView(View, frozen=True, kw_only=True):
     """All GPUs at one time; `notes` say what could not be measured and what would be needed.
 
     Attributes:
+        nodes: those of clusters; this machine's own is none of them where it is in no cluster.
         pending: pods that wait for GPUs.
         unreached: why nothing at all is known, when the cluster cannot be reached or refuses us; else empty.
     """
@@ -249,6 +266,7 @@ class GpuSnapshotView(View, frozen=True, kw_only=True):
     gpus: tuple[GpuView, ...]
     servers: tuple[ModelServerView, ...]
     services: tuple[ServiceMetricsView, ...] = ()
+    nodes: tuple[GpuNodeView, ...] = ()
     pending: tuple[PendingView, ...] = ()
     notes: tuple[str, ...]
     unreached: str = ""
