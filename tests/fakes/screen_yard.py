@@ -281,6 +281,9 @@ class FakeDeployments:
     async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         return self._change("stop", namespace, name, verdict=Verdict.STOPPED, ready_replicas=0)
 
+    async def weigh(self, namespace: str, name: str, weight: int, *, context: str = "") -> AppliedView:
+        return self._change("weigh", namespace, name, traffic=f"weight {weight}", arguments=(weight,))
+
     async def start(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         return self._change("start", namespace, name, verdict=Verdict.STARTING)
 

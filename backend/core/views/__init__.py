@@ -99,6 +99,8 @@ from backend.core.views.runs import (
     SyncResultView,
 )
 from backend.core.views.serving import (
+    INFERENCE_SERVICE,
+    KIND_PREFIXES,
     AppliedView,
     ConditionView,
     ContainerView,
@@ -115,6 +117,7 @@ from backend.core.views.serving import (
     SnapshotView,
     StepView,
     Verdict,
+    named_kind,
 )
 from backend.core.views.yard import (
     AnchorView,
@@ -130,6 +133,8 @@ from backend.core.views.yard import (
 )
 
 __all__ = [
+    "INFERENCE_SERVICE",
+    "KIND_PREFIXES",
     "AdviceView",
     "AlertView",
     "AnchorView",
@@ -239,4 +244,5 @@ __all__ = [
     "WaiverView",
     "WhatIfView",
     "YardStatusView",
+    "named_kind",
 ]

@@ -64,14 +64,15 @@ class ServicePage(DetailPage, ServiceActions, RuntimesAction):
         gone = self._key not in self.model.services.value
         mark, word, role = look(service)
         state = text("GONE", "alarm") if gone else (Span(f"{mark.strip()} {word}".strip(), role),)
-        return "3", f"{namespace}/{name}", state, text(service.context, "muted")
+        return "3", f"{namespace}/{name}".lstrip("/"), state, text(service.context, "muted")
 
     # ------------------------------------------------------------ tabs
 
     @property
     def tabs(self) -> list[ServiceTab]:
         """Those that are offered for this service."""
-        return [tab for tab in SERVICE_TABS if tab.is_for(INFERENCE_SERVICE)]
+        service = self.current_service()
+        return [tab for tab in SERVICE_TABS if tab.is_for(service.kind if service is not None else INFERENCE_SERVICE)]
 
     @property
     def tab(self) -> ServiceTab:
