@@ -15,7 +15,7 @@ def runs(ask: Ask, places: Sequence[Place]) -> str:
     """That all pods would run now, and where."""
     able = [place for place in places if place.pods]
     if not ask.pods:
-        return "no pod is asked for"
+        return "no pod is asked for: nothing has to fit"
     names = [place.host.name for place in able]
     if ask.pods == 1:
         return f"it would run now, on {_names(names, 'or')}"
