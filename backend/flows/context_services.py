@@ -78,8 +78,8 @@ class ContextServices:
         """The board as watched, or else one that is read now.
 
         Args:
-            key: namespace and name of a service that must be on it if there is one: what was just made may not have
-                come by the watch yet.
+            key: namespace and name of the service that is asked about, which must be on it if there is one: what was
+                just made may not have come by the watch yet. Of others nothing need be on it.
 
         Raises:
             ModelyardError: it cannot be read.
@@ -87,7 +87,7 @@ class ContextServices:
         # The watched board is judged where its changes are told of, and nowhere else: none must be lost.
         if self._told_all and (key is None or self.board.row(key) is not None):
             return self.board
-        board = await self._reader.read()
+        board = await self._reader.read(key)
         board.refresh(self._foundation.clock.now())
         return board
 
