@@ -29,6 +29,7 @@ from backend.core.views import (
     ChangeView,
     CutOffView,
     DiffLineView,
+    ExportView,
     FieldClaimView,
     FitView,
     GpuSnapshotView,
@@ -234,6 +235,17 @@ class FakeDeployments:
         refusals = tuple(f"{claim.field} is managed by other-tool" for claim in claims if not claim.taken)
         return msgspec.structs.replace(
             plan, fields=tuple(claims), take=tuple(take), refusals=refusals, conflicts=refusals
+        )
+
+    async def export(self, namespace: str, name: str, *, context: str = "") -> ExportView:
+        self._yard.note("export", namespace, name)
+        return ExportView(
+            context="prod-eu1",
+            namespace=namespace,
+            name=name,
+            deployment=f"name: {name}\nnamespace: {namespace}\n",
+            lost=("metadata.annotations.team: nlp is not in the file",),
+            manifests=f"kind: InferenceService\nmetadata:\n  name: {name}\n",
         )
 
     async def manifests(self, plan: PlanView) -> str:
