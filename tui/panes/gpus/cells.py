@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -144,11 +144,18 @@ def idle_note(gpus: Sequence[GpuView], now: datetime) -> str:
         parts.append(f"{'0 tokens' if known else 'idle'} for {told}")
     else:
         parts.append("held, doing nothing")
-    if group.wasted_hours is not None:
+    # Less than one is nothing to act on yet.
+    if group.wasted_hours is not None and group.wasted_hours >= 1:
         parts.append(f"{group.wasted_hours:.0f} GPU-h")
-    if group.idle_cost is not None:
-        parts.append(f"~{group.idle_cost:.0f}")
+    if group.idle_cost is not None and group.idle_cost >= 1:
+        parts.append(money(group.idle_cost, gpus))
     return ", ".join(parts)
+
+
+def money(amount: float, gpus: Iterable[GpuView]) -> str:
+    """An estimate in the currency of the GPUs' prices: `~648 USD`."""
+    currency = next((gpu.currency for gpu in gpus if gpu.currency), "")
+    return f"~{amount:.0f} {currency}".rstrip()
 
 
 def note_of(gpu: GpuView, now: datetime) -> Line:

@@ -57,8 +57,6 @@ def chosen_line(gpu: GpuView, now: datetime, width: int) -> Line:
 def group_sums(group: GpuGroup, now: datetime, width: int) -> Line:
     """A group: how many of each state, its sums, what they wasted."""
     memory = memory_text(*group.memory) if group.memory is not None else ""
-    wasted = f"{group.wasted_hours:.0f} GPU hours wasted" if group.wasted_hours else ""
-    cost = f"~{group.idle_cost:.0f} so far" if group.idle_cost else ""
     figures = (
         f"{group.load:.0f}% on average" if group.load is not None else "not measured",
         memory,
@@ -69,8 +67,6 @@ def group_sums(group: GpuGroup, now: datetime, width: int) -> Line:
         text(group.name, "strong"),
         tally_of(group.gpus),
         *(text(figure) for figure in figures),
-        text(wasted, "idle"),
-        text(cost, "idle"),
         group_note(group.gpus, now),
         gap="  ",
     )

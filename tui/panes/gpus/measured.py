@@ -11,7 +11,7 @@ from tui import format as fmt
 from tui.document import Line, Span, cells, join, text
 from tui.panes.gpus.cells import NOTHING, bar, gauge_role
 
-_VALUE: Final = 19
+_VALUE: Final = 23
 _BAR: Final = 10
 
 Told = Callable[[GpuView], str | None]
@@ -69,7 +69,7 @@ _FIGURES: Final[tuple[tuple[str, str, Told], ...]] = (
     ("tokens a joule", "tokens_per_joule", _number("tokens_per_joule", 3)),
 )
 _HEALTH: Final[tuple[tuple[str, str, Told], ...]] = (
-    ("ECC uncorrected", "ecc_uncorrected", _number("ecc_uncorrected", unit=" since the driver was loaded")),
+    ("ECC uncorrected", "ecc_uncorrected", _number("ecc_uncorrected")),
     ("rows remapped", "remapped_rows", _number("remapped_rows")),
     ("remapping", "remap_pending", _pending),
 )
@@ -126,4 +126,4 @@ def _reason(gpu: GpuView, cell: CellView | None) -> str:
         return "not measured: no source reached it"
     if gpu.age > STALE_AFTER:
         return f"not measured for {fmt.duration(gpu.age)}"
-    return f"not measured: {gpu.source or 'its source'} does not tell it"
+    return f"not measured: {gpu.source.partition(' ')[0] or 'its source'} does not tell it"

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from backend.core.gpu_lists import is_stale, load_of
 from backend.core.views import GpuView
 from tui.document import Line, Span, fit, pad, text
-from tui.panes.gpus.cells import NOTHING, STATE_MARK, STATE_ROLE
+from tui.panes.gpus.cells import NOTHING, STATE_MARK, STATE_ROLE, shown_state
 
 _LABEL: Final = 10
 _RANK: Final = 7
@@ -108,7 +108,8 @@ def _line(label: str, cells: Sequence[Line]) -> Line:
 
 def _head(gpu: GpuView, is_chosen: bool) -> Line:
     name = f"r{gpu.rank}" if gpu.rank is not None else "r?"
-    mark = (Span(STATE_MARK[gpu.state].strip(), STATE_ROLE[gpu.state]),) if STATE_MARK[gpu.state].strip() else ()
+    state = shown_state(gpu)
+    mark = (Span(f"{STATE_MARK[state]} ", STATE_ROLE[state]),) if STATE_MARK[state].strip() else ()
     return (*mark, Span(f"›{name}" if is_chosen else name, "title-focus" if is_chosen else "strong"), Span(" "))
 
 
