@@ -35,7 +35,6 @@ from backend.core.events import (
 )
 from backend.core.garbage import collect_from_now_on
 from backend.core.ports import Clock
-from backend.core.views import INFERENCE_SERVICE
 from tui.model import Model, PartName, Problem
 from tui.ports import ScreenYard
 
@@ -146,9 +145,12 @@ class Feed:
         await asyncio.sleep(_FRAME_SECONDS)
         collect_from_now_on()
         self._wanted.add(PartName.LIBRARY)
-        for part in (PartName.LIBRARY, PartName.SERVICES, PartName.QUEUE, PartName.ALERTS, PartName.GPUS):
+        await self._read(PartName.LIBRARY)
+        # Services come by the watches that this begins: to read them beforehand would read a large cluster twice.
+        await self._start(yard)
+        self.spawn(self._read(PartName.SERVICES), "reading services")
+        for part in (PartName.QUEUE, PartName.ALERTS, PartName.GPUS):
             await self._read(part)
-        self.spawn(self._start(yard), "connecting")
         async for event in self._subscription:
             try:
                 self._take(event)
@@ -264,11 +266,7 @@ class Feed:
         elif isinstance(event, ServiceRemoved):
             model.services.value.pop(event.key, None)
         elif isinstance(event, ServicesReset):
-            kept = {
-                key: view
-                for key, view in model.services.value.items()
-                if view.context != event.key or view.kind != INFERENCE_SERVICE
-            }
+            kept = {key: view for key, view in model.services.value.items() if view.context != event.key}
             model.services.value = {**kept, **{service.key: service for service in event.services}}
         if isinstance(event, ServiceChanged | ServiceRemoved | ServicesReset):
             model.services.read_at, model.services.problem = model.as_of, None

@@ -7,8 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from backend.cluster.connection import Response
-from backend.cluster.status import error_of
-from backend.core.errors import MalformedDataError
+from backend.cluster.status import error_of, read_status
+from backend.core.errors import MalformedDataError, UnreachableError
+from backend.core.text import sanitise
 
 #: An object in etcd is at most 1.5 MiB; its JSON with managed fields may be a few times that.
 MAX_OBJECT: Final = 16 * 1024 * 1024
@@ -27,6 +28,18 @@ def require(response: Response, what: str) -> None:
     """
     if response.status >= 300:
         raise error_of(response.status, response.body, what)
+
+
+def require_reached(response: Response, what: str) -> None:
+    """Pass an answer that came through a pod's proxy; the API server says of those that it cannot reach 400 or 500.
+
+    Raises:
+        UnreachableError: the pod's node or address cannot be reached.
+    """
+    if response.status in {400, 500} and (status := read_status(response.body)) is not None:
+        raise UnreachableError(
+            what, f"the API server cannot reach it: {sanitise(status.message, 300)}", "check the pod and its node"
+        )
 
 
 def object_of(response: Response, what: str) -> dict[str, Any]:

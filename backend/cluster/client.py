@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from backend.cluster.answers import MAX_OBJECT, object_of, placed, require
+from backend.cluster.answers import MAX_OBJECT, object_of, placed, require, require_reached
 from backend.cluster.connection import ClusterConnection, Response
 from backend.cluster.objects import KubeObject
 from backend.cluster.resources import PODS, Resource
@@ -35,14 +35,7 @@ _MAX_PROXIED: Final = 1024 * 1024
 
 #: The mutations that each changing call serves, by their names in the gate's table.
 APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback", "deploy.settle", "runtime.apply")
-PATCH_MUTATIONS: Final = (
-    "deploy.scale",
-    "deploy.stop",
-    "deploy.start",
-    "deploy.promote",
-    "deploy.abort",
-    "deploy.weigh",
-)
+PATCH_MUTATIONS: Final = ("deploy.scale", "deploy.stop", "deploy.start", "deploy.promote", "deploy.abort")
 DELETE_MUTATIONS: Final = ("deploy.delete",)
 PROXY_MUTATIONS: Final = ("deploy.validate",)
 
@@ -286,8 +279,10 @@ class ClusterClient(ClusterApplier):
             limit=limit,
             patience=patience,
         )
+        what = f"port {port} of pod {placed(namespace, pod)}"
+        require_reached(response, what)
         if response.status >= 400 and read_status(response.body) is not None:
-            require(response, f"port {port} of pod {placed(namespace, pod)}")
+            require(response, what)
         return response
 
     async def _delete(

@@ -1,4 +1,4 @@
-"""What a context's requests carry: TLS, tokens, proxies, as kubernetes' own loader reads them from a kubeconfig."""
+"""What a context's requests carry: TLS, tokens, proxies, as kubectl reads them from a kubeconfig."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import ipaddress
 import ssl
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -77,57 +78,110 @@ async def load_credential(context: KubeContext) -> Credential:
 
 
 def _load(context: KubeContext, user: dict[str, Any], expires_at: datetime | None) -> Credential:
-    """Blocking part: imports kubernetes (about 300 ms when it is the first), reads files, builds the TLS context."""
-    import aiohttp
-    from kubernetes.aio.client.configuration import Configuration
-    from kubernetes.aio.client.rest import RESTClientObject
-    from kubernetes.aio.config import ConfigException
-    from kubernetes.aio.config.kube_config import KubeConfigLoader
-
-    def wrong(error: Exception) -> ConfigurationError:
-        return ConfigurationError(
-            f"context {context.name!r}: {error or type(error).__name__}", "correct the kubeconfig", path=context.path
-        )
-
-    untyped: Any = KubeConfigLoader
-    # An empty table would make the loader look for its keys.
+    """Blocking part: reads files, builds the TLS context."""
+    # An empty value is as good as none.
     user = {key: value for key, value in user.items() if value not in (None, "")}
     try:
-        # The loader would leave inline keys in files until the process ends; these live only while it reads them.
+        # Inline keys are in files only while they are read: ssl takes a client's key from nowhere else.
         with tempfile.TemporaryDirectory(prefix="modelyard-", ignore_cleanup_errors=True) as folder:
             cluster = _without_inline(context.cluster, _INLINE["cluster"], Path(folder))
             user = _without_inline(user, _INLINE["user"], Path(folder))
-            loader = untyped(_single(context, cluster, user), active_context=context.name)
-            configuration = Configuration()
-            asyncio.run(loader.load_and_set(configuration))
-            secure = context.server.startswith("https://")
-            tls = RESTClientObject(configuration).ssl_context if secure else None
-            authority = Path(configuration.ssl_ca_cert).read_bytes() if configuration.ssl_ca_cert else b""
-    except (ConfigException, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        # The loader takes tables as they come: a value of the wrong type shows as whatever breaks on it.
-        raise wrong(error) from error
+            authority = _file_of(cluster, "certificate-authority")
+            tls = _tls(cluster, user, authority) if context.server.startswith("https://") else None
+            authority_data = authority.read_bytes() if authority is not None and tls is not None else b""
+            authorization = _authorization(context, user)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # ssl's errors are OSErrors; a value of the wrong type shows as whatever breaks on it.
+        raise ConfigurationError(
+            f"context {context.name!r}: {error or type(error).__name__}", "correct the kubeconfig", path=context.path
+        ) from error
     headers = _impersonation(context.user)
-    if authorization := str(configuration.api_key.get("BearerToken") or "").strip():
+    if authorization:
         headers["Authorization"] = authorization
     return Credential(
         headers=headers,
         tls=tls,
-        server_name=configuration.tls_server_name or None,
-        proxy=configuration.proxy or _environment_proxy(context.server),
+        server_name=_text_of(cluster, "tls-server-name") or None,
+        proxy=_text_of(cluster, "proxy-url") or _environment_proxy(context.server),
         expires_at=expires_at,
         renewable=any(key in context.user for key in ("exec", "tokenFile", "auth-provider")),
-        authority_hash=f"sha256:{hashlib.sha256(authority).hexdigest()}" if authority else "",
+        authority_hash=f"sha256:{hashlib.sha256(authority_data).hexdigest()}" if authority_data else "",
     )
 
 
-def _single(context: KubeContext, cluster: dict[str, Any], user: dict[str, Any]) -> dict[str, Any]:
-    """A kubeconfig with this context alone."""
-    inner = {"cluster": "it", "user": "it"}
+def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], authority: Path | None) -> ssl.SSLContext:
+    """By whom the server must be vouched for, and what we show it."""
+    tls = ssl.create_default_context(cafile=authority)
+    # Authorities of clusters are often older than what RFC 5280 demands of them; kubectl takes them too.
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    certificate, key = _file_of(user, "client-certificate"), _file_of(user, "client-key")
+    for file in (certificate, key):
+        if file is not None:
+            # ssl does not say which file is missing.
+            file.stat()
+    if certificate is not None:
+        tls.load_cert_chain(certificate, key)
+    if cluster.get("insecure-skip-tls-verify"):
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    return tls
+
+
+def _authorization(context: KubeContext, user: Mapping[str, Any]) -> str:
+    """The Authorization header, or empty: a token, of a file before one that stands there, or a name and password."""
+    if "auth-provider" in user:
+        return _of_provider(context, user)
+    file = _file_of(user, "tokenFile")
+    if token := (file.read_text(encoding="utf-8") if file is not None else _text_of(user, "token")).strip():
+        return f"Bearer {token}"
+    if "username" in user and "password" in user:
+        pair = f"{_text_of(user, 'username')}:{_text_of(user, 'password')}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return ""
+
+
+def _of_provider(context: KubeContext, user: Mapping[str, Any]) -> str:
+    """The Authorization header of a sign-in service (OIDC, Google), renewed as kubernetes' loader does it.
+
+    Nothing else needs kubernetes, whose import takes half a second and 14 MB.
+
+    Raises:
+        ConfigurationError: the service refuses, or the table is malformed.
+    """
+    import aiohttp
+    from kubernetes.aio.client.configuration import Configuration
+    from kubernetes.aio.config import ConfigException
+    from kubernetes.aio.config.kube_config import KubeConfigLoader
+
+    untyped: Any = KubeConfigLoader
+    configuration = Configuration()
+    loader = untyped(_single(context, dict(user)), active_context=context.name)
+    try:
+        asyncio.run(loader.load_and_set(configuration))
+    except (ConfigException, aiohttp.ClientError) as error:
+        raise ValueError(str(error)) from error
+    return str(configuration.api_key.get("BearerToken") or "").strip()
+
+
+def _file_of(table: Mapping[str, Any], key: str) -> Path | None:
+    text = _text_of(table, key)
+    return Path(text) if text else None
+
+
+def _text_of(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is no text")
+    return value
+
+
+def _single(context: KubeContext, user: dict[str, Any]) -> dict[str, Any]:
+    """A kubeconfig with this context's user alone; without TLS, which is no matter of the sign-in."""
     return {
         "current-context": context.name,
-        "contexts": [{"name": context.name, "context": inner}],
-        "clusters": [{"name": "it", "cluster": cluster}],
-        "users": [{"name": "it", "user": user}] if user else [],
+        "contexts": [{"name": context.name, "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": "http://it"}}],
+        "users": [{"name": "it", "user": user}],
     }
 
 

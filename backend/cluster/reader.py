@@ -12,11 +12,12 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from backend.cluster import reviews
-from backend.cluster.answers import MAX_OBJECT, object_of, placed, require
+from backend.cluster.answers import MAX_OBJECT, object_of, placed, require, require_reached
 from backend.cluster.connection import ClusterConnection, Sleep
 from backend.cluster.objects import Event, KubeObject
 from backend.cluster.resources import EVENTS, PODS, Resource
 from backend.cluster.reviews import Access, AccessRequest, ClusterIdentity, KServe
+from backend.cluster.sharing import Sharing
 from backend.cluster.status import error_of, read_status
 from backend.cluster.streams import head_of, text_lines
 from backend.cluster.watch import SILENCE, Watcher, WatchEvent, params_of
@@ -137,8 +138,12 @@ class ClusterReader:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        kept: bool = False,
     ) -> AsyncGenerator[tuple[tuple[Item, ...], str], None]:
         """The objects of a kind, a page at a time, each with the list's resourceVersion.
+
+        Args:
+            kept: they will be for long: what is the same in several of them is held once, which costs some time.
 
         Raises:
             ConflictError: the list changed so much that it must be read anew (410).
@@ -146,6 +151,7 @@ class ClusterReader:
         """
         what = f"list of {resource.plural}" + (f" in {namespace}" if namespace else "")
         params = {**params_of(label_selector, field_selector), "limit": str(self._page_size)}
+        sharing = Sharing()
         while True:
             response = await self.connection.request(
                 "GET", resource.path(namespace), params=params, accept=_accept(resource, "List")
@@ -155,7 +161,10 @@ class ClusterReader:
                 page = resource.pages.decode(response.body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise MalformedDataError(what, f"it cannot be read: {error}", "look at it with kubectl") from error
-            yield page.items or (), page.metadata.resource_version
+            items = page.items or ()
+            if kept:
+                sharing.all(items)
+            yield items, page.metadata.resource_version
             if not page.metadata.continue_:
                 return
             params["continue"] = page.metadata.continue_
@@ -167,12 +176,18 @@ class ClusterReader:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        kept: bool = False,
     ) -> tuple[tuple[Item, ...], str]:
-        """All objects of a kind and the list's resourceVersion; begins again when the pages expire under it."""
+        """All objects of a kind and the list's resourceVersion; begins again when the pages expire under it.
+
+        `kept` as in `list_pages`.
+        """
         for attempt in range(1, _LIST_ATTEMPTS + 1):
             objects: list[Item] = []
             version = ""
-            pages = self.list_pages(resource, namespace, label_selector=label_selector, field_selector=field_selector)
+            pages = self.list_pages(
+                resource, namespace, label_selector=label_selector, field_selector=field_selector, kept=kept
+            )
             try:
                 async with aclosing(pages) as opened:
                     async for items, at in opened:
@@ -198,7 +213,9 @@ class ClusterReader:
         """
 
         async def lister() -> tuple[tuple[Item, ...], str]:
-            return await self.list(resource, namespace, label_selector=label_selector, field_selector=field_selector)
+            return await self.list(
+                resource, namespace, label_selector=label_selector, field_selector=field_selector, kept=True
+            )
 
         watcher = Watcher(
             self.connection,
@@ -372,7 +389,9 @@ class ClusterReader:
         """
         address = PODS.path(namespace, f"{pod}:{port}", "proxy") + path
         response = await self.connection.request("GET", address, accept="*/*", limit=limit, patience=patience)
-        require(response, f"port {port} of pod {placed(namespace, pod)}")
+        what = f"port {port} of pod {placed(namespace, pod)}"
+        require_reached(response, what)
+        require(response, what)
         return response.body
 
 

@@ -16,6 +16,7 @@ import msgspec
 from backend.cluster.connection import ClusterConnection, Sleep
 from backend.cluster.objects import KubeObject, ObjectMeta
 from backend.cluster.resources import Resource
+from backend.cluster.sharing import Sharing
 from backend.cluster.status import error_of, read_status
 from backend.cluster.streams import event_lines, head_of
 from backend.core.errors import (
@@ -219,6 +220,7 @@ class Watcher(Generic[Item]):
                 self._what, f"an event cannot be read: {error}", "look at the objects with kubectl"
             ) from error
         self._move(item.metadata.resource_version)
+        Sharing().one(item)
         return Removed(item) if told.type == "DELETED" else Changed(item)
 
     def _move(self, version: str) -> None:

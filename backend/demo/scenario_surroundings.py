@@ -213,7 +213,8 @@ def _slice(seed: int, node: str) -> Object:
             "driver": "gpu.nvidia.com",
             "nodeName": node,
             "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
-            "devices": [device(index) for index in range(8)],
+            # One that is cut into instances is no device as a whole.
+            "devices": [device(index) for index in range(8) if (node, index) != CUT[:2]],
         },
     }
 

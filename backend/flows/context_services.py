@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from backend.cluster.client import ClusterClient
 from backend.cluster.objects import KubeObject
@@ -21,15 +21,18 @@ from backend.flows.cluster_link import ClusterLink
 from backend.flows.context_reading import ON_PODS, ON_SERVICES, PRODUCT_LABEL, ContextReader, hear_last_words
 from backend.flows.foundation import Foundation
 from backend.flows.start_history import StartHistory
-from backend.flows.watching import Keep, Listing, keeper
 from backend.serving.board import SERVICE_LABEL, LoadingPod, ServiceBoard
 from backend.serving.starts import load_of
 from backend.serving.validations import newest
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item", bound=KubeObject)
+#: Takes what a watch of a namespace tells: the whole list, or an object that changed, or one that went.
+_Keep: TypeAlias = Callable[[str, list[Any] | None, Any | None, Any | None], None]
 #: Changes that come within this time reach the screen together.
 _GATHER: Final = 0.05
+#: How long whoever asks for services waits for the watches that have just begun.
+_PATIENCE: Final = 30.0
 #: How often verdicts that time alone can change (slow to load, stuck) are judged again, and lost watches noted.
 _JUDGE_AGAIN: Final = 5.0
 _JUDGED_AT_ONCE: Final = 500
@@ -55,6 +58,9 @@ class ContextServices:
         self._reader = ContextReader(link, approvals, history, foundation.database)
         self.board = ServiceBoard(link.context, approver=approvals.judge)
         self._told_all = False
+        self._is_followed = False
+        #: The watches have told all for the first time, or cannot.
+        self._settled = asyncio.Event()
         self._dirty = asyncio.Event()
         self._crashed = asyncio.Event()
         self._was_reset = False
@@ -78,18 +84,28 @@ class ContextServices:
         """The board as watched, or else one that is read now.
 
         Args:
-            key: namespace and name of the service that is asked about, which must be on it if there is one: what was
-                just made may not have come by the watch yet. Of others nothing need be on it.
+            key: namespace and name of a service that must be on it if there is one: what was just made may not have
+                come by the watch yet.
 
         Raises:
             ModelyardError: it cannot be read.
         """
+        if self._is_followed and not self._told_all:
+            await self._told_or_lost()
         # The watched board is judged where its changes are told of, and nowhere else: none must be lost.
         if self._told_all and (key is None or self.board.row(key) is not None):
             return self.board
-        board = await self._reader.read(key)
+        board = await self._reader.read()
         board.refresh(self._foundation.clock.now())
         return board
+
+    async def _told_or_lost(self) -> None:
+        """Wait for what the watches are reading anyway: to read it beside them would take all of it twice."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._settled.wait()
+        except TimeoutError:
+            _LOG.info("the watches of %s have not told all within %g s", self.context, _PATIENCE)
 
     def _brought_all(self) -> bool:
         """Whether every watch has brought its objects, or said that we may not see them."""
@@ -104,6 +120,7 @@ class ContextServices:
 
     def following(self) -> list[Coroutine[Any, Any, None]]:
         """The work that keeps the board live; run each as a task, and cancel them to stop."""
+        self._is_followed = True
         return [self._follow_all(), self._publish(), self._judge_again(), self._listen(), self._watch_loads()]
 
     async def _follow_all(self) -> None:
@@ -114,11 +131,10 @@ class ContextServices:
                 break
             except ModelyardError:
                 # The link has told subscribers already; a kubeconfig may yet be written.
+                self._settled.set()
                 await asyncio.sleep(delay)
                 delay = min(30.0, delay * 2)
-        self.board = board = ServiceBoard(
-            client.context, approver=self._approvals.judge, pod_events=self.board.pod_events
-        )
+        self.board = board = ServiceBoard(client.context, approver=self._approvals.judge)
         self._link.followed = True
         await self._approvals.refresh()
         await self._history.read()
@@ -128,14 +144,14 @@ class ContextServices:
             self._follow(client.watch(NODES), NODES.plural, "", self._take_nodes),
         ]
         # One keeper a kind: a list of one namespace must not drop what another namespace holds.
-        keep_services = keeper(
-            Listing(board.reset_services, board.put_service, lambda service: board.remove_service(service.key))
+        keep_services = self._keeper(
+            board.reset_services, board.put_service, lambda service: board.remove_service(service.key)
         )
-        keep_pods = keeper(Listing(board.reset_pods, board.put_pod, board.remove_pod))
-        keep_deployments = keeper(Listing(board.reset_deployments, board.put_deployment, board.remove_deployment))
-        keep_events = keeper(Listing(board.reset_events, board.put_event, lambda _event: None))
-        keep_own_events = keeper(Listing(board.reset_own_events, board.put_event, lambda _event: None))
-        keep_revisions = keeper(Listing(board.reset_revisions, board.put_revision, board.remove_revision))
+        keep_pods = self._keeper(board.reset_pods, board.put_pod, board.remove_pod)
+        keep_deployments = self._keeper(board.reset_deployments, board.put_deployment, board.remove_deployment)
+        keep_events = self._keeper(board.reset_events, board.put_event, lambda _event: None)
+        keep_own_events = self._keeper(board.reset_own_events, board.put_event, lambda _event: None)
+        keep_revisions = self._keeper(board.reset_revisions, board.put_revision, board.remove_revision)
         for namespace in self._link.namespaces or (None,):
             where = namespace or ""
             pods = client.watch(PODS, namespace, label_selector=SERVICE_LABEL)
@@ -155,7 +171,7 @@ class ContextServices:
         await asyncio.gather(*watches)
 
     async def _follow_where_served(
-        self, client: ClusterClient, resource: Resource[_Item], namespace: str | None, keep: Keep
+        self, client: ClusterClient, resource: Resource[_Item], namespace: str | None, keep: _Keep
     ) -> None:
         """Follow a kind that a cluster need not have; it is looked for again now and then."""
         while True:
@@ -168,6 +184,26 @@ class ContextServices:
                 await asyncio.sleep(_ASK_AGAIN)
         watch = client.watch(served, namespace, label_selector=SERVICE_LABEL)
         await self._follow(watch, resource.plural, namespace or "", keep)
+
+    def _keeper(
+        self, reset: Callable[[list[_Item]], None], put: Callable[[_Item], None], remove: Callable[[_Item], None]
+    ) -> _Keep:
+        """Feeds the board from a watch; a list of one namespace leaves what other namespaces hold alone."""
+        held: dict[str, dict[tuple[str, str], _Item]] = {}
+
+        def keep(where: str, listed: list[_Item] | None, changed: _Item | None, removed: _Item | None) -> None:
+            kept = held.setdefault(where, {})
+            if listed is not None:
+                held[where] = {item.key: item for item in listed}
+                reset([item for items in held.values() for item in items.values()])
+            if changed is not None:
+                kept[changed.key] = changed
+                put(changed)
+            if removed is not None:
+                kept.pop(removed.key, None)
+                remove(removed)
+
+        return keep
 
     def _take_nodes(self, _where: str, listed: list[Any] | None, changed: Any | None, removed: Any | None) -> None:
         if listed is not None:
@@ -183,7 +219,7 @@ class ContextServices:
         watch: Any,
         plural: str,
         where: str,
-        keep: Keep,
+        keep: _Keep,
     ) -> None:
         async with aclosing(watch) as events:
             async for event in events:
@@ -218,6 +254,8 @@ class ContextServices:
             since, _ = self._lost.get((plural, where), (self._foundation.clock.now(), error))
             self._lost[plural, where] = (since, error)
             _LOG.info("watch of %s in %s: %s", plural, where or "all namespaces", error)
+            if plural == INFERENCE_SERVICES.plural:
+                self._settled.set()
         spaces = self._link.namespaces or ("",)
         services = [self._lost.get((INFERENCE_SERVICES.plural, space)) for space in spaces]
         if services[0] is not None and all(services):
@@ -254,6 +292,8 @@ class ContextServices:
                 more = changes.more
                 await asyncio.sleep(0)
             self._told_all = self._brought_all()
+            if self._told_all:
+                self._settled.set()
             if self.board.silent_crashes():
                 self._crashed.set()
             spaces = self._link.namespaces or ("",)

@@ -38,6 +38,7 @@ class _Place:
         self.link = link
         self.local = local
         self.collector: Collector | None = None
+        self.source: ClusterSource | None = None
         self.has_cluster = False
         self.tried_at = float("-inf")
 
@@ -60,7 +61,7 @@ class GpusFlow:
         self._places = [_Place(link, local=number == 0) for number, link in enumerate(links)]
         self._last: GpuSnapshotView | None = None
         self._sampling = asyncio.Lock()
-        self._asked = self._sampled = False
+        self._asked = self._sampled = self._is_followed = False
         self._read: GpuSnapshotView | None = None
         self._shared = SharedSample(foundation, self.interval)
 
@@ -105,9 +106,7 @@ class GpusFlow:
         self._read, self._sampled = None, True
         # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
         sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)), contexts)
-        # Of thousands of services those alone are asked about that tell of themselves.
-        available = self._available() if sampled.services else {}
-        judged = self._judge.judge(sampled, available, self._foundation.clock.now())
+        judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
         settings = self._foundation.configuration.settings
         snapshot = with_costs(settings.price, settings.telemetry.currency, judged)
         if mine:
@@ -116,6 +115,9 @@ class GpusFlow:
 
     async def follow(self) -> None:
         """Sample until cancelled, and tell subscribers."""
+        self._is_followed = True
+        async with self._sampling:
+            await self._let_go()
         await self._approvals.refresh()
         told: GpuSnapshotView | None = None
         while True:
@@ -145,10 +147,16 @@ class GpusFlow:
     async def close(self) -> None:
         """Stop what is under way, and let go of the driver."""
         await self._shared.close()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         for place in self._places:
-            collector, place.collector = place.collector, None
+            collector, source = place.collector, place.source
+            place.collector, place.source, place.has_cluster = None, None, False
             if collector is not None:
                 await collector.close()
+            if source is not None:
+                await source.close()
 
     async def _ready(self, place: _Place) -> Collector:
         """The collector of a place; made anew with the cluster once there is one."""
@@ -160,7 +168,7 @@ class GpusFlow:
         absent = NO_CLUSTER
         try:
             client = await place.link.client()
-            source = ClusterSource(client, self._foundation.clock, place.link.namespaces)
+            source = ClusterSource(client, self._foundation.clock, place.link.namespaces, followed=self._is_followed)
             await self._approvals.refresh()
         except ModelyardError as error:
             _LOG.info("GPUs of the cluster: %s", error)
@@ -170,7 +178,7 @@ class GpusFlow:
             if source is None:
                 return place.collector
             await place.collector.close()
-        place.has_cluster = source is not None
+        place.source, place.has_cluster = source, source is not None
         place.collector = Collector(
             source,
             context=place.link.context if source is not None else "",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -30,10 +30,8 @@ _SILENT_FOR: Final = 3
 _AT_LEAST: Final = timedelta(seconds=10)
 #: A GPU that was idle before the program was started anew is idle since then: nobody starts and stops in between.
 _REMEMBERED: Final = timedelta(minutes=30)
-#: Seconds between two notes of what was found while nobody is known to read.
-_NOTED_EVERY: Final = 10.0
-#: Seconds until it is looked again whether somebody reads.
-_LOOK_EVERY: Final = 4.0
+#: Between two notes of what was found while nobody is known to read.
+_NOTED_EVERY: Final = timedelta(seconds=10)
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -60,8 +58,7 @@ class SharedSample:
         self._me = holder_name("gpus")
         self._sampler = False
         self._renew_at = float("-inf")
-        self._noted_at = self._looked_at = float("-inf")
-        self._readers = False
+        self._noted_at: datetime | None = None
         self._told = ""
 
     async def read(self, contexts: Sequence[str], known: GpuSnapshotView | None) -> GpuSnapshotView | None:
@@ -112,18 +109,14 @@ class SharedSample:
 
     async def publish(self, snapshot: GpuSnapshotView, contexts: Sequence[str]) -> None:
         """Write down what was found, when somebody reads along or it was a while ago."""
-        monotonic = self._foundation.clock.monotonic()
+        now = self._foundation.clock.now()
         store = self._foundation.telemetry
-        noted_lately = monotonic < self._noted_at + _NOTED_EVERY
-        if noted_lately and not self._readers and monotonic < self._looked_at + _LOOK_EVERY:
-            return
         try:
             async with store.using(making=True) as database:
-                reader = await Lease(database, self._foundation.clock, self._me).holder(_READER)
-            self._readers, self._looked_at = reader is not None, monotonic
-            if noted_lately and not self._readers:
+                read = await Lease(database, self._foundation.clock, self._me).holder(_READER)
+            if read is None and self._noted_at is not None and now - self._noted_at < _NOTED_EVERY:
                 return
-            self._noted_at = monotonic
+            self._noted_at = now
             note = await asyncio.to_thread(_ENCODER.encode, _Note(tuple(contexts), snapshot))
             await store.put_latest(note, snapshot.at)
         except StoreError as error:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from heapq import nsmallest
 from typing import Any, Final
 
 from backend.core.ports import Clock
 from backend.core.views import CheckView, GpuSnapshotView
 from backend.telemetry.books import Books
 from backend.telemetry.following import Followed, Measured
-from backend.telemetry.inventory import node_view
 from backend.telemetry.notes import Sources, notes_of
 from backend.telemetry.prometheus_source import EVERY as PROMETHEUS_EVERY
 from backend.telemetry.prometheus_source import PrometheusSource
@@ -30,6 +30,8 @@ _FIRST_TIME: Final = 10.0
 _CLOCK_WAS_SET: Final = timedelta(seconds=5)
 #: What is said where there is no cluster.
 NO_CLUSTER: Final = "no cluster is connected: only this machine's GPUs are looked for"
+#: Pages that are read for one sample; where there are more, they take turns: each comes through the API server.
+_MOST_PAGES: Final = 512
 _BOOKS: Final = "books"
 _PROMETHEUS: Final = "prometheus"
 
@@ -87,6 +89,7 @@ class Collector:
         self._own_at: float | None = None
         self._last_local: LocalGpus | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._asked_at: dict[str, float] = {}
         self._dropped: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(parallel)
         # Pages that failed the last time wait in a line of their own, so that many of them do not hold up the others.
@@ -190,7 +193,15 @@ class Collector:
 
             return scrape
 
-        await self._wait([self._start(key, work(source)) for key, source in sources.items()])
+        await self._wait([self._start(key, work(sources[key])) for key in self._turn_of(sources)])
+
+    def _turn_of(self, sources: Mapping[str, ExporterScrape | ServerScrape]) -> list[str]:
+        """Whose pages are read now: all of them, or so many as an API server bears, those first that waited longest."""
+        asked_at = {key: self._asked_at.get(key, float("-inf")) for key in sources}
+        turn = list(sources) if len(sources) <= _MOST_PAGES else nsmallest(_MOST_PAGES, sources, asked_at.__getitem__)
+        now = self._clock.monotonic()
+        self._asked_at = asked_at | dict.fromkeys(turn, now)
+        return turn
 
     def _asked(self) -> dict[str, ExporterScrape | ServerScrape]:
         """Whose pages are read: those that Prometheus does not tell of, or not lately."""
@@ -240,7 +251,6 @@ class Collector:
             gpus=joined.rows,
             servers=tuple(server_view(replica, self._context) for replica in replicas),
             services=tuple(service_views(replicas, joined.rows, self._context)),
-            nodes=tuple(node_view(node, self._context) for node in books.nodes),
             pending=books.pending,
             notes=notes_of(self._sources(), measured, joined.guessed),
             unreached="" if joined.rows else books.unreached,

@@ -91,8 +91,8 @@ class ServerScrape:
         self.metrics: ServerMetrics | None = None
         self.read_at: float | None = None
         self.failure = ""
-        self._parser = ExpositionParser()
-        self._server = ModelServer()
+        #: Made when there is a page to read: most of thousands of pods may never show one.
+        self._reading: tuple[ExpositionParser, ModelServer] | None = None
         self._route: tuple[int, str] | None = None
         self._ask_again_at = float("-inf")
 
@@ -130,12 +130,13 @@ class ServerScrape:
         meta = self.pod.metadata
         try:
             page = await cluster.pod_proxy(meta.namespace, meta.name, *route)
-            families = await _parse(self._parser, page, f"metrics of {meta.namespace}/{meta.name}")
+            parser, server = self._reading = self._reading or (ExpositionParser(), ModelServer())
+            families = await _parse(parser, page, f"metrics of {meta.namespace}/{meta.name}")
         except (NotFoundError, UnreachableError, MalformedDataError):
             # Another port or path may be the right one; `failure` tells when none is.
             return False
         at = clock.monotonic()
-        metrics = self._server.update(families, at)
+        metrics = server.update(families, at)
         if metrics is None:
             return False
         self.metrics, self.read_at = metrics, at

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from backend.cluster.capacity_objects import ResourceClaim, ResourceSlice
+from backend.cluster.followed import FollowedList
 from backend.cluster.objects import KubeObject, Node, Pod
 from backend.cluster.reader import ClusterReader
 from backend.cluster.resources import NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES, Resource
@@ -56,25 +58,28 @@ class ClusterSource:
 
     Args:
         namespaces: that pods are read from; empty: all.
+        followed: it is asked again and again: what it has is watched from the first time on, and `close` ends that.
     """
 
-    def __init__(self, reader: ClusterReader, clock: Clock, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self, reader: ClusterReader, clock: Clock, namespaces: Sequence[str] = (), *, followed: bool = False
+    ) -> None:
         self._reader = reader
         self._clock = clock
+        self._is_followed = followed
+        self._followed: dict[tuple[str, str, str], FollowedList[Any]] = {}
         self._absent: dict[str, float] = {}
         self._namespaces = tuple(namespaces)
 
     async def nodes(self) -> Sequence[Node]:
-        items, _ = await self._reader.list(NODES)
-        return items
+        return await self._all(NODES)
 
     async def pods(self, label_selector: str = "") -> Sequence[Pod]:
         # Exporters are in a namespace of their own, whichever the yard looks after.
         namespaces: Sequence[str | None] = (None,) if label_selector or not self._namespaces else self._namespaces
         found: list[Pod] = []
         for namespace in namespaces:
-            items, _ = await self._reader.list(PODS, namespace, label_selector=label_selector)
-            found += items
+            found += await self._all(PODS, namespace, label_selector)
         return found
 
     async def resource_slices(self) -> Sequence[ResourceSlice]:
@@ -88,11 +93,28 @@ class ClusterSource:
         if self._clock.monotonic() < self._absent.get(resource.plural, float("-inf")):
             return ()
         try:
-            items, _ = await self._reader.list(resource)
+            return await self._all(resource)
         except NotInstalledError:
             self._absent[resource.plural] = self._clock.monotonic() + _LOOK_AGAIN
+            if (followed := self._followed.pop((resource.plural, "", ""), None)) is not None:
+                await followed.close()
             return ()
-        return items
+
+    async def _all(
+        self, resource: Resource[_Item], namespace: str | None = None, label_selector: str = ""
+    ) -> Sequence[_Item]:
+        if not self._is_followed:
+            return (await self._reader.list(resource, namespace, label_selector=label_selector))[0]
+        key = (resource.plural, namespace or "", label_selector)
+        if key not in self._followed:
+            self._followed[key] = FollowedList(self._reader, resource, namespace, label_selector=label_selector)
+        found: FollowedList[_Item] = self._followed[key]
+        return await found.items()
+
+    async def close(self) -> None:
+        """End all watches."""
+        followed, self._followed = self._followed, {}
+        await asyncio.gather(*(one.close() for one in followed.values()))
 
     async def pod_proxy(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         return await self._reader.pod_proxy(namespace, pod, port, path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.harness import Figure, SkippedError, Terminal
-from tests.benchmarks.setting import MODELYARD, SERVICES, Home, cluster, home
+from tests.benchmarks.setting import MODELYARD, PODS, SERVICES, Home, cluster, home
 
 _TIMES: Final = 7
 _PATIENCE: Final = 30.0
@@ -62,9 +62,9 @@ def first_paint() -> Figure:
 
 def memory() -> Figure:
     """What the screen's process holds with 5,000 services and 10,000 entries, once it has settled (PSS)."""
-    with home() as place, cluster() as url:
+    with home() as place, cluster(pods=PODS) as server:
         place.fill_library()
-        place.name_cluster(url)
+        place.name_cluster(server.url)
         with Terminal(MODELYARD, place.environment) as terminal:
             _settled(terminal)
             held = _proportional_size(terminal.pid) / _MEGABYTE
@@ -81,9 +81,9 @@ def memory() -> Figure:
 
 def idle() -> Figure:
     """What the screen's process does while nothing changes: part of a core; not a byte may go to the terminal."""
-    with home() as place, cluster() as url:
+    with home() as place, cluster(pods=PODS) as server:
         place.fill_library()
-        place.name_cluster(url)
+        place.name_cluster(server.url)
         with Terminal(MODELYARD, place.environment) as terminal:
             _settled(terminal)
             before = processor_seconds(terminal.pid)

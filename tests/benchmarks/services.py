@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.harness import Figure, SkippedError
-from tests.benchmarks.setting import MODELYARD, SERVICES, cluster, home
+from tests.benchmarks.setting import MODELYARD, PODS, SERVICES, cluster, home
 
 _TIMES: Final = 7
 _REAL: Final = "MODELYARD_TEST_KUBECONFIG"
@@ -20,8 +20,8 @@ _REAL: Final = "MODELYARD_TEST_KUBECONFIG"
 def services_5k() -> Figure:
     """`modelyard deploy status` beside `kubectl get inferenceservices -A` on the demo's API server."""
     kubectl = _kubectl()
-    with home() as place, cluster() as url:
-        place.name_cluster(url)
+    with home() as place, cluster(pods=PODS) as server:
+        place.name_cluster(server.url)
         ours, peer = _compared(kubectl, place.environment, SERVICES)
     return _figure("services-5k", ours, peer, limit=1.5, where="the demo's API server")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from backend.core.ports import SystemClock
 from backend.library.classification import PROPERTIES
@@ -25,6 +25,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 REPOSITORIES: Final = 200
 TAGS: Final = 50
 SERVICES: Final = 5000
+#: Pods of each service: 10,000 in all.
+PODS: Final = 2
 #: As the console script starts the program.
 MODELYARD: Final = (sys.executable, "-c", "from tui.main import main; main()")
 
@@ -101,15 +103,42 @@ def home() -> Iterator[Home]:
         yield Home(Path(folder))
 
 
+class Server:
+    """The demo's API server in a process of its own.
+
+    Attributes:
+        url: where it listens.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self._process = process
+        self.url = url
+
+    def change(self, rate: float, seconds: float) -> None:
+        """Have objects change from now on; see `cluster_server`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"change {rate} {seconds}\n")
+        self._process.stdin.flush()
+
+    def told(self) -> Iterator[dict[str, Any]]:
+        """What it tells of its probes, until it is done; waits for it."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            told: dict[str, Any] = json.loads(line)
+            if "done" in told:
+                return
+            yield told
+
+
 @contextmanager
-def cluster(count: int = SERVICES) -> Iterator[str]:
-    """The address of the demo's API server with so many services."""
-    command = [sys.executable, "-m", "tests.benchmarks.cluster_server", str(count)]
+def cluster(count: int = SERVICES, pods: int = 0) -> Iterator[Server]:
+    """The demo's API server with so many services, and so many pods of each."""
+    command = [sys.executable, "-m", "tests.benchmarks.cluster_server", str(count), str(pods)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield json.loads(process.stdout.readline())["url"]
+            yield Server(process, json.loads(process.stdout.readline())["url"])
         finally:
             process.stdin.close()
 

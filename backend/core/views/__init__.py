@@ -40,7 +40,6 @@ from backend.core.views.gpus import (
     AlertView,
     CellView,
     CostView,
-    GpuNodeView,
     GpuSnapshotView,
     GpuState,
     GpuView,
@@ -99,8 +98,6 @@ from backend.core.views.runs import (
     SyncResultView,
 )
 from backend.core.views.serving import (
-    INFERENCE_SERVICE,
-    KIND_PREFIXES,
     AppliedView,
     ConditionView,
     ContainerView,
@@ -117,7 +114,6 @@ from backend.core.views.serving import (
     SnapshotView,
     StepView,
     Verdict,
-    named_kind,
 )
 from backend.core.views.yard import (
     AnchorView,
@@ -133,8 +129,6 @@ from backend.core.views.yard import (
 )
 
 __all__ = [
-    "INFERENCE_SERVICE",
-    "KIND_PREFIXES",
     "AdviceView",
     "AlertView",
     "AnchorView",
@@ -172,7 +166,6 @@ __all__ = [
     "FormProblemView",
     "FormView",
     "GateView",
-    "GpuNodeView",
     "GpuSnapshotView",
     "GpuState",
     "GpuView",
@@ -244,5 +237,4 @@ __all__ = [
     "WaiverView",
     "WhatIfView",
     "YardStatusView",
-    "named_kind",
 ]
