@@ -86,7 +86,7 @@ async def test_what_was_typed_is_come_back_to_from_the_offers() -> None:
 async def test_tab_goes_on_to_the_next_section_and_back() -> None:
     async with desk() as table:
         await _form(table)
-        await table.press(*["tab"] * 9)
+        await table.press(*["tab"] * 10)
         await table.sees("▸Where◂", "1 of 2")
         await table.press("shift+tab")
         await table.sees("▸What◂", "NAME=VALUE or NAME=secret:SECRET/KEY")
