@@ -48,6 +48,7 @@ class TelemetryFlow:
         self._foundation = foundation
         self._store = SeriesStore(foundation.telemetry)
         self._prometheus: list[Prometheus] | None = None
+        self._unread = ""
 
     # ------------------------------------------------------------ charts
 
@@ -90,6 +91,7 @@ class TelemetryFlow:
     ) -> dict[str, SeriesView]:
         """What a configured Prometheus has; where it does not answer, what we recorded stands in for it."""
         found: dict[str, SeriesView] = {}
+        self._unread = ""
         for prometheus in await self._sources():
             try:
                 for kind, key in ((kind, key) for kind in kinds for key in keys if key not in found):
@@ -97,6 +99,7 @@ class TelemetryFlow:
                     if series is not None:
                         found[key] = series
             except ModelyardError as error:
+                self._unread = f"{error.what}: {error.why}; what was recorded here is shown in its place"
                 _LOG.info("history: %s", error)
         return found
 
@@ -270,11 +273,12 @@ class TelemetryFlow:
     async def state(self) -> HistoryView:
         """How it stands with what is kept; raises nothing."""
         telemetry, priced = self._foundation.telemetry, bool(self._foundation.configuration.settings.price)
+        unread = (self._unread,) if self._unread else ()
         try:
             size, since, made_up = await self._store.extent()
         except StoreError as error:
-            return HistoryView(problem=error.why, notes=telemetry.told, priced=priced)
-        notes = (*telemetry.told, *((made_up,) if made_up else ()))
+            return HistoryView(problem=error.why, notes=(*telemetry.told, *unread), priced=priced)
+        notes = (*telemetry.told, *unread, *((made_up,) if made_up else ()))
         return HistoryView(notes=notes, since=since, size=size, priced=priced)
 
     async def check(self) -> list[CheckView]:

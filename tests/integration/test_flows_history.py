@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from backend.config import load_configuration
-from backend.core.errors import ConfigurationError, NotFoundError, StoreError, UsageError
+from backend.core.errors import ConfigurationError, NotFoundError, StoreError, UnreachableError, UsageError
 from backend.core.views import GpuSnapshotView, GpuState, ServiceMetricsView
 from backend.flows.alerts import LONGEST_SILENCE
 from backend.flows.recording import Recording
+from backend.telemetry.prometheus import Prometheus
 from backend.yard import Yard, YardOptions
 from tests.fakes.ports import FixedClock
+from tests.unit.test_telemetry_prometheus_history import Answers
 from tests.unit.test_telemetry_recording import H100, gpu
 
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
@@ -159,6 +161,31 @@ async def test_nothing_recorded_yet_is_said_and_makes_no_file(tmp_path: Path) ->
         assert [check.state for check in await here.yard.telemetry.check()] == ["absent"]
         await here.recording.keep()
         assert not here.file.exists()
+
+
+async def test_prometheus_history_comes_first_and_ours_stands_in_for_one_that_is_away(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        await here.record(minutes=5)
+        at = here.clock.now().timestamp()
+        telemetry = here.yard.telemetry
+        telemetry._prometheus = [Prometheus(Answers([(at, "0.11")], [(at, "0.1")], [(at, "0.2")]))]
+        (series,) = await telemetry.series(["GPU-0"], "power", timedelta(minutes=15))
+        assert (series.source, [point.mean for point in series.points]) == ("Prometheus prom", [0.11])
+        # It has nothing of the second GPU, which we recorded.
+        (series,) = await telemetry.series(["GPU-1"], "power", timedelta(minutes=15))
+        assert series.source == "modelyard"
+        telemetry._prometheus = [Prometheus(Away())]
+        (series,) = await telemetry.series(["GPU-0"], "power", timedelta(minutes=15))
+        assert (series.source, bool(series.points)) == ("modelyard", True)
+        (note,) = (await telemetry.state()).notes
+        assert "no answer" in note and "recorded here" in note
+
+
+class Away(Answers):
+    """A Prometheus that does not answer."""
+
+    async def get(self, path: str, params: Mapping[str, str]) -> bytes:
+        raise UnreachableError("Prometheus prom", "no answer within 20 s", "see whether it is up")
 
 
 async def test_wrong_questions_are_told(tmp_path: Path) -> None:
