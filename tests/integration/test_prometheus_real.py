@@ -6,12 +6,14 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 from aiohttp import web
 
 from backend.core.errors import MalformedDataError
@@ -22,6 +24,9 @@ from backend.telemetry.prometheus_config import PrometheusConfig
 from backend.telemetry.prometheus_history import prometheus_series
 from backend.telemetry.prometheus_source import PrometheusSource
 from backend.telemetry.series_metrics import METRICS, SeriesKind
+from tests.fakes.cli import Place
+from tests.fakes.cli_cluster import ThreadedCluster
+from tests.fakes.cluster_server import serving
 from tests.fakes.telemetry import dcgm_page
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="there is no prometheus")
@@ -65,15 +70,18 @@ async def address(tmp_path: Path) -> AsyncIterator[str]:
     pages = Pages()
     app = web.Application()
     app.add_routes([web.get("/metrics", pages.exporter), web.get("/server", pages.server)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    listener = socket.create_server(("127.0.0.1", 0))
-    await web.SockSite(runner, listener).start()
-    (tmp_path / "prometheus.yml").write_text(_CONFIG.format(target=f"127.0.0.1:{listener.getsockname()[1]}"))
+    async with serving(app) as url, prometheus(tmp_path, _CONFIG.format(target=url.removeprefix("http://"))) as found:
+        yield found
+
+
+@asynccontextmanager
+async def prometheus(folder: Path, configuration: str) -> AsyncIterator[str]:
+    """A Prometheus on a free port; gives its address."""
+    (folder / "prometheus.yml").write_text(configuration)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        "prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}",
+        "prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
@@ -84,7 +92,6 @@ async def address(tmp_path: Path) -> AsyncIterator[str]:
         with suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
-        await runner.cleanup()
 
 
 async def _until_ready(url: str) -> None:
@@ -141,3 +148,41 @@ async def test_a_real_prometheus_tells_of_gpus_and_model_servers(address: str, t
         await prometheus.query("sum(")
     await _has_history(prometheus)
     await source.close()
+
+
+_THROUGH_THE_CLUSTER = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+{jobs}
+"""
+_JOB = """
+  - job_name: {pod}
+    metrics_path: /api/v1/namespaces/gpu-operator/pods/{pod}:9400/proxy/metrics
+    authorization: {{credentials: {token}}}
+    static_configs: [{{targets: ["{host}"]}}]
+"""
+
+
+async def test_a_command_reads_prometheus_before_it_asks_exporters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadedCluster(registry_host="nowhere") as cluster:
+        (tmp_path / "kubeconfig").write_text(cluster.kubeconfig())
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        known = yaml.safe_load(cluster.kubeconfig())
+        host = known["clusters"][0]["cluster"]["server"].removeprefix("http://")
+        token = known["users"][0]["user"]["token"]
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+            pods = (await client.get(f"http://{host}/api/v1/namespaces/gpu-operator/pods")).json()["items"]
+        jobs = "".join(_JOB.format(pod=pod["metadata"]["name"], token=token, host=host) for pod in pods)
+        async with prometheus(tmp_path, _THROUGH_THE_CLUSTER.format(jobs=jobs)) as url:
+            place = Place(tmp_path / "place", f'[telemetry]\nprometheus = {{ url = "{url}", insecure = true }}\n')
+            async with asyncio.timeout(60):
+                gpus: list[dict[str, Any]] = []
+                while len([gpu for gpu in gpus if gpu["source"] == "prometheus"]) < 32:
+                    gpus = await asyncio.to_thread(place.json, "gpu")
+            checks = {check["name"]: check for check in await asyncio.to_thread(place.json, "doctor")}
+    assert len(gpus) == 32
+    assert {gpu["node"] for gpu in gpus} == {"gpu-01", "gpu-02", "gpu-03", "gpu-04"}
+    assert (checks["GPUs by Prometheus"]["state"], checks["GPUs by dcgm-exporter"]["state"]) == ("ok", "ok")
+    assert "32 GPUs" in checks["GPUs by Prometheus"]["detail"]
