@@ -35,6 +35,7 @@ from backend.core.events import (
 )
 from backend.core.garbage import collect_from_now_on
 from backend.core.ports import Clock
+from backend.core.views import INFERENCE_SERVICE
 from tui.model import Model, PartName, Problem
 from tui.ports import ScreenYard
 
@@ -266,7 +267,11 @@ class Feed:
         elif isinstance(event, ServiceRemoved):
             model.services.value.pop(event.key, None)
         elif isinstance(event, ServicesReset):
-            kept = {key: view for key, view in model.services.value.items() if view.context != event.key}
+            kept = {
+                key: view
+                for key, view in model.services.value.items()
+                if view.context != event.key or view.kind != INFERENCE_SERVICE
+            }
             model.services.value = {**kept, **{service.key: service for service in event.services}}
         if isinstance(event, ServiceChanged | ServiceRemoved | ServicesReset):
             model.services.read_at, model.services.problem = model.as_of, None

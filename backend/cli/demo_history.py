@@ -35,8 +35,9 @@ _TRIES: Final = 30
 _COUNTED: Final = (SeriesKind.TYPE, SeriesKind.HOLDING)
 _TOLD: Final = "History before this demo was started is made up."
 
-#: The load of a holder at a time, 0 to 1.
+#: The load of a holder at a time, 0 to 1; and what is measured at a time, in the order of the kind's metrics.
 Load = Callable[[int], float]
+Values = Callable[[int], tuple[float | None, ...]]
 
 
 async def make_up(store: SeriesStore, snapshot: GpuSnapshotView, now: datetime, seed: int) -> None:
@@ -152,7 +153,10 @@ def _gpu(load: float, held: bool) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-def _service(load: float, replicas: int) -> tuple[float, ...]:
+def _service(load: float, replicas: int) -> tuple[float | None, ...]:
+    if not load:
+        # Nobody asks: nothing has a latency.
+        return (0.0, None, 0.0, 0.0, *(None,) * 7, 0.0, 0.0, 0.02, float(replicas))
     waiting = max(0.0, 60 * (load - 0.8)) * replicas
     first, token = 0.12 + 0.5 * load**4, 0.011 + 0.02 * load**3
     return (
@@ -162,20 +166,26 @@ def _service(load: float, replicas: int) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-def _block(kind: SeriesKind, tier: int, times: Sequence[int], values: Callable[[int], tuple[float, ...]]) -> Block:
+def _block(
+    kind: SeriesKind, tier: int, times: Sequence[int], values: Callable[[int], tuple[float | None, ...]]
+) -> Block:
     metrics = METRICS[kind]
     rows = [values(at) for at in times]
     columns = {}
     for number, metric in enumerate(metrics):
-        mean = [whole(row[number], metric.resolution) or 0 for row in rows]
+        mean = [whole(row[number], metric.resolution) for row in rows]
+        if all(value is None for value in mean):
+            continue
         if tier == _SAMPLES:
             columns[metric.code] = Column(mean)
             continue
         # What lies around a mean, and how many samples it stands for.
-        spread = [0 if kind in _COUNTED else value // 16 for value in mean]
+        spread = [0 if kind in _COUNTED else (value or 0) // 16 for value in mean]
         most = round(100 / metric.resolution) if metric.unit == "percent" else 2**53
-        low = [value - by for value, by in zip(mean, spread, strict=True)]
-        high = [max(value, min(most, value + by)) for value, by in zip(mean, spread, strict=True)]
+        low = [None if value is None else value - by for value, by in zip(mean, spread, strict=True)]
+        high = [
+            None if value is None else max(value, min(most, value + by)) for value, by in zip(mean, spread, strict=True)
+        ]
         columns[metric.code] = Column(mean, low, high, [_STEPS[tier] // _INTERVAL] * len(mean))
     return Block(_STEPS[_SAMPLES] if tier == _SAMPLES else _INTERVAL, times, columns)
 

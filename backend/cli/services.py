@@ -23,7 +23,8 @@ def parts_of(text: str, namespace: str | None) -> tuple[str, str, str]:
     """Context, namespace and name as they were written; what was left out is empty.
 
     Args:
-        text: `NAME`, `NAMESPACE/NAME` or `CONTEXT/NAMESPACE/NAME`; a context may hold slashes itself.
+        text: `NAME`, `NAMESPACE/NAME` or `CONTEXT/NAMESPACE/NAME`; a context may hold slashes itself, and a name of
+            another kind than InferenceService has its prefix (`llm:qwen`).
         namespace: given beside it.
 
     Raises:
@@ -51,9 +52,9 @@ async def named(yard: Yard, text: str, namespace: str | None) -> ServiceName:
     away: list[tuple[str, ModelyardError]] = []
     services = await yard.deployments.services(unread=lambda place, error: away.append((place, error)))
     found = [
-        ServiceName(one.context, one.namespace, one.name)
+        ServiceName(one.context, one.namespace, one.address)
         for one in services
-        if one.name == name and space in ("", one.namespace)
+        if name in (one.address, one.name) and space in ("", one.namespace)
     ]
     candidates = ", ".join(sorted(map(str, found)))
     if len(found) > 1:

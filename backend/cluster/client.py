@@ -35,7 +35,14 @@ _MAX_PROXIED: Final = 1024 * 1024
 
 #: The mutations that each changing call serves, by their names in the gate's table.
 APPLY_MUTATIONS: Final = ("deploy.apply", "deploy.rollback", "deploy.settle", "runtime.apply")
-PATCH_MUTATIONS: Final = ("deploy.scale", "deploy.stop", "deploy.start", "deploy.promote", "deploy.abort")
+PATCH_MUTATIONS: Final = (
+    "deploy.scale",
+    "deploy.stop",
+    "deploy.start",
+    "deploy.promote",
+    "deploy.abort",
+    "deploy.weigh",
+)
 DELETE_MUTATIONS: Final = ("deploy.delete",)
 PROXY_MUTATIONS: Final = ("deploy.validate",)
 

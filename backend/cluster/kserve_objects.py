@@ -112,6 +112,8 @@ class InferenceServiceStatus(KubeStruct, frozen=True, kw_only=True):
     model_status: ModelStatus | None = None
     components: dict[str, ComponentStatus] | None = None
     deployment_mode: str = ""
+    serving_runtime_name: str = ""
+    cluster_serving_runtime_name: str = ""
 
 
 class InferenceService(KubeObject, frozen=True, kw_only=True):

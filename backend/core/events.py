@@ -78,7 +78,7 @@ class ServiceRemoved(Event, frozen=True, kw_only=True):
 
 
 class ServicesReset(Event, frozen=True, kw_only=True):
-    """The whole list of a context was read anew. `key` is the context."""
+    """All InferenceServices of a context were read anew. `key` is the context; other kinds are told one by one."""
 
     services: tuple[ServiceView, ...]
 
@@ -134,6 +134,11 @@ _KEEPS_LATEST_ONLY: Final = frozenset(
 )
 
 
+def _is_outdated(key: str, prefix: str) -> bool:
+    """Whether a reset of a context's InferenceServices outdates the event of this key; other kinds have a colon."""
+    return key.startswith(prefix) and ":" not in key.rpartition("/")[2]
+
+
 class Subscription:
     """The events of some topics, for one reader. Use it as an async iterator; close it when done."""
 
@@ -153,7 +158,7 @@ class Subscription:
             key = (topic, event.key)
             if isinstance(event, ServicesReset):
                 prefix = f"{event.key}/"
-                for stale in [k for k in self._queue if k[0] is topic and str(k[1]).startswith(prefix)]:
+                for stale in [k for k in self._queue if k[0] is topic and _is_outdated(str(k[1]), prefix)]:
                     del self._queue[stale]
             self._queue.pop(key, None)
         self._queue[key] = event

@@ -7,10 +7,15 @@ last; without it the newest gets everything as soon as it is ready, and is from 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from backend.demo.objects import Object
 from backend.demo.workloads_pods import Pod, owned, owner, stamp
 from backend.demo.workloads_template import Template
+
+#: KServe's annotation that gives every revision with a share an address of its own.
+TAG_ROUTING: Final = "serving.kserve.io/enable-tag-routing"
+REVISION_LABEL: Final = "serving.knative.dev/revision"
 
 
 @dataclass
@@ -21,6 +26,7 @@ class Revisions:
         numbers: of each revision, from 1.
         asked: hash of the template as the object asks for it; a revision's own differs by its number.
         canary: `canaryTrafficPercent`, None when it is not set.
+        tagged: each revision that has a share, if it is 0, has an address of its own, and is kept for it.
         rolled, previous: the revisions that got all traffic last, and before that.
         proven: those that have been ready.
     """
@@ -28,6 +34,7 @@ class Revisions:
     numbers: dict[str, int] = field(default_factory=dict)
     asked: str = ""
     canary: int | None = None
+    tagged: bool = False
     rolled: str = ""
     previous: str = ""
     proven: set[str] = field(default_factory=set)
@@ -48,14 +55,12 @@ class Revisions:
         return {newest: self.canary, self.rolled: 100 - self.canary}
 
     def wanted(self, newest: str, templates: dict[str, Template]) -> dict[str, int]:
-        """How many pods each revision is to have: none without traffic, once it has been ready."""
+        """How many pods each revision is to have: none that nothing reaches, once it has been ready."""
         shares = self.shares(newest)
-        return {
-            known: templates[known].replicas
-            if shares.get(known, 0) > 0 or (known == newest and known not in self.proven)
-            else 0
-            for known in self.numbers
-        }
+        reached = {known for known, percent in shares.items() if percent or self.tagged}
+        if newest not in self.proven:
+            reached.add(newest)
+        return {known: templates[known].replicas if known in reached else 0 for known in self.numbers}
 
     def component(self, service: str, newest: str, url: str) -> Object:
         """`status.components.predictor`."""
@@ -77,6 +82,7 @@ class Revisions:
             component["traffic"] = [
                 {"revisionName": named(known), "percent": percent, "latestRevision": known == newest}
                 | ({"tag": "prev"} if known != newest and len(shares) > 1 else {})
+                | ({"tag": "latest"} if known == newest and self.tagged else {})
                 for known, percent in shares.items()
             ]
         return component

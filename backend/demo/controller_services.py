@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.demo.controller_kubelet import Kubelet
-from backend.demo.controller_revisions import Revisions, revision_name, revision_object
+from backend.demo.controller_revisions import REVISION_LABEL, TAG_ROUTING, Revisions, revision_name, revision_object
 from backend.demo.controller_workload import Workload
 from backend.demo.controller_world import Subject, World
 from backend.demo.objects import Object
@@ -88,6 +88,7 @@ class ServiceController:
             return
         predictor = obj["spec"]["predictor"]
         if template.knative:
+            workload.knative.tagged = (obj["metadata"].get("annotations") or {}).get(TAG_ROUTING) == "true"
             template = self._numbered(workload, template, predictor.get("canaryTrafficPercent"))
         self._adopt(workload, template)
         self._roll(workload)
@@ -152,6 +153,11 @@ class ServiceController:
             revisions.numbers[newest] = number
             workload.made[newest] = self._world.now
         return replace(template, hash=newest)
+
+    def _labels(self, workload: Workload, template: Template) -> dict[str, str]:
+        number = workload.knative.numbers.get(template.hash)
+        revision = {REVISION_LABEL: revision_name(workload.name, number)} if number else {}
+        return {**template.labels, **revision}
 
     def _deployment_of(self, workload: Workload, template_hash: str) -> str:
         number = workload.knative.numbers.get(template_hash)
@@ -299,7 +305,7 @@ class ServiceController:
             replica_set_uid=workload.replica_sets[template.hash],
             hash=template.hash,
             spec=template.spec,
-            labels=template.labels,
+            labels=self._labels(workload, template),
             annotations=template.annotations,
             created=world.now,
             ordinal=ordinal,

@@ -211,6 +211,18 @@ def _histograms(page: _Page, state: ServerState, traffic: Traffic) -> None:
         _E2E,
         both(0.004, 2.2, 0.5),
     )
+    page.histogram(
+        "request_prefill_time_seconds",
+        "Histogram of time spent in PREFILL phase for request.",
+        _E2E,
+        both(0.1, 0.16, 0.4),
+    )
+    page.histogram(
+        "request_decode_time_seconds",
+        "Histogram of time spent in DECODE phase for request.",
+        _E2E,
+        both(pace * _GENERATED, pace * _GENERATED * 2.4, 0.4),
+    )
     page.histogram("request_prompt_tokens", "Number of prefill tokens processed.", _TOKENS, both(_PROMPT, _PROMPT, 0.6))
     page.histogram(
         "request_generation_tokens",

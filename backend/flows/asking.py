@@ -174,7 +174,7 @@ class Asking:
                 tried.append(probe.path)
                 continue
             value = EvidenceValue.PASS if read.good else EvidenceValue.FAIL
-            told = f"{probe.kind.value}: {read.sentence} in {answer.seconds:.2f} s"
+            told = f"{probe.kind.value}: {read.sentence} in {_spoken(answer.seconds)}"
             return _check("answer", value, told), answer.seconds
         told = f"it serves none of {', '.join(tried)}" if tried else "no request is known for what it serves"
         return _check("answer", EvidenceValue.NOT_MEASURED, told), None
@@ -269,12 +269,16 @@ class Asking:
         await asyncio.gather(*(scrape.scrape(source, self._foundation.clock) for scrape in scrapes))
 
 
+def _spoken(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
 def _latency(seconds: float, bound: timedelta | None) -> ProofCheckView:
     if bound is None:
-        return _check("latency", EvidenceValue.NOT_MEASURED, f"{seconds:.2f} s; no bound is asked for")
+        return _check("latency", EvidenceValue.NOT_MEASURED, f"{_spoken(seconds)}; no bound is asked for")
     good = seconds <= bound.total_seconds()
     value = EvidenceValue.PASS if good else EvidenceValue.FAIL
-    return _check("latency", value, f"{seconds:.2f} s, at most {bound.total_seconds():g} s allowed")
+    return _check("latency", value, f"{_spoken(seconds)}, at most {_spoken(bound.total_seconds())} allowed")
 
 
 def _error_check(scrapes: Sequence[ServerScrape], counts: Mapping[Kind, float], bounds: Bounds) -> ProofCheckView:

@@ -9,20 +9,22 @@ import msgspec
 
 from backend.cluster.client import ClusterClient
 from backend.cluster.kserve_objects import InferenceService
+from backend.cluster.llm_objects import LlmInferenceService
 from backend.cluster.platform_objects import HttpRoute
-from backend.cluster.resources import HTTP_ROUTES, INFERENCE_SERVICES
+from backend.cluster.resources import HTTP_ROUTES, INFERENCE_SERVICES, LLM_INFERENCE_SERVICES, Resource, resource_of
 from backend.cluster.reviews import AccessRequest
-from backend.core.errors import AccessDeniedError, MalformedDataError, NotFoundError, PolicyError
+from backend.core.errors import AccessDeniedError, MalformedDataError, NotFoundError, PolicyError, UsageError
 from backend.core.permits import Permit
-from backend.core.views import AppliedView, CanaryView
+from backend.core.views import INFERENCE_SERVICE, KIND_PREFIXES, AppliedView, CanaryView, named_kind
 from backend.flows.approvals import Approvals
 from backend.flows.foundation import Foundation
 from backend.flows.gate import Checks
 from backend.flows.kserve import explained
-from backend.serving.actions import scale_patch, start_patch, stop_patch
+from backend.serving.actions import scale_patch, start_patch, stop_patch, weight_patch
 from backend.serving.canary import abort_patch, canary_of, promote_patch
 from backend.serving.deployment import parse
 from backend.serving.digests import running_digests
+from backend.serving.llm import LLM_KIND, as_inference_service
 from backend.serving.rules import mode_of
 from backend.serving.snapshots import snapshots
 
@@ -51,12 +53,12 @@ class ServiceChanges:
 
     async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Stop a service."""
-        client, live = await self._seen(namespace, name, context)
+        client, live = await self._seen(namespace, name, context, llm=True)
         return await self._patched("deploy.stop", client, live, stop_patch())
 
     async def start(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Start a stopped service, if its image is approved."""
-        client, live = await self._seen(namespace, name, context)
+        client, live = await self._seen(namespace, name, context, llm=True)
         return await self._patched(
             "deploy.start", client, live, start_patch(), policy=self._approved(client, live, "start")
         )
@@ -124,9 +126,46 @@ class ServiceChanges:
         where = context or self._foundation.cluster.context
         await self._foundation.gate.require(mutation, f"{where}/{namespace}/{name}", as_worker=as_worker)
 
-    async def _seen(self, namespace: str, name: str, context: str) -> tuple[ClusterClient, dict[str, Any]]:
+    async def weigh(self, namespace: str, name: str, weight: int, *, context: str = "") -> AppliedView:
+        """Set the share of its group's traffic that an LLMInferenceService gets.
+
+        Args:
+            name: with its prefix, `llm:qwen`.
+
+        Raises:
+            NotInstalledError: the cluster has no LLMInferenceServices. UsageError: it shares no traffic.
+        """
+        await self._may("deploy.weigh", namespace, name, context)
+        client, live = await self._seen(namespace, name, context, llm=True)
+        patch = weight_patch(live, weight)
+        route = ((live.get("spec") or {}).get("router") or {}).get("route") or {}
+        return await self._patched(
+            "deploy.weigh",
+            client,
+            live,
+            patch,
+            policy=self._approved(client, live, "sending traffic") if weight > int(route.get("weight") or 0) else None,
+            detail={"weight": weight, "before": route.get("weight")},
+        )
+
+    async def _seen(
+        self, namespace: str, name: str, context: str, *, llm: bool = False
+    ) -> tuple[ClusterClient, dict[str, Any]]:
+        """The object as it is.
+
+        Args:
+            llm: an LLMInferenceService will do.
+        """
         client = await self._foundation.clusters.client(context)
-        return client, await found_service(client, namespace, name)
+        kind, bare = named_kind(name)
+        if kind == INFERENCE_SERVICE:
+            return client, await found_service(client, namespace, bare)
+        if kind != LLM_KIND or not llm:
+            raise UsageError(
+                f"{kind} {namespace}/{bare}", "it is observed here, and changed elsewhere", "change it with kubectl"
+            )
+        resource = await client.served(LLM_INFERENCE_SERVICES)
+        return client, await client.get(resource, namespace, bare)
 
     def _approved(self, client: ClusterClient, live: Mapping[str, Any], verb: str) -> Callable[[], Awaitable[None]]:
         async def check() -> None:
@@ -134,7 +173,7 @@ class ServiceChanges:
             metadata = live["metadata"]
             what = f"{verb} of {metadata['namespace']}/{metadata['name']}"
             try:
-                service = msgspec.convert(live, InferenceService)
+                service = _as_service(live)
             except msgspec.ValidationError as error:
                 raise MalformedDataError(what, f"it cannot be read: {error}", "look at it with kubectl") from error
             digests = running_digests(service, ())
@@ -161,21 +200,24 @@ class ServiceChanges:
         as_worker: bool = False,
     ) -> AppliedView:
         metadata = live["metadata"]
-        namespace, name = str(metadata["namespace"]), str(metadata["name"])
+        namespace, name, resource = str(metadata["namespace"]), str(metadata["name"]), resource_of(live)
+        is_llm = resource.kind == LLM_KIND
 
         async def dry_run() -> None:
-            await client.dry_run_merge_patch(INFERENCE_SERVICES, namespace, name, patch)
+            await client.dry_run_merge_patch(resource, namespace, name, patch)
 
         async def action(permit: Permit) -> AppliedView:
-            after = await client.merge_patch(permit, INFERENCE_SERVICES, namespace, name, patch, seen=live)
+            after = await client.merge_patch(permit, resource, namespace, name, patch, seen=live)
             changed = after["metadata"]["resourceVersion"] != metadata["resourceVersion"]
             return _applied(client, after, changed=changed)
 
         return await self._foundation.gate.run(
             mutation,
-            f"{client.context}/{namespace}/{name}",
+            f"{client.context}/{namespace}/{KIND_PREFIXES[LLM_KIND] + ':' if is_llm else ''}{name}",
             action,
-            checks=Checks(access=access_check(client, "patch", namespace, name), policy=policy, dry_run=dry_run),
+            checks=Checks(
+                access=access_check(client, "patch", namespace, name, resource=resource), policy=policy, dry_run=dry_run
+            ),
             detail=detail,
             as_worker=as_worker,
         )
@@ -216,15 +258,17 @@ async def found_service(client: ClusterClient, namespace: str, name: str) -> dic
         raise await explained(client, error) from error
 
 
-def access_check(client: ClusterClient, verb: str, namespace: str, name: str) -> Callable[[], Awaitable[None]]:
+def access_check(
+    client: ClusterClient, verb: str, namespace: str, name: str, *, resource: Resource[Any] = INFERENCE_SERVICES
+) -> Callable[[], Awaitable[None]]:
     """Asks the cluster whether it would let us, before anything is sent."""
 
     async def check() -> None:
         access = await client.can_i(
             AccessRequest(
                 verb=verb,
-                resource=INFERENCE_SERVICES.plural,
-                group=INFERENCE_SERVICES.group,
+                resource=resource.plural,
+                group=resource.group,
                 namespace=namespace,
                 name=name,
             )
@@ -232,11 +276,17 @@ def access_check(client: ClusterClient, verb: str, namespace: str, name: str) ->
         if not access.allowed:
             raise AccessDeniedError(
                 f"{verb} of {namespace}/{name}",
-                access.reason or f"RBAC does not allow to {verb} inferenceservices in {namespace}",
-                f"ask for the verb {verb} on inferenceservices.serving.kserve.io in {namespace}",
+                access.reason or f"RBAC does not allow to {verb} {resource.plural} in {namespace}",
+                f"ask for the verb {verb} on {resource.plural}.{resource.group} in {namespace}",
             )
 
     return check
+
+
+def _as_service(live: Mapping[str, Any]) -> InferenceService:
+    if live.get("kind") == LLM_KIND:
+        return as_inference_service(msgspec.convert(live, LlmInferenceService))
+    return msgspec.convert(live, InferenceService)
 
 
 def _applied(client: ClusterClient, object_: Mapping[str, Any], *, changed: bool) -> AppliedView:
@@ -246,7 +296,7 @@ def _applied(client: ClusterClient, object_: Mapping[str, Any], *, changed: bool
         namespace=metadata["namespace"],
         name=metadata["name"],
         changed=changed,
-        objects=(f"InferenceService {metadata['namespace']}/{metadata['name']}",),
+        objects=(f"{object_['kind']} {metadata['namespace']}/{metadata['name']}",),
         snapshot="",
         resource_version=str(metadata["resourceVersion"]),
     )

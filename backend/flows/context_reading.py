@@ -40,8 +40,11 @@ class ContextReader:
         self._history = history
         self._database = database
 
-    async def read(self) -> ServiceBoard:
+    async def read(self, key: tuple[str, str] | None = None) -> ServiceBoard:
         """Read everything now, what we may not see left out. Apart from the board that watches keep, if they do.
+
+        Args:
+            key: namespace and name of the one service that is asked about; None: all.
 
         Raises:
             NotFoundError: KServe is not installed.
@@ -53,16 +56,18 @@ class ContextReader:
         board = ServiceBoard(client.context, approver=self._approvals.judge)
         board.set_estimator(self._history.usual)
         board.set_proofs(await newest(self._database))
+        where, its, name = self._scope(key)
+        on_it = f"{ON_SERVICES},involvedObject.name={key[1]}" if key is not None else ON_SERVICES
         beside = asyncio.gather(
-            self._seen(client, PODS, label_selector=SERVICE_LABEL),
-            self._seen(client, DEPLOYMENTS, label_selector=SERVICE_LABEL),
-            self._seen(client, EVENTS, field_selector=ON_PODS),
-            self._seen(client, EVENTS, field_selector=ON_SERVICES),
-            self._seen_revisions(client),
+            self._seen(client, PODS, where, label_selector=its),
+            self._seen(client, DEPLOYMENTS, where, label_selector=its),
+            self._seen(client, EVENTS, where, field_selector=ON_PODS),
+            self._seen(client, EVENTS, where, field_selector=on_it),
+            self._seen_revisions(client, where, its),
             self._seen_nodes(client),
         )
         try:
-            services = await self._read_services(client)
+            services = await self._read_services(client, where, name)
             pods, deployments, events, own_events, revisions, nodes = await beside
         finally:
             # Without the services, what is still being asked is of no use.
@@ -78,9 +83,20 @@ class ContextReader:
         await hear_last_words(client, board)
         return board
 
-    async def _read_services(self, client: ClusterClient) -> list[InferenceService]:
+    def _scope(self, key: tuple[str, str] | None) -> tuple[tuple[str | None, ...], str, str]:
+        """Where to look, and by which label and field selectors."""
+        namespaces: tuple[str | None, ...] = self._link.namespaces or (None,)
+        if key is None:
+            return namespaces, SERVICE_LABEL, ""
+        namespace, name = key
+        where = (namespace,) if None in namespaces or namespace in namespaces else ()
+        return where, f"{SERVICE_LABEL}={name}", f"metadata.name={name}"
+
+    async def _read_services(
+        self, client: ClusterClient, where: tuple[str | None, ...], name: str
+    ) -> list[InferenceService]:
         try:
-            services = await self._all(client, INFERENCE_SERVICES)
+            services = await self._all(client, INFERENCE_SERVICES, where, field_selector=name)
         except NotFoundError as error:
             self._link.answered(error)
             raise await explained(client, error) from error
@@ -91,10 +107,16 @@ class ContextReader:
         return services
 
     async def _all(
-        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
+        self,
+        client: ClusterClient,
+        resource: Resource[_Item],
+        where: tuple[str | None, ...],
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
     ) -> list[_Item]:
         found: list[_Item] = []
-        for namespace in self._link.namespaces or (None,):
+        for namespace in where:
             items, _ = await client.list(
                 resource, namespace, label_selector=label_selector, field_selector=field_selector
             )
@@ -102,20 +124,28 @@ class ContextReader:
         return found
 
     async def _seen(
-        self, client: ClusterClient, resource: Resource[_Item], *, label_selector: str = "", field_selector: str = ""
+        self,
+        client: ClusterClient,
+        resource: Resource[_Item],
+        where: tuple[str | None, ...],
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
     ) -> list[_Item]:
         """Like `_all`, but nothing where we may not look: verdicts then rest on what is left."""
         try:
-            return await self._all(client, resource, label_selector=label_selector, field_selector=field_selector)
+            return await self._all(
+                client, resource, where, label_selector=label_selector, field_selector=field_selector
+            )
         except AccessDeniedError as error:
             _LOG.warning("%s", error)
             return []
 
-    async def _seen_revisions(self, client: ClusterClient) -> list[Revision]:
+    async def _seen_revisions(self, client: ClusterClient, where: tuple[str | None, ...], its: str) -> list[Revision]:
         """Of Knative, where it is installed and may be looked at."""
         found: list[Revision] = []
-        for namespace in self._link.namespaces or (None,):
-            found += (await client.look(REVISIONS, namespace, label_selector=SERVICE_LABEL)).objects
+        for namespace in where:
+            found += (await client.look(REVISIONS, namespace, label_selector=its)).objects
         return found
 
     async def _seen_nodes(self, client: ClusterClient) -> dict[str, str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from backend.cluster.client import ClusterClient
 from backend.cluster.objects import KubeObject
@@ -21,14 +21,13 @@ from backend.flows.cluster_link import ClusterLink
 from backend.flows.context_reading import ON_PODS, ON_SERVICES, PRODUCT_LABEL, ContextReader, hear_last_words
 from backend.flows.foundation import Foundation
 from backend.flows.start_history import StartHistory
+from backend.flows.watching import Keep, Listing, keeper
 from backend.serving.board import SERVICE_LABEL, LoadingPod, ServiceBoard
 from backend.serving.starts import load_of
 from backend.serving.validations import newest
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item", bound=KubeObject)
-#: Takes what a watch of a namespace tells: the whole list, or an object that changed, or one that went.
-_Keep: TypeAlias = Callable[[str, list[Any] | None, Any | None, Any | None], None]
 #: Changes that come within this time reach the screen together.
 _GATHER: Final = 0.05
 #: How long whoever asks for services waits for the watches that have just begun.
@@ -84,8 +83,8 @@ class ContextServices:
         """The board as watched, or else one that is read now.
 
         Args:
-            key: namespace and name of a service that must be on it if there is one: what was just made may not have
-                come by the watch yet.
+            key: namespace and name of the service that is asked about, which must be on it if there is one: what was
+                just made may not have come by the watch yet. Of others nothing need be on it.
 
         Raises:
             ModelyardError: it cannot be read.
@@ -95,7 +94,7 @@ class ContextServices:
         # The watched board is judged where its changes are told of, and nowhere else: none must be lost.
         if self._told_all and (key is None or self.board.row(key) is not None):
             return self.board
-        board = await self._reader.read()
+        board = await self._reader.read(key)
         board.refresh(self._foundation.clock.now())
         return board
 
@@ -134,7 +133,9 @@ class ContextServices:
                 self._settled.set()
                 await asyncio.sleep(delay)
                 delay = min(30.0, delay * 2)
-        self.board = board = ServiceBoard(client.context, approver=self._approvals.judge)
+        self.board = board = ServiceBoard(
+            client.context, approver=self._approvals.judge, pod_events=self.board.pod_events
+        )
         self._link.followed = True
         await self._approvals.refresh()
         await self._history.read()
@@ -144,14 +145,14 @@ class ContextServices:
             self._follow(client.watch(NODES), NODES.plural, "", self._take_nodes),
         ]
         # One keeper a kind: a list of one namespace must not drop what another namespace holds.
-        keep_services = self._keeper(
-            board.reset_services, board.put_service, lambda service: board.remove_service(service.key)
+        keep_services = keeper(
+            Listing(board.reset_services, board.put_service, lambda service: board.remove_service(service.key))
         )
-        keep_pods = self._keeper(board.reset_pods, board.put_pod, board.remove_pod)
-        keep_deployments = self._keeper(board.reset_deployments, board.put_deployment, board.remove_deployment)
-        keep_events = self._keeper(board.reset_events, board.put_event, lambda _event: None)
-        keep_own_events = self._keeper(board.reset_own_events, board.put_event, lambda _event: None)
-        keep_revisions = self._keeper(board.reset_revisions, board.put_revision, board.remove_revision)
+        keep_pods = keeper(Listing(board.reset_pods, board.put_pod, board.remove_pod))
+        keep_deployments = keeper(Listing(board.reset_deployments, board.put_deployment, board.remove_deployment))
+        keep_events = keeper(Listing(board.reset_events, board.put_event, lambda _event: None))
+        keep_own_events = keeper(Listing(board.reset_own_events, board.put_event, lambda _event: None))
+        keep_revisions = keeper(Listing(board.reset_revisions, board.put_revision, board.remove_revision))
         for namespace in self._link.namespaces or (None,):
             where = namespace or ""
             pods = client.watch(PODS, namespace, label_selector=SERVICE_LABEL)
@@ -171,7 +172,7 @@ class ContextServices:
         await asyncio.gather(*watches)
 
     async def _follow_where_served(
-        self, client: ClusterClient, resource: Resource[_Item], namespace: str | None, keep: _Keep
+        self, client: ClusterClient, resource: Resource[_Item], namespace: str | None, keep: Keep
     ) -> None:
         """Follow a kind that a cluster need not have; it is looked for again now and then."""
         while True:
@@ -184,26 +185,6 @@ class ContextServices:
                 await asyncio.sleep(_ASK_AGAIN)
         watch = client.watch(served, namespace, label_selector=SERVICE_LABEL)
         await self._follow(watch, resource.plural, namespace or "", keep)
-
-    def _keeper(
-        self, reset: Callable[[list[_Item]], None], put: Callable[[_Item], None], remove: Callable[[_Item], None]
-    ) -> _Keep:
-        """Feeds the board from a watch; a list of one namespace leaves what other namespaces hold alone."""
-        held: dict[str, dict[tuple[str, str], _Item]] = {}
-
-        def keep(where: str, listed: list[_Item] | None, changed: _Item | None, removed: _Item | None) -> None:
-            kept = held.setdefault(where, {})
-            if listed is not None:
-                held[where] = {item.key: item for item in listed}
-                reset([item for items in held.values() for item in items.values()])
-            if changed is not None:
-                kept[changed.key] = changed
-                put(changed)
-            if removed is not None:
-                kept.pop(removed.key, None)
-                remove(removed)
-
-        return keep
 
     def _take_nodes(self, _where: str, listed: list[Any] | None, changed: Any | None, removed: Any | None) -> None:
         if listed is not None:
@@ -219,7 +200,7 @@ class ContextServices:
         watch: Any,
         plural: str,
         where: str,
-        keep: _Keep,
+        keep: Keep,
     ) -> None:
         async with aclosing(watch) as events:
             async for event in events:

@@ -13,13 +13,16 @@ from backend.cluster.resources import (
 )
 from backend.core.errors import AccessDeniedError, NotFoundError
 from backend.core.views import (
+    INFERENCE_SERVICE,
     AppliedView,
     ServiceDetailView,
     ServiceView,
     SnapshotView,
+    named_kind,
 )
 from backend.flows.approvals import Approvals
 from backend.flows.changes import found_service
+from backend.flows.companion_detail import companion_detail
 from backend.flows.foundation import Foundation
 from backend.flows.observing import Observer
 from backend.flows.planning import ServicePlans
@@ -74,9 +77,16 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
     async def service(self, namespace: str, name: str, *, context: str = "") -> ServiceDetailView:
         """One service with all that explains its verdict.
 
+        Args:
+            name: of another kind with its prefix, such as `llm:qwen`.
+
         Raises:
             NotFoundError: there is none of that name.
         """
+        kind, bare = named_kind(name)
+        if kind != INFERENCE_SERVICE:
+            beside = await self._services.beside(context)
+            return await companion_detail(self._foundation, beside, kind, namespace, bare)
         client = await self._foundation.clusters.client(context)
         manifest = await found_service(client, namespace, name)
         key = (namespace, name)
@@ -171,6 +181,10 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
     async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Stop a service: its workload goes, the resource stays."""
         return await self._changes.stop(namespace, name, context=context)
+
+    async def weigh(self, namespace: str, name: str, weight: int, *, context: str = "") -> AppliedView:
+        """Set the share of its group's traffic that an LLMInferenceService (`llm:NAME`) gets."""
+        return await self._changes.weigh(namespace, name, weight, context=context)
 
     async def start(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Start a stopped service, if its image is approved."""

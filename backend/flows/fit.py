@@ -27,7 +27,7 @@ from backend.flows.foundation import Foundation
 from backend.flows.lookup import Lookup
 from backend.serving.arguments import option
 from backend.serving.deployment import DeploymentFile, parse
-from backend.serving.fit_ask import ask_of, fit_view, gpu_type
+from backend.serving.fit_ask import ask_of, fit_view, gpu_type, replaces_in_place
 from backend.serving.fit_limits import queue_refusal, quota_refusals
 from backend.serving.model_size import ModelSize, model_size
 from backend.serving.suggestions import as_loaded, engine_for, suggest
@@ -200,7 +200,11 @@ class Fits:
         if not ground.hosts:
             sentence = "it cannot be told: the cluster shows no nodes"
             return FitView(verdict="unknown", pods=ask.pods, fitting=0, sentence=sentence, notes=tuple(notes))
-        present = [each for each in ground.tenants if f"{each.namespace}/{each.service}" == ask.replaces]
+        service = f"{deployment.namespace}/{deployment.name}"
+        present = [each for each in ground.tenants if f"{each.namespace}/{each.service}" == service]
+        if present and not replaces_in_place(deployment):
+            notes.append("the new revision starts beside the old one, whose room is taken until it ends")
+            present = []
         quotas = await client.look(RESOURCE_QUOTAS, deployment.namespace)
         if quotas.sight is Sight.FORBIDDEN:
             notes.append(f"quotas: {quotas.why}")

@@ -31,6 +31,7 @@ from backend.serving.deployment_fields import MIG_PREFIX, OWN_CONTAINERS
 from backend.serving.drafts import draft, name_for
 from backend.serving.fit_ask import ask_of, gpu_type
 from backend.serving.form_fields import FIELDS, check_form, values_of
+from backend.serving.queries import keda_query
 from backend.serving.runtime_fit import ServedImage, holds_no_server, runtime_fits
 from backend.serving.suggestions import gpus_needed, suggest, taken
 from backend.telemetry.fit_types import UNIT, WHOLE_GPU
@@ -226,8 +227,22 @@ class Forms:
             "resources.gpuResource": _Offered(_gpu_resources(ground)),
             "nodeSelector": _Offered(_selectors(ground)),
             "topologySpread": _Offered(tuple(OfferView(value=key) for key in _spread_keys(ground))),
+            "autoscaling.serverAddress": _Offered(self._prometheus(client.context)),
+            "autoscaling.query": _Offered(
+                (OfferView(value=keda_query(made), note="what runs and waits at this service alone"),)
+            ),
             "env": _Offered(hint=_secret_names(secrets)),
         }
+
+    def _prometheus(self, context: str) -> tuple[OfferView, ...]:
+        """The Prometheus that telemetry reads through the API server, by its address inside the cluster."""
+        primary = context == self._foundation.clusters.primary.context
+        return tuple(
+            OfferView(value=address, note="of [telemetry]")
+            for table in self._foundation.configuration.settings.telemetry.prometheus
+            if (table.context == context or (primary and not table.context))
+            and (address := inside_address(table.service))
+        )
 
     async def _listed(self, client: ClusterClient, resource: Resource[Any], namespace: str) -> _Offered:
         return _names(await client.look(resource, namespace))
@@ -238,6 +253,13 @@ def _names(look: Look[Any]) -> _Offered:
         return _Offered(unlisted=look.why)
     names = sorted(each.metadata.name for each in look.objects)
     return _Offered(tuple(OfferView(value=name) for name in names[:_MOST_OFFERS]))
+
+
+def inside_address(service: str) -> str:
+    """`NAMESPACE/[https:]NAME:PORT` as pods of the cluster reach it; empty where the port is told by name."""
+    namespace, _, rest = service.partition("/")
+    *scheme, name, port = rest.split(":") if rest.count(":") else ("", "")
+    return f"{scheme[0] if scheme else 'http'}://{name}.{namespace}.svc:{port}" if port.isdecimal() else ""
 
 
 def _secret_names(secrets: _Offered) -> str:

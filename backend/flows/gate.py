@@ -110,6 +110,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         Mutation("deploy.validate", Role.OPERATOR, Reach.CLUSTER, "to validate", by_worker=True),
         Mutation("deploy.scale", Role.OPERATOR, Reach.CLUSTER, "to scale"),
         Mutation("deploy.stop", Role.OPERATOR, Reach.CLUSTER, "to stop"),
+        Mutation("deploy.weigh", Role.OPERATOR, Reach.CLUSTER, "to send traffic"),
         Mutation("deploy.start", Role.OPERATOR, Reach.CLUSTER, "to start"),
         Mutation("deploy.delete", Role.OPERATOR, Reach.CLUSTER, "to delete"),
         Mutation("runtime.apply", Role.OPERATOR, Reach.CLUSTER, "to install a runtime"),

@@ -106,7 +106,9 @@ class GpusFlow:
         self._read, self._sampled = None, True
         # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
         sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)), contexts)
-        judged = self._judge.judge(sampled, self._available(), self._foundation.clock.now())
+        # Of thousands of services those alone are asked about that tell of themselves.
+        available = self._available() if sampled.services else {}
+        judged = self._judge.judge(sampled, available, self._foundation.clock.now())
         settings = self._foundation.configuration.settings
         snapshot = with_costs(settings.price, settings.telemetry.currency, judged)
         if mine:

@@ -27,7 +27,8 @@ from backend.serving.digests import digest_of
 from backend.serving.drafts import draft
 from backend.serving.plan import Seen
 from backend.serving.planner import Wanted, repository_manifests, runtime_info, runtime_named, wanted_of
-from backend.serving.reversal import Parts, reverse
+from backend.serving.reversal import reverse
+from backend.serving.reversal_fields import Parts
 from backend.serving.runtime_fit import ServedImage, why_not
 from backend.serving.runtimes import server_image
 from backend.serving.scope import runtime_family, weights_of

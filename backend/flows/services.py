@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from backend.core.errors import ModelyardError, UnreachableError
 from backend.core.views import ServiceView, Verdict
 from backend.flows.approvals import Approvals
+from backend.flows.companions import Companions
 from backend.flows.context_services import ContextServices
 from backend.flows.foundation import Foundation
 from backend.flows.start_history import StartHistory
@@ -28,9 +30,12 @@ class Services:
     def __init__(self, foundation: Foundation, approvals: Approvals) -> None:
         self._foundation = foundation
         self._approvals = approvals
-        history = StartHistory(foundation.database)
-        self._contexts = tuple(
-            ContextServices(foundation, link, approvals, history) for link in foundation.clusters.links
+        self._history = StartHistory(foundation.database)
+        links = foundation.clusters.links
+        self._contexts = tuple(ContextServices(foundation, link, approvals, self._history) for link in links)
+        self._companions = tuple(
+            Companions(foundation, link, approvals, self._history, partial(_board_of, one))
+            for link, one in zip(links, self._contexts, strict=True)
         )
 
     @property
@@ -38,13 +43,39 @@ class Services:
         """Names of the contexts in their order, as far as they are known."""
         return tuple(one.context for one in self._contexts)
 
+    async def beside(self, context: str = "") -> Companions:
+        """The other kinds of a context, as watched or else read now.
+
+        Raises:
+            ModelyardError: they cannot be read.
+        """
+        return await self._beside(self._position(context))
+
+    async def _beside(self, at: int) -> Companions:
+        if self._contexts[at].told and self._companions[at].told:
+            return self._companions[at]
+        board = await self._contexts[at].current()
+        return await self._read_beside(at, board)
+
+    async def _read_beside(self, at: int, board: ServiceBoard) -> Companions:
+        link = self._foundation.clusters.links[at]
+        beside = Companions(self._foundation, link, self._approvals, self._history, lambda: board)
+        await beside.read()
+        return beside
+
+    def _told(self) -> bool:
+        return all(one.told for one in self._contexts) and all(one.told for one in self._companions)
+
+    def _position(self, context: str) -> int:
+        return self._foundation.clusters.links.index(self._foundation.clusters.link(context))
+
     def of(self, context: str = "") -> ContextServices:
         """The services of a context; without one the primary's.
 
         Raises:
             NotFoundError: the yard knows no such context.
         """
-        return self._contexts[self._foundation.clusters.links.index(self._foundation.clusters.link(context))]
+        return self._contexts[self._position(context)]
 
     async def rows(self, *, unread: Unread | None = None) -> list[ServiceView]:
         """All services: as watched, or else read now.
@@ -56,7 +87,7 @@ class Services:
         Raises:
             ModelyardError: none can be read.
         """
-        asked = {asyncio.create_task(one.current()): one for one in self._contexts}
+        asked = {asyncio.create_task(self._read(at)): one for at, one in enumerate(self._contexts)}
         try:
             waiting = set(asked)
             while waiting and not any(task.done() and task.exception() is None for task in asked):
@@ -69,15 +100,22 @@ class Services:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
 
+    async def _read(self, at: int) -> list[ServiceView]:
+        """All rows of a context, of every kind."""
+        board = await self._contexts[at].current()
+        told = self._contexts[at].told and self._companions[at].told
+        beside = self._companions[at] if told else await self._read_beside(at, board)
+        return [*board.rows(), *beside.rows()]
+
     def _gathered(
-        self, asked: Mapping[asyncio.Task[ServiceBoard], ContextServices], unread: Unread | None
+        self, asked: Mapping[asyncio.Task[list[ServiceView]], ContextServices], unread: Unread | None
     ) -> list[ServiceView]:
         rows: list[ServiceView] = []
         failures: list[ModelyardError] = []
         for task, one in asked.items():
             error = task.exception() if task.done() else _late(one.context)
             if error is None:
-                rows += task.result().rows()
+                rows += task.result()
             elif isinstance(error, ModelyardError):
                 failures.append(error)
                 _LOG.info("services of %s: %s", one.context, error)
@@ -93,7 +131,8 @@ class Services:
         """All services as watched; None: the watches of a context have not told all."""
         if not all(one.told for one in self._contexts):
             return None
-        return [row for one in self._contexts for row in one.board.rows()]
+        beside = [row for one in self._companions for row in one.rows()]
+        return [*(row for one in self._contexts for row in one.board.rows()), *beside]
 
     def available(self) -> Mapping[str, bool]:
         """Of each service that is watched, by its key, whether a replica serves; stopped ones promise nothing."""
@@ -109,7 +148,7 @@ class Services:
         Raises:
             ModelyardError: those of a context cannot be read.
         """
-        return [row for board in await self.boards() for row in board.using(digests)]
+        return [row for board in await self._every_board() for row in board.using(digests)]
 
     def on_node(self, context: str, node: str) -> tuple[str, ...]:
         """Keys of the services of a context that have a pod on a node, as watched."""
@@ -117,9 +156,10 @@ class Services:
 
     def users(self) -> Mapping[str, tuple[str, ...]] | None:
         """By digest as the library knows it, the services that name or run it; None: the watches have not told all."""
-        return (
-            self._users_on([one.board for one in self._contexts]) if all(one.told for one in self._contexts) else None
-        )
+        if not self._told():
+            return None
+        boards = [one.board for one in self._contexts] + [one.board for one in self._companions]
+        return self._users_on(boards)
 
     async def users_now(self) -> Mapping[str, tuple[str, ...]]:
         """The same, as watched or else read now.
@@ -127,7 +167,7 @@ class Services:
         Raises:
             ModelyardError: the services of a context cannot be read.
         """
-        return self._users_on(await self.boards())
+        return self._users_on(await self._every_board())
 
     async def boards(self) -> list[ServiceBoard]:
         """The board of each context, as watched or else read now.
@@ -136,6 +176,11 @@ class Services:
             ModelyardError: the services of a context cannot be read.
         """
         return list(await asyncio.gather(*(one.current() for one in self._contexts)))
+
+    async def _every_board(self) -> list[ServiceBoard]:
+        """Those of LLMInferenceServices too."""
+        beside = await asyncio.gather(*(self._beside(at) for at in range(len(self._contexts))))
+        return [*await self.boards(), *(one.board for one in beside)]
 
     def _users_on(self, boards: list[ServiceBoard]) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, dict[str, None]] = {}
@@ -146,7 +191,8 @@ class Services:
 
     def following(self) -> list[Coroutine[Any, Any, None]]:
         """The work that keeps the boards live; run each as a task, and cancel them to stop."""
-        return [work for one in self._contexts for work in one.following()]
+        beside = [work for one in self._companions for work in one.following()]
+        return [*(work for one in self._contexts for work in one.following()), *beside]
 
     async def store_changed(self) -> None:
         """Decisions or proofs changed, perhaps in another process: judge every service's approval again."""
@@ -155,6 +201,12 @@ class Services:
         if await self._approvals.refresh():
             for one in self._contexts:
                 one.judge_approvals()
+            for beside in self._companions:
+                beside.judge_approvals()
+
+
+def _board_of(services: ContextServices) -> ServiceBoard:
+    return services.board
 
 
 def _late(context: str) -> ModelyardError:

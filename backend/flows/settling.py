@@ -116,6 +116,7 @@ class Settling:
             deployment = parse(intent.deployment, "the apply")
 
             async def wanted(client: ClusterClient) -> Wanted:
+                await self._chosen(intent.id)
                 made = _settling(await wanted_of(client, deployment, intent.manifests), intent)
                 return await self._plans.judged(client, deployment, made, intent.take)
 
@@ -125,6 +126,7 @@ class Settling:
         else:
 
             async def wanted(client: ClusterClient) -> Wanted:
+                await self._chosen(intent.id)
                 subject = Subject(
                     kind="runtime",
                     namespace=intent.namespace,
@@ -151,6 +153,7 @@ class Settling:
         returned: list[str] = []
 
         async def wanted(client: ClusterClient) -> Wanted:
+            await self._chosen(intent.id)
             undo = undoing(intent, await self._live(intent), await self._earlier(intent))
             if undo.impossible:
                 raise UsageError(

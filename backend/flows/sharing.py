@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -30,8 +30,10 @@ _SILENT_FOR: Final = 3
 _AT_LEAST: Final = timedelta(seconds=10)
 #: A GPU that was idle before the program was started anew is idle since then: nobody starts and stops in between.
 _REMEMBERED: Final = timedelta(minutes=30)
-#: Between two notes of what was found while nobody is known to read.
-_NOTED_EVERY: Final = timedelta(seconds=10)
+#: Seconds between two notes of what was found while nobody is known to read.
+_NOTED_EVERY: Final = 10.0
+#: Seconds until it is looked again whether somebody reads.
+_LOOK_EVERY: Final = 4.0
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -58,7 +60,8 @@ class SharedSample:
         self._me = holder_name("gpus")
         self._sampler = False
         self._renew_at = float("-inf")
-        self._noted_at: datetime | None = None
+        self._noted_at = self._looked_at = float("-inf")
+        self._readers = False
         self._told = ""
 
     async def read(self, contexts: Sequence[str], known: GpuSnapshotView | None) -> GpuSnapshotView | None:
@@ -109,14 +112,18 @@ class SharedSample:
 
     async def publish(self, snapshot: GpuSnapshotView, contexts: Sequence[str]) -> None:
         """Write down what was found, when somebody reads along or it was a while ago."""
-        now = self._foundation.clock.now()
+        monotonic = self._foundation.clock.monotonic()
         store = self._foundation.telemetry
+        noted_lately = monotonic < self._noted_at + _NOTED_EVERY
+        if noted_lately and not self._readers and monotonic < self._looked_at + _LOOK_EVERY:
+            return
         try:
             async with store.using(making=True) as database:
-                read = await Lease(database, self._foundation.clock, self._me).holder(_READER)
-            if read is None and self._noted_at is not None and now - self._noted_at < _NOTED_EVERY:
+                reader = await Lease(database, self._foundation.clock, self._me).holder(_READER)
+            self._readers, self._looked_at = reader is not None, monotonic
+            if noted_lately and not self._readers:
                 return
-            self._noted_at = now
+            self._noted_at = monotonic
             note = await asyncio.to_thread(_ENCODER.encode, _Note(tuple(contexts), snapshot))
             await store.put_latest(note, snapshot.at)
         except StoreError as error:

@@ -22,6 +22,26 @@ def start_patch() -> dict[str, Any]:
     return {"metadata": {"annotations": {STOP: None}}}
 
 
+def weight_patch(live: Mapping[str, Any], weight: int) -> dict[str, Any]:
+    """Sets the share of its group's traffic that an LLMInferenceService gets.
+
+    Raises:
+        UsageError: the weight makes no sense, or it shares no traffic with others.
+    """
+    metadata = live.get("metadata") or {}
+    what = f"weight of {metadata.get('namespace')}/{metadata.get('name')}"
+    if not 0 <= weight <= _MOST:
+        raise UsageError(what, f"{weight} is no weight", f"give a number from 0 to {_MOST}")
+    router = (live.get("spec") or {}).get("router") or {}
+    if live.get("kind") != "LLMInferenceService" or not (router.get("route") or {}).get("group"):
+        raise UsageError(
+            what,
+            "it shares traffic with no other: only LLMInferenceServices of a group do",
+            "set spec.router.route.group of those that shall share it",
+        )
+    return {"spec": {"router": {"route": {"weight": weight}}}}
+
+
 def scale_patch(live: Mapping[str, Any], replicas: int) -> dict[str, Any]:
     """Sets how many replicas serve.
 

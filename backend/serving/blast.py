@@ -89,9 +89,9 @@ def _sentences(view: BlastView, row: ServiceView) -> Iterable[str]:
     ends = view.verb in _ENDS or view.after == 0
     less = view.after < row.wanted_replicas
     if view.requests_per_second is not None:
-        running = f", {view.running:.0f} running now" if view.running else ""
+        running = f" ({view.running:.0f} running now)" if view.running else ""
         told = f"it gets {view.requests_per_second:.1f} requests a second{running}"
-        cut = " that nothing answers then" if ends else " that fewer replicas share then" if less else ""
+        cut = ", which nothing answers then" if ends else ", which fewer replicas share then" if less else ""
         yield told + (cut if view.requests_per_second or view.running else "; nobody asks it now")
     elif view.traffic_note and view.verb != "start":
         yield f"how many requests it gets is not known: {view.traffic_note}"

@@ -5,33 +5,25 @@ Pure but for the caller's clock: feed it what the watches yield, then ask `refre
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from backend.cluster.kserve_objects import InferenceService
-from backend.cluster.objects import Deployment, Event, KubeObject, Pod
-from backend.cluster.platform_objects import Revision
+from backend.cluster.objects import Event, Pod
 from backend.core.views import ServiceView, ValidationView
+from backend.serving.board_objects import SERVICE_LABEL, BoardKind, BoardObjects, Key, SilentCrash, silent
 from backend.serving.case import Case
 from backend.serving.digests import running_digests
-from backend.serving.pod_starts import LoadingPod, PodStarts, loading_pod
-from backend.serving.pods import silent_crash
+from backend.serving.pod_starts import LoadingPod, loading_pod
 from backend.serving.rows import Approval, Approver, nobody_asked, service_view
 from backend.serving.starts import Estimator, Load, Start, Usual, serving_digest, start_of
 from backend.serving.verdict import judge_case
 
-__all__ = ["Approval", "Approver", "Changes", "Key", "LoadingPod", "ServiceBoard", "SilentCrash"]
-
-Key: TypeAlias = tuple[str, str]
-_Owned = TypeVar("_Owned", bound=KubeObject)
-
-SERVICE_LABEL: Final = "serving.kserve.io/inferenceservice"
-SERVICE_KIND: Final = "InferenceService"
-#: Events that are kept for each pod.
-_EVENTS: Final = 20
+__all__ = [
+    "SERVICE_LABEL", "Approval", "Approver", "BoardKind", "Changes", "Key", "LoadingPod", "ServiceBoard", "SilentCrash",
+]  # fmt: skip
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,166 +34,42 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class SilentCrash(msgspec.Struct, frozen=True, kw_only=True):
-    """A container that crashed without a termination message: its log may tell why."""
-
-    namespace: str
-    pod: str
-    container: str
-    restarts: int
-
-
-class ServiceBoard:
+class ServiceBoard(BoardObjects):
     """Services with their Deployments, pods and events, and the rows made of them."""
 
-    def __init__(self, context: str, *, approver: Approver = nobody_asked) -> None:
+    def __init__(
+        self,
+        context: str,
+        *,
+        approver: Approver = nobody_asked,
+        kind: BoardKind = BoardKind(),  # noqa: B008 - frozen
+        pod_events: dict[Key, dict[str, Event]] | None = None,
+    ) -> None:
+        super().__init__(kind, pod_events)
         self._context = context
         self._approver = approver
-        self._services: dict[Key, InferenceService] = {}
-        self._deployments: dict[Key, dict[str, Deployment]] = {}
-        self._pods: dict[Key, dict[str, Pod]] = {}
-        self._pod_services: dict[Key, Key] = {}
-        self._events: dict[Key, dict[str, Event]] = {}
-        self._own_events: dict[Key, dict[str, Event]] = {}
-        self._revisions: dict[Key, dict[str, Revision]] = {}
-        self._words: dict[SilentCrash, str] = {}
         self._gpu_types: dict[str, str] = {}
         self._rows: dict[Key, ServiceView] = {}
         self._digests: dict[Key, frozenset[str]] = {}
-        self._silent: dict[Key, SilentCrash] = {}
-        self._starts = PodStarts()
         self._estimator: Estimator = lambda _digest, _gpu_type: None
         self._lost: dict[str, datetime] = {}
         self._proofs: dict[Key, ValidationView] = {}
-        self._dirty: set[Key] = set()
         self._unsettled: set[Key] = set()
+
+    @property
+    def gpu_types(self) -> dict[str, str]:
+        """The GPU product of each node."""
+        return self._gpu_types
+
+    @property
+    def lost(self) -> Mapping[str, datetime]:
+        """Since when watches are lost, by namespace (empty: of all)."""
+        return self._lost
 
     @property
     def context(self) -> str:
         """The context that its services are of."""
         return self._context
-
-    # ------------------------------------------------------------ what the watches tell
-
-    def reset_services(self, services: Iterable[InferenceService]) -> None:
-        """All services, read anew."""
-        fresh = {service.key: service for service in services}
-        self._dirty.update(self._services)
-        self._dirty.update(fresh)
-        self._services = fresh
-
-    def put_service(self, service: InferenceService) -> None:
-        """A service appeared or changed."""
-        self._services[service.key] = service
-        self._dirty.add(service.key)
-
-    def remove_service(self, key: Key) -> None:
-        """A service is gone."""
-        self._services.pop(key, None)
-        self._dirty.add(key)
-
-    def reset_pods(self, pods: Iterable[Pod]) -> None:
-        """All pods of services, read anew."""
-        listed = list(pods)
-        self._pods = self._sorted_in(self._pods, listed)
-        self._pod_services = {pod.key: service for pod in listed if (service := _service_key(pod)) is not None}
-        self._silent = {pod.key: crash for pod in listed if (crash := _silent(pod)) is not None}
-        for pod in listed:
-            self._starts.note(pod)
-
-    def put_pod(self, pod: Pod) -> None:
-        """A pod appeared or changed."""
-        self._put(self._pods, pod)
-        service = _service_key(pod)
-        if service is not None:
-            self._pod_services[pod.key] = service
-        crash = _silent(pod)
-        if crash is not None:
-            self._silent[pod.key] = crash
-        else:
-            self._silent.pop(pod.key, None)
-        self._starts.note(pod)
-
-    def remove_pod(self, pod: Pod) -> None:
-        """A pod is gone, and its events matter no more."""
-        self._remove(self._pods, pod)
-        self._pod_services.pop(pod.key, None)
-        self._silent.pop(pod.key, None)
-        self._events.pop(pod.key, None)
-        self._starts.forget(pod)
-        for crash in [one for one in self._words if (one.namespace, one.pod) == pod.key]:
-            del self._words[crash]
-
-    def reset_deployments(self, deployments: Iterable[Deployment]) -> None:
-        """All Deployments of services, read anew."""
-        self._deployments = self._sorted_in(self._deployments, deployments)
-
-    def put_deployment(self, deployment: Deployment) -> None:
-        """A Deployment appeared or changed."""
-        self._put(self._deployments, deployment)
-
-    def remove_deployment(self, deployment: Deployment) -> None:
-        """A Deployment is gone."""
-        self._remove(self._deployments, deployment)
-
-    def reset_events(self, events: Iterable[Event]) -> None:
-        """All events on pods, read anew."""
-        self._events = {}
-        for event in events:
-            self.put_event(event)
-
-    def reset_own_events(self, events: Iterable[Event]) -> None:
-        """All events on services, read anew."""
-        self._own_events = {}
-        for event in events:
-            self.put_event(event)
-
-    def reset_revisions(self, revisions: Iterable[Revision]) -> None:
-        """All Knative revisions of services, read anew."""
-        self._revisions = self._sorted_in(self._revisions, revisions)
-
-    def put_revision(self, revision: Revision) -> None:
-        """A Knative revision appeared or changed."""
-        self._put(self._revisions, revision)
-
-    def remove_revision(self, revision: Revision) -> None:
-        """A Knative revision is gone."""
-        self._remove(self._revisions, revision)
-
-    def put_event(self, event: Event) -> None:
-        """An event came, or came again."""
-        about = event.involved_object
-        key = (about.namespace, about.name)
-        if about.kind == "Pod":
-            held, service = self._events, self._pod_services.get(key)
-        elif about.kind == SERVICE_KIND:
-            held, service = self._own_events, key
-        else:
-            return
-        kept = held.setdefault(key, {})
-        kept.pop(event.metadata.name, None)
-        kept[event.metadata.name] = event
-        if len(kept) > _EVENTS:
-            del kept[next(iter(kept))]
-        if service is not None:
-            self._dirty.add(service)
-
-    def silent_crashes(self) -> tuple[SilentCrash, ...]:
-        """Crashes whose last words are not known yet: read the end of the log of the run before, and put it here."""
-        return tuple(
-            crash
-            for pod, crash in self._silent.items()
-            if crash not in self._words and self._pod_services.get(pod) in self._services
-        )
-
-    def put_last_words(self, crash: SilentCrash, text: str) -> None:
-        """The end of the log of a crashed container; empty when it cannot be read."""
-        for earlier in [one for one in self._words if (one.namespace, one.pod) == (crash.namespace, crash.pod)]:
-            del self._words[earlier]
-        self._words[crash] = text
-        service = self._pod_services.get((crash.namespace, crash.pod))
-        if service is not None:
-            self._dirty.add(service)
 
     def finished_starts(self) -> list[Start]:
         """Starts that came to their end since they were last asked for."""
@@ -211,7 +79,7 @@ class ServiceBoard:
             if service is not None:
                 start = start_of(
                     pod,
-                    tuple(self._events.get(pod.key, {}).values()),
+                    tuple(self.pod_events.get(pod.key, {}).values()),
                     service=f"{self._context}/{'/'.join(service)}",
                     gpu_type=self._gpu_types.get(pod.spec.node_name, ""),
                     weights_at=self.weights_at(pod),
@@ -348,12 +216,14 @@ class ServiceBoard:
     def _case(self, service: InferenceService, now: datetime) -> Case:
         key = service.key
         pods = tuple(self._pods.get(key, {}).values())
-        events = {pod.metadata.name: tuple(self._events[pod.key].values()) for pod in pods if pod.key in self._events}
+        events = {
+            pod.metadata.name: tuple(self.pod_events[pod.key].values()) for pod in pods if pod.key in self.pod_events
+        }
         deployments = tuple(self._deployments.get(key, {}).values())
         words = {
             pod.metadata.name: self._words[crash]
             for pod in pods
-            if (crash := _silent(pod)) is not None and crash in self._words
+            if (crash := silent(pod)) is not None and crash in self._words
         }
         case = Case(
             service=service,
@@ -363,6 +233,7 @@ class ServiceBoard:
             own_events=tuple(self._own_events.get(key, {}).values()),
             revisions=tuple(self._revisions.get(key, {}).values()),
             last_words=words,
+            kind=self._kind.kind,
             now=now,
         )
         if case.loading is None:
@@ -390,7 +261,7 @@ class ServiceBoard:
             approval = Approval(False, f"{digests.unpinned[0]} is not named by its digest")
         nodes = {pod.spec.node_name for pod in case.pods if pod.spec.node_name}
         products = sorted({self._gpu_types[node] for node in nodes if node in self._gpu_types})
-        return service_view(
+        row = service_view(
             self._context,
             case,
             judgement,
@@ -400,37 +271,4 @@ class ServiceBoard:
             proof=self._proofs.get(service.key),
             as_of=as_of,
         )
-
-    def _put(self, held: dict[Key, dict[str, _Owned]], item: _Owned) -> None:
-        service = _service_key(item)
-        if service is not None:
-            held.setdefault(service, {})[item.metadata.name] = item
-            self._dirty.add(service)
-
-    def _remove(self, held: dict[Key, dict[str, _Owned]], item: _Owned) -> None:
-        service = _service_key(item)
-        if service is not None and service in held:
-            held[service].pop(item.metadata.name, None)
-            if not held[service]:
-                del held[service]
-            self._dirty.add(service)
-
-    def _sorted_in(self, before: dict[Key, dict[str, _Owned]], items: Iterable[_Owned]) -> dict[Key, dict[str, _Owned]]:
-        self._dirty.update(before)
-        held: dict[Key, dict[str, _Owned]] = {}
-        for item in items:
-            self._put(held, item)
-        return held
-
-
-def _silent(pod: Pod) -> SilentCrash | None:
-    found = silent_crash(pod)
-    if found is None:
-        return None
-    container, restarts = found
-    return SilentCrash(namespace=pod.metadata.namespace, pod=pod.metadata.name, container=container, restarts=restarts)
-
-
-def _service_key(item: KubeObject) -> Key | None:
-    name = item.metadata.label(SERVICE_LABEL)
-    return (item.metadata.namespace, name) if name else None
+        return self._kind.finish(row)

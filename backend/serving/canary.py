@@ -20,6 +20,8 @@ from backend.serving.plan import restarts as makes_revision
 from backend.serving.rules import mode_of
 
 PERCENT: Final = "canaryTrafficPercent"
+#: Gives each revision that has a share, if it is 0, an address of its own; without one Knative takes its pods away.
+TAG_ROUTING: Final = "serving.kserve.io/enable-tag-routing"
 NO_SPLIT: Final = (
     "Standard mode of KServe v0.20 splits no traffic: every apply replaces what serves, and it is validated after"
 )
@@ -90,7 +92,9 @@ def with_share(
         share = 0 if proves else None
     if share is None:
         return None
-    return {**manifest, "spec": {**manifest["spec"], "predictor": {**_predictor(manifest), PERCENT: share}}}
+    metadata = {**manifest["metadata"], "annotations": {**_annotations(manifest), TAG_ROUTING: "true"}}
+    spec = {**manifest["spec"], "predictor": {**_predictor(manifest), PERCENT: share}}
+    return {**manifest, "metadata": metadata, "spec": spec}
 
 
 def without_share(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,12 +102,18 @@ def without_share(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if PERCENT not in _predictor(manifest):
         return dict(manifest)
     predictor = {key: value for key, value in _predictor(manifest).items() if key != PERCENT}
-    return {**manifest, "spec": {**manifest["spec"], "predictor": predictor}}
+    annotations = {key: value for key, value in _annotations(manifest).items() if key != TAG_ROUTING}
+    metadata = {**manifest["metadata"], "annotations": annotations}
+    return {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "predictor": predictor}}
 
 
 def is_held_back(manifest: Mapping[str, Any]) -> bool:
     """Whether the newest revision is to get no traffic yet."""
     return _predictor(manifest).get(PERCENT) == 0
+
+
+def _annotations(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (manifest.get("metadata") or {}).get("annotations") or {}
 
 
 def _predictor(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -121,7 +131,9 @@ def promote_patch(live: Mapping[str, Any], view: CanaryView, percent: int | None
     _require_canary(live, view, what)
     if percent is not None and not 1 <= percent <= 100:
         raise UsageError(what, f"{percent} is no share of the traffic", "give a percent from 1 to 100")
-    return {"spec": {"predictor": {PERCENT: None if percent in (None, 100) else percent}}}
+    if percent in (None, 100):
+        return {"metadata": {"annotations": {TAG_ROUTING: None}}, "spec": {"predictor": {PERCENT: None}}}
+    return {"spec": {"predictor": {PERCENT: percent}}}
 
 
 def abort_patch(live: Mapping[str, Any], view: CanaryView) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 from backend.cluster.kserve_objects import InferenceService
 from backend.cluster.objects import Condition, Deployment, Event, Pod, condition_of, parsed_time
 from backend.cluster.platform_objects import Revision
-from backend.core.views import Verdict
+from backend.core.views import INFERENCE_SERVICE, Verdict
 from backend.serving.manifests import MODE, STOP
 from backend.serving.pods import is_ready, newest_first
 
@@ -41,6 +41,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         events: on its pods, by the pod's name; own_events: on the service itself.
         last_words: the end of a crashed pod's log, by the pod's name, where the pod itself tells nothing.
         revisions: of Knative.
+        kind: of the object that `service` stands for.
         progress: how far the newest pod's load is by its log, in a few words, such as "weights 61%"; empty: not told.
         usual: how long such a start took before, from creation to readiness; None: none was seen.
     """
@@ -52,6 +53,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     last_words: Mapping[str, str] = msgspec.field(default_factory=dict)
     own_events: Sequence[Event] = ()
     revisions: Sequence[Revision] = ()
+    kind: str = INFERENCE_SERVICE
     progress: str = ""
     usual: timedelta | None = None
     now: datetime

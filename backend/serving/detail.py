@@ -28,6 +28,7 @@ def detail_view(
     endpoints: Iterable[EndpointView] = (),
     usual: Usual | None = None,
     weights_at: datetime | None = None,
+    conditions: Iterable[Condition] | None = None,
 ) -> ServiceDetailView:
     """Everything about one service.
 
@@ -38,13 +39,14 @@ def detail_view(
         endpoints: where it is reached.
         usual: what starts of its newest pod's image took before.
         weights_at: when the newest pod's log said that its weights are loaded.
+        conditions: instead of the service's own.
     """
     newest = case.newest[0] if case.newest else None
     on_pods = [*case.own_events, *(event for listed in case.events.values() for event in listed)]
-    conditions = (case.service.status.conditions if case.service.status else None) or ()
+    own = (case.service.status.conditions if case.service.status else None) or ()
     return ServiceDetailView(
         service=row,
-        conditions=tuple(condition_view(condition) for condition in conditions),
+        conditions=tuple(condition_view(condition) for condition in (own if conditions is None else conditions)),
         pods=tuple(pod_view(pod, case.events_of(pod)) for pod in newest_first(case.pods)),
         events=event_views([*events, *on_pods]),
         timeline=timeline(

@@ -47,7 +47,7 @@ def ask_of(
     if chosen is None and not deployment.priority_class:
         chosen = next((each for each in known.values() if each.global_default), None)
     return Ask(
-        pods=deployment.replicas.min * deployment.pods_per_replica,
+        pods=_replicas(deployment) * deployment.pods_per_replica,
         amounts=amounts,
         resource=resources.gpu_resource if resources.gpu else "",
         node_selector=dict(deployment.node_selector),
@@ -60,8 +60,20 @@ def ask_of(
         priority=chosen.value if chosen is not None else _NO_PRIORITY,
         preempts=chosen is None or chosen.preemption_policy != "Never",
         gpu_memory=per_gpu(deployment, size) if size is not None and resources.gpu else None,
-        replaces=f"{deployment.namespace}/{deployment.name}",
+        replaces=f"{deployment.namespace}/{deployment.name}" if replaces_in_place(deployment) else "",
     )
+
+
+def replaces_in_place(deployment: DeploymentFile) -> bool:
+    """Whether the pods that serve now go before new ones come; a revision of Knative starts beside the old one."""
+    return deployment.mode == "Standard"
+
+
+def _replicas(deployment: DeploymentFile) -> int:
+    """Those that run without load; of what wakes from zero the first."""
+    if deployment.replicas.min:
+        return deployment.replicas.min
+    return 0 if deployment.mode == "Standard" and deployment.autoscaling.class_ == "none" else 1
 
 
 def gpu_type(ask: Ask, hosts: Sequence[Host]) -> GpuType | None:

@@ -48,6 +48,7 @@ FIELDS: Final = (
     FormField("model.storageUri", "What", "Weights", "s3://, gs://, pvc://, hf://, oci://...; empty: the image's own"),
     FormField("model.revision", "What", "Revision", "fixes weights that are named by a repository"),
     FormField("model.profile", "What", "NIM profile", "fixes the weights that a NIM chooses"),
+    FormField("command", "What", "Command", "empty: that of the runtime or the image", text=texts.WORDS),
     FormField("args", "What", "Arguments", "as on a command line", text=texts.WORDS),
     FormField("env", "What", "Environment", "NAME=VALUE or NAME=secret:SECRET/KEY", text=texts.VARIABLES),
     FormField("mode", "Where", "Mode", closed=("Standard", "Knative")),

@@ -8,7 +8,7 @@ from typing import Final
 
 from backend.cluster.objects import Event, Pod, condition_of, parsed_time
 from backend.core.text import sanitise
-from backend.core.views import Verdict
+from backend.core.views import INFERENCE_SERVICE, Verdict
 from backend.serving.case import Case, Judgement, age_of, duration_text, judgement
 from backend.serving.pods import is_ready, ready_since
 
@@ -93,7 +93,7 @@ def _unreconciled(case: Case) -> Judgement | None:
     metadata = case.service.metadata
     created = parsed_time(metadata.creation_timestamp)
     length = len(metadata.name) + len(metadata.namespace)
-    if length > _LONGEST_NAMES:
+    if length > _LONGEST_NAMES and case.kind == INFERENCE_SERVICE:
         return judgement(
             case,
             Verdict.STUCK,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from backend.cluster.kserve_objects import InferenceService, ServingRuntime
@@ -31,15 +31,26 @@ def runtime_views(
     known = {runtime.key for runtime in listed}
     users: dict[tuple[str, str], list[str]] = {}
     for service in services:
-        model = service.spec.predictor.model
-        if model is not None and model.runtime:
-            namespace = service.metadata.namespace
-            key = (namespace, model.runtime) if (namespace, model.runtime) in known else ("", model.runtime)
-            users.setdefault(key, []).append(f"{namespace}/{service.metadata.name}")
+        if (key := _used(service, known)) is not None:
+            users.setdefault(key, []).append(f"{service.metadata.namespace}/{service.metadata.name}")
     return tuple(
         _view(context, runtime, users.get(runtime.key, []), approver)
         for runtime in sorted(listed, key=lambda one: one.key)
     )
+
+
+def _used(service: InferenceService, known: Collection[tuple[str, str]]) -> tuple[str, str] | None:
+    """The runtime that a service uses: the one that it names, or that KServe chose by the model's format."""
+    model, status, namespace = service.spec.predictor.model, service.status, service.metadata.namespace
+    if model is None:
+        return None
+    if model.runtime:
+        return (namespace, model.runtime) if (namespace, model.runtime) in known else ("", model.runtime)
+    if status is not None and status.serving_runtime_name:
+        return namespace, status.serving_runtime_name
+    if status is not None and status.cluster_serving_runtime_name:
+        return "", status.cluster_serving_runtime_name
+    return None
 
 
 def _view(context: str, runtime: ServingRuntime, users: list[str], approver: Approver) -> RuntimeView:

@@ -31,6 +31,8 @@ _SHORTEST: Final = 2048
 _LONGEST: Final = 1 << 20
 #: NVIDIA: FP8 tensor cores came with compute capability 8.9 (Ada) and 9.0 (Hopper).
 _FP8_FROM: Final = (8, 9)
+#: KServe's storage initializer fetches from these into an emptyDir.
+_FETCHED: Final = frozenset({"s3", "gs", "hf", "http", "https", "hdfs", "webhdfs"})
 _WHOLE_PRECISIONS: Final = frozenset({"fp32", "bf16", "fp16"})
 
 
@@ -56,7 +58,8 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     """A value that would suit, and why.
 
     Attributes:
-        id: `gpus`, `gpu-resource`, `tensor-parallel`, `workers`, `max-length` or `quantisation`.
+        id: `gpus`, `gpu-resource`, `tensor-parallel`, `workers`, `max-length`,
+            `quantisation` or `storage`.
         label: what it is about. value: as it would be written. present: what stands there now; empty: nothing.
         reason: the arithmetic, in a sentence.
         argument: it is put among the arguments as this; else `changes` are made to the file's tree, by path.
@@ -199,6 +202,7 @@ def unparallel(deployment: DeploymentFile) -> str:
 def _suggest(deployment: DeploymentFile, size: ModelSize, gpu: GpuType, context: int | None) -> Iterator[Suggestion]:
     options = _OPTIONS.get(engine_for(deployment).name)
     size = as_loaded(deployment, size)
+    yield from _storage(deployment, size)
     needed = gpus_needed(size, gpu)
     if needed > 1 and deployment.resources.gpu_resource.startswith(MIG_PREFIX):
         # MIG instances cannot work on one model together: nothing in the file but another resource would help.
@@ -241,6 +245,24 @@ def _suggest(deployment: DeploymentFile, size: ModelSize, gpu: GpuType, context:
                 argument=f"{options.tensor_parallel}={count}",
             )  # fmt: skip
     yield from _length(deployment, size, gpu, count, context, options)
+
+
+def _storage(deployment: DeploymentFile, size: ModelSize) -> Iterator[Suggestion]:
+    """Room on the node's disk for weights that are fetched at each start: by KServe's storage initializer into an
+    emptyDir, or by the server into its cache."""
+    scheme = deployment.model.storage_uri.partition("://")[0]
+    named = option(deployment, engine_for(deployment).model_option) if not scheme else ""
+    if deployment.resources.ephemeral_storage is not None or not (
+        scheme in _FETCHED or ("/" in named and not named.startswith("/"))
+    ):
+        return
+    # A fifth more for tokenizers, caches and logs, in steps of 10 GiB.
+    gibibytes = -(-int(size.weights * 1.2) // (10 << 30)) * 10
+    yield Suggestion(
+        id="storage", label="local storage", value=f"{gibibytes}Gi", present="",
+        reason=f"{_gib(size.weights)} of weights are fetched onto the node's disk, which may lack room for them",
+        changes=((("resources", "ephemeralStorage"), f"{gibibytes}Gi"),),
+    )  # fmt: skip
 
 
 def _over_nodes(

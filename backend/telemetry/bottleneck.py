@@ -38,7 +38,12 @@ def bottleneck_of(server: ModelServerView, gpus: Sequence[GpuView]) -> Bottlenec
     if waiting:
         of_cache = f", {cache * 100:.0f} % of the KV cache in use" if cache is not None else ""
         told = f"{waiting:g} wait, {running or 0:g} run{of_cache}"
-        return Bottleneck("KV cache" if cache is not None and cache >= FULL_CACHE else "queue", told)
+        if server.queue_time:
+            told += f", {server.queue_time:.1f} s in the queue on the average"
+        if server.preemptions_per_second:
+            told += f", {server.preemptions_per_second:.1f} a second give their place up"
+        full = cache is not None and cache >= FULL_CACHE
+        return Bottleneck("KV cache" if full or server.preemptions_per_second else "queue", told)
     if not running:
         rate = server.generation_tokens_per_second
         return (
@@ -53,8 +58,10 @@ def _phase(server: ModelServerView, gpus: Sequence[GpuView]) -> Bottleneck:
         _mean([gpu.tensor_active for gpu in gpus]),
         _mean([gpu.dram_active for gpu in gpus]),
     )
-    if engine is None or tensor is None or memory is None or engine < _BUSY:
+    if engine is None or engine < _BUSY:
         return NOTHING
+    if tensor is None or memory is None:
+        return _phase_by_time(server, engine)
     rates = ""
     if server.prompt_tokens_per_second is not None and server.generation_tokens_per_second is not None:
         rates = (
@@ -67,6 +74,17 @@ def _phase(server: ModelServerView, gpus: Sequence[GpuView]) -> Bottleneck:
     if memory > tensor * _STANDS_OUT:
         return Bottleneck("decode", told)
     return NOTHING
+
+
+def _phase_by_time(server: ModelServerView, engine: float) -> Bottleneck:
+    """Where exporters do not profile: by what a request spends its time in."""
+    prefill, decode = server.prefill_time, server.decode_time
+    if prefill is None or decode is None:
+        return NOTHING
+    told = f"engine {engine:.0f} %, a request spends {prefill:.1f} s in prefill and {decode:.1f} s in decode"
+    if prefill > decode * _STANDS_OUT:
+        return Bottleneck("prefill", told)
+    return Bottleneck("decode", told) if decode > prefill * _STANDS_OUT else NOTHING
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -12,6 +12,7 @@ from backend.core.ports import Clock
 from backend.core.views import CheckView, GpuSnapshotView
 from backend.telemetry.books import Books
 from backend.telemetry.following import Followed, Measured
+from backend.telemetry.inventory import node_view
 from backend.telemetry.notes import Sources, notes_of
 from backend.telemetry.prometheus_source import EVERY as PROMETHEUS_EVERY
 from backend.telemetry.prometheus_source import PrometheusSource
@@ -251,6 +252,7 @@ class Collector:
             gpus=joined.rows,
             servers=tuple(server_view(replica, self._context) for replica in replicas),
             services=tuple(service_views(replicas, joined.rows, self._context)),
+            nodes=tuple(node_view(node, self._context) for node in books.nodes),
             pending=books.pending,
             notes=notes_of(self._sources(), measured, joined.guessed),
             unreached="" if joined.rows else books.unreached,

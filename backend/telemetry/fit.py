@@ -71,11 +71,15 @@ def barred(ask: Ask, host: Host) -> str:
         return f"it has no {ask.resource}"
     for key, amount in ask.amounts.items():
         if amount > host.allocatable.get(key, 0):
-            return f"it has {amount_text(key, host.allocatable.get(key, 0))} in all"
+            return _in_all(key, host)
     memory = memory_of(ask.resource, host.gpu_memory)
     if ask.gpu_memory is not None and memory is not None and memory < ask.gpu_memory:
         return f"its GPUs hold {gib(memory)} each, and {gib(ask.gpu_memory)} are needed"
     return ""
+
+
+def _in_all(key: str, host: Host) -> str:
+    return f"it has {amount_text(key, host.allocatable.get(key, 0))} in all"
 
 
 def tolerated(taint: Taint, tolerations: Sequence[Toleration]) -> bool:
@@ -90,7 +94,7 @@ def tolerated(taint: Taint, tolerations: Sequence[Toleration]) -> bool:
 
 def _place(ask: Ask, host: Host) -> Place:
     if why := barred(ask, host):
-        return Place(host=host, pods=0, barred=why)
+        return Place(host=host, pods=0, barred=why, small=bool(ask.resource) and why == _in_all(ask.resource, host))
     counts = {key: max(0, host.free.get(key, 0)) // amount for key, amount in ask.amounts.items() if amount > 0}
     pods = min(counts.values(), default=ask.pods)
     lacking = tuple(key for key, count in counts.items() if count == pods)

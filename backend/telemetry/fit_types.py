@@ -97,12 +97,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         pods: how many of them would fit there now.
         barred: why none ever will while it is as it is (a taint, a selector, its size); empty: it only lacks room.
+        small: it is barred because it has too few devices in all: those that are free there count as free all the same.
         lacking: resources that let no more of them fit.
     """
 
     host: Host
     pods: int
     barred: str = ""
+    small: bool = False
     lacking: tuple[str, ...] = ()
 
 

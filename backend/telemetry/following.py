@@ -16,7 +16,7 @@ class Measured(NamedTuple):
 
     Attributes:
         age: seconds since it was last known true.
-        xid_at: when its XID was first seen; None: it has none.
+        xid_at: when its XID appeared; None: it has none, or had it when it was first looked at.
     """
 
     reading: GpuReading
@@ -65,10 +65,11 @@ class Followed:
         return [Measured(seen.reading, max(0.0, now - seen.at), seen.xid_at) for seen in self._seen.values()]
 
     def _xid_at(self, reading: GpuReading, now: datetime) -> datetime | None:
-        if not reading.xid:
-            return None
         before = self._seen.get(reading.key)
-        return before.xid_at if before is not None and before.reading.xid == reading.xid else now
+        # An error that was there at the first look may be of last month.
+        if not reading.xid or before is None:
+            return None
+        return before.xid_at if before.reading.xid == reading.xid else now
 
 
 def _sampled(reading: GpuReading) -> tuple[object, ...]:

@@ -10,6 +10,9 @@ QUIET_BELOW: Final = 1.0
 #: A GPU that worked is called idle after this long only, so that a pause between requests does not flicker.
 SETTLES_AFTER: Final = timedelta(seconds=60)
 
+#: An exporter that was silent for no longer than this says, when it tells again of nothing, that nothing happened.
+UNSEEN_FOR: Final = timedelta(minutes=5)
+
 
 class Work(NamedTuple):
     """What is known of the work on a GPU; None: not measured.
@@ -33,11 +36,13 @@ class Quiet(NamedTuple):
         holder: the pod, as `namespace/name`; with another one everything starts anew.
         since: when it was first seen doing nothing; None: it works, or nothing is known.
         worked: it was seen working under this pod.
+        unseen: since when it has not been measured, after it was last seen doing nothing; None: it is.
     """
 
     holder: str
     since: datetime | None
     worked: bool
+    unseen: datetime | None = None
 
 
 def does_nothing(work: Work) -> bool | None:
@@ -57,15 +62,17 @@ def follow(before: Quiet | None, holder: str, nothing: bool | None, now: datetim
     if before is None or before.holder != holder:
         before = Quiet(holder, None, False)
     if nothing is None:
-        return before._replace(since=None)
+        return before if before.since is None or before.unseen is not None else before._replace(unseen=now)
     if not nothing:
         return Quiet(holder, None, True)
-    return before if before.since is not None else before._replace(since=now)
+    if before.since is None or (before.unseen is not None and now - before.unseen > UNSEEN_FOR):
+        return before._replace(since=now, unseen=None)
+    return before._replace(unseen=None)
 
 
 def idle_since(quiet: Quiet, now: datetime) -> datetime | None:
     """Since when the GPU is idle; None: it is not, or only pauses."""
-    if quiet.since is None or (quiet.worked and now - quiet.since < SETTLES_AFTER):
+    if quiet.since is None or quiet.unseen is not None or (quiet.worked and now - quiet.since < SETTLES_AFTER):
         return None
     return quiet.since
 

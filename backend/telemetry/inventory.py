@@ -12,14 +12,25 @@ import msgspec
 from backend.cluster.kserve_objects import service_of
 from backend.cluster.objects import Container, Node, Pod, Quantity, Resources
 from backend.core.references import is_digest
+from backend.core.views import GpuNodeView
 from backend.telemetry.devices import Allocated, ClusterDevice
 from backend.telemetry.readings import GpuReading, Holder
 
 WHOLE_GPU: Final = "nvidia.com/gpu"
 _MIG: Final = "nvidia.com/mig-"
-#: KServe's label on the pods of an InferenceService.
 #: Labels that name a team, the first that a pod has counts; the last is what Kueue sorts pods by.
 _TEAM_LABELS: Final = ("team", "modelyard.dev/team", "owner", "kueue.x-k8s.io/queue-name")
+#: Labels by which providers name the pool that a node belongs to.
+_POOLS: Final = (
+    "cloud.google.com/gke-nodepool",
+    "eks.amazonaws.com/nodegroup",
+    "karpenter.sh/nodepool",
+    "agentpool",
+    "kubernetes.azure.com/agentpool",
+    "node.kubernetes.io/pool",
+)
+#: Taints that a node has while it is not ready or cordoned: told in plain words instead.
+_NODE_STATE: Final = "node.kubernetes.io/"
 _NOBODY: Final[Mapping[str, Allocated]] = {}
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _DIGEST: Final = re.compile(r"@(sha(?:256|512):[0-9a-f]+)\Z")
@@ -60,6 +71,7 @@ class NodeGpus(msgspec.Struct, frozen=True, kw_only=True):
         unhealthy: devices that the node has and does not give out, by resource.
         memory: bytes of a whole GPU; None: not told.
         ready: whether the node is. cordoned: it takes no new pods.
+        taints: as `key=value:effect`, without what `ready` and `cordoned` say already. pool: of the provider.
         devices: one by one, where a driver publishes them.
     """
 
@@ -70,6 +82,8 @@ class NodeGpus(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None
     ready: bool
     cordoned: bool = False
+    taints: tuple[str, ...] = ()
+    pool: str = ""
     devices: tuple[ClusterDevice, ...] = ()
 
 
@@ -101,10 +115,29 @@ def nodes_with_gpus(nodes: Iterable[Node], devices: Iterable[ClusterDevice] = ()
                 memory=int(memory) << 20 if memory.isdecimal() and len(memory) < 10 else None,
                 ready=any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or ()),
                 cordoned=node.spec.unschedulable,
+                taints=_taints(node),
+                pool=next((pool for label in _POOLS if (pool := node.metadata.label(label))), ""),
                 devices=published,
             )
         )
     return sorted(found, key=lambda node: node.name)
+
+
+def node_view(node: NodeGpus, context: str) -> GpuNodeView:
+    """A node as it is shown."""
+    return GpuNodeView(
+        context=context,
+        name=node.name,
+        pool=node.pool,
+        ready=node.ready,
+        cordoned=node.cordoned,
+        taints=node.taints,
+    )
+
+
+def _taints(node: Node) -> tuple[str, ...]:
+    told = (taint for taint in node.spec.taints or () if not taint.key.startswith(_NODE_STATE))
+    return tuple(f"{taint.key}{f'={taint.value}' if taint.value else ''}:{taint.effect}" for taint in told)
 
 
 def claims_by_devices(

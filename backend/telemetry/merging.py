@@ -32,6 +32,7 @@ def merged(snapshots: Sequence[GpuSnapshotView], contexts: Sequence[str]) -> Gpu
         gpus=tuple(gpus),
         servers=tuple(server for snapshot in snapshots for server in snapshot.servers),
         services=tuple(service for snapshot in snapshots for service in snapshot.services),
+        nodes=tuple(node for snapshot in snapshots for node in snapshot.nodes),
         pending=tuple(pod for snapshot in snapshots for pod in snapshot.pending),
         notes=tuple(f"{context}: {note}" for context, snapshot in pairs for note in snapshot.notes),
         unreached="; ".join(unreached) if not gpus else "",

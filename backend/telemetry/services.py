@@ -52,6 +52,8 @@ def server_view(replica: Replica, context: str) -> ModelServerView:
     for name, quantile in (("TTFT", ttft), ("inter-token latency", inter_token)):
         if quantile is not None and quantile.at_least:
             notes.append(f"{name} is at least {quantile.value:g} s")
+    if metrics.gauges.asleep:
+        notes.append("asleep: it gave its GPUs' memory back until it is woken")
     if not notes and metrics.generation_rate == 0 and ttft is None:
         notes.append("no traffic")
     return ModelServerView(
@@ -69,6 +71,10 @@ def server_view(replica: Replica, context: str) -> ModelServerView:
         requests_per_second=metrics.window.rate(Kind.REQUESTS),
         prompt_tokens_per_second=metrics.prompt_rate,
         generation_tokens_per_second=metrics.generation_rate,
+        queue_time=metrics.mean(Kind.QUEUE),
+        prefill_time=metrics.mean(Kind.PREFILL),
+        decode_time=metrics.mean(Kind.DECODE),
+        preemptions_per_second=metrics.window.rate(Kind.PREEMPTIONS),
         age=replica.age,
         note="; ".join(notes),
     )

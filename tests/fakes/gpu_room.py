@@ -21,6 +21,7 @@ from backend.core.events import GpusSampled, Topic
 from backend.core.ports import SystemClock
 from backend.core.views import (
     CellView,
+    GpuNodeView,
     GpuSnapshotView,
     GpuState,
     GpuView,
@@ -59,6 +60,7 @@ def room(count: int, at: datetime = data.NOW, tick: int = 0) -> GpuSnapshotView:
         gpus=gpus,
         servers=tuple(_server(namespace, name, tick) for namespace, name in held),
         services=tuple(_metrics(namespace, name, tick) for namespace, name in held),
+        nodes=tuple(_node(number, count) for number in range(-(-count // _PER_NODE))),
         pending=(waiting,) if count > _PER_NODE else (),
         notes=(),
     )
@@ -120,6 +122,17 @@ def _gpu(number: int, count: int, at: datetime, tick: int) -> GpuView:
         source="dcgm gpu-operator/dcgm-exporter",
         age=240.0 if old else 1.0,
         cells=cells if busy else (),
+    )
+
+
+def _node(number: int, count: int) -> GpuNodeView:
+    return GpuNodeView(
+        context="prod-eu1",
+        name=f"gpu-{number + 1:03d}",
+        pool="h100" if number % 4 != 3 else "a100",
+        ready=True,
+        cordoned=number == 2 and count > 64,
+        taints=("nvidia.com/gpu=present:NoSchedule",),
     )
 
 

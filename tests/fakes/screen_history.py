@@ -23,8 +23,15 @@ from tests.fakes import screen_data as data
 if TYPE_CHECKING:
     from tests.fakes.screen_yard import FakeYard
 
-_UNITS = {"memory_used": "bytes", "power": "watts", "ttft_p95": "seconds", "error_rate": "share", "demand": "GPUs"}
-_LEVEL = {"memory_used": 60.0 * 2**30, "power": 450.0, "ttft_p95": 0.8, "error_rate": 0.01, "demand": 50.0}
+_UNITS = {
+    "memory_used": "bytes",
+    "power": "watts",
+    "ttft_p95": "seconds",
+    "error_rate": "share",
+    "demand": "GPUs",
+    "busy": "share",
+}
+_LEVEL = {"memory_used": 60.0 * 2**30, "power": 450.0, "ttft_p95": 0.8, "error_rate": 0.01, "demand": 50.0, "busy": 0.7}
 
 
 def series(key: str, metric: str, window: timedelta) -> SeriesView:
@@ -52,7 +59,11 @@ class FakeTelemetry:
     async def series(self, keys: Sequence[str], metric: str, window: timedelta) -> list[SeriesView]:
         self._note("series", metric, window)
         # What nothing measures has no points.
-        return [] if metric in {"dram_active", "kv_cache"} else [series(key, metric, window) for key in keys]
+        return (
+            []
+            if metric in {"dram_active", "kv_cache", "idle", "free", "fault"}
+            else [series(key, metric, window) for key in keys]
+        )
 
     async def tenures(self, key: str, window: timedelta) -> list[TenureView]:
         self._note("tenures", key)

@@ -29,6 +29,7 @@ from backend.core.views import (
     ChangeView,
     CutOffView,
     DiffLineView,
+    ExportView,
     FieldClaimView,
     FitView,
     GpuSnapshotView,
@@ -236,6 +237,17 @@ class FakeDeployments:
             plan, fields=tuple(claims), take=tuple(take), refusals=refusals, conflicts=refusals
         )
 
+    async def export(self, namespace: str, name: str, *, context: str = "") -> ExportView:
+        self._yard.note("export", namespace, name)
+        return ExportView(
+            context="prod-eu1",
+            namespace=namespace,
+            name=name,
+            deployment=f"name: {name}\nnamespace: {namespace}\n",
+            lost=("metadata.annotations.team: nlp is not in the file",),
+            manifests=f"kind: InferenceService\nmetadata:\n  name: {name}\n",
+        )
+
     async def manifests(self, plan: PlanView) -> str:
         self._yard.note("manifests", plan.id)
         return plan.manifests
@@ -280,6 +292,9 @@ class FakeDeployments:
 
     async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         return self._change("stop", namespace, name, verdict=Verdict.STOPPED, ready_replicas=0)
+
+    async def weigh(self, namespace: str, name: str, weight: int, *, context: str = "") -> AppliedView:
+        return self._change("weigh", namespace, name, traffic=f"weight {weight}", arguments=(weight,))
 
     async def start(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         return self._change("start", namespace, name, verdict=Verdict.STARTING)

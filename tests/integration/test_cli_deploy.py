@@ -18,7 +18,7 @@ from tests.fakes.cli_world import NAMESPACE, World, running_world, until_serving
 PLAN_KEYS = {
     "id", "context", "namespace", "name", "image", "objects", "gates", "refusals", "warnings", "outage", "not_fixed",
     "kubectl", "manifests", "deployment", "conflicts", "subject", "fields", "take", "checks", "owner", "decisions",
-    "settles",
+    "settles", "undoes",
     "fit",
 }  # fmt: skip
 APPLIED_KEYS = {"context", "namespace", "name", "changed", "objects", "snapshot", "resource_version", "validation"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -108,5 +109,27 @@ def test_the_form_offers_what_the_cluster_has_and_takes_suggestions_over(world: 
         assert again.values["env"] == f"NIM_MAX_MODEL_LEN={length.value}"
         with pytest.raises(NotFoundError):
             await yard.forms.take(taken, "max-length")
+
+    in_yard(place, work)
+
+
+def test_where_there_are_several_clusters_the_form_asks_which(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = world.place(tmp_path, monkeypatch)
+    reference = world.approved(place, TAGS[0])
+    kubeconfig = json.loads(world.cluster.kubeconfig())
+    kubeconfig["contexts"].append({"name": "east", "context": {"cluster": "test", "user": "operator"}})
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig), encoding="utf-8")
+    head = place.text[: place.text.index("[[cluster]]")]
+    place.configure(f'{head}[[cluster]]\ncontext = "robin"\n[[cluster]]\ncontext = "east"\n', place.yard)
+
+    async def work(yard: Yard) -> None:
+        form = await yard.forms.open(reference, context="east")
+        assert (form.fields[0].id, [each.value for each in form.fields[0].offers]) == ("context", ["robin", "east"])
+        assert (form.context, form.values["context"]) == ("east", "east")
+        checked = yard.forms.check(form.values, form.deployment)
+        assert checked.problems == ()
+        assert (await yard.forms.advice(checked.deployment, context=form.context)).fit.verdict == "now"
 
     in_yard(place, work)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backend.flows import validating
+from backend.config import load_configuration
+from backend.flows import promoting, validating
 from backend.serving import rollouts
+from backend.yard import Yard, YardOptions
 from tests.fakes.cli import Place
 from tests.fakes.cli_world import NAMESPACE, World, running_world, until_serving
 
@@ -65,7 +68,7 @@ def test_a_bound_that_is_missed_fails(world: World, place: Place) -> None:
     until_serving(place, "bounded")
     assert place.run("deploy", "validate", "bounded").code == 0
     slow = place.run("deploy", "validate", "bounded", "--latency", "1ms", "-o", "json")
-    assert slow.code == 1 and "at most 0.001 s allowed" in slow.error
+    assert slow.code == 1 and "at most 1 ms allowed" in slow.error
     assert {check["name"]: check["value"] for check in slow.data["checks"]}["latency"] == "fail"
     for wrong in ("soon", "-1s", "0s"):
         assert place.run("deploy", "validate", "bounded", "--latency", wrong).code == 2
@@ -137,3 +140,85 @@ def test_standard_mode_promotes_nothing_and_says_why(world: World, place: Place)
         refused = place.run("deploy", *words, "--yes")
         assert refused.code == 2 and "splits no traffic" in refused.error
     assert place.run("deploy", "promote", "standard", "--percent", "0", "--yes").code == 2
+
+
+def traffic(place: Place, name: str) -> tuple[int | None, dict[str, int]]:
+    """The canary's share, and by revision the percent of the traffic."""
+    view = place.json("deploy", "canary", name)
+    return view["percent"], {one["role"]: one["percent"] for one in view["revisions"]}
+
+
+def test_a_knative_revision_is_asked_before_it_gets_traffic_and_then_goes_by_steps(world: World, place: Place) -> None:
+    world.approved(place, "1.3.0")
+    steps = {"mode": "Knative", "canary": "{steps: [10, 50]}"}
+    first = apply(world, place, "split", **steps)
+    assert first.code == 0 and "after traffic" in first.err, first.err
+    plan = place.json(
+        "deploy", "plan", "-f", world.deployment(place, "split", world.reference("1.3.0"), args="[--a=1]", **steps)
+    )
+    assert any("no traffic until it is validated" in warning for warning in plan["warnings"])
+    second = apply(world, place, "split", args="[--a=1]", **steps)
+    assert second.code == 0 and "validation passed before traffic" in second.err, second.err
+    assert traffic(place, "split")[0] == 10
+    assert place.json("deploy", "promote", "split", "--percent", "50", "--yes")["changed"]
+    assert traffic(place, "split")[0] == 50
+    assert place.json("deploy", "abort", "split", "--yes")["changed"]
+    assert traffic(place, "split")[0] == 0
+    assert place.json("deploy", "promote", "split", "--yes")["changed"]
+    assert traffic(place, "split")[0] is None
+    assert place.run("deploy", "promote", "split", "--yes").code == 2, "there is no canary any more"
+
+    bad = apply(world, place, "split", args="[--a=2]", env=BAD, **steps)
+    assert bad.code == 1 and "validation failed before traffic" in bad.err
+    percent, shares = traffic(place, "split")
+    assert percent == 0 and shares["newest"] == 0, "nobody was ever sent to it"
+    assert not place.json("deploy", "running", "--state", "drifted")
+
+
+async def test_whoever_holds_the_lease_validates_takes_canaries_on_and_rolls_back(
+    world: World, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promoting, "_LOOK_EVERY", 0.4)
+    steps = {"mode": "Knative", "canary": "{steps: [10, 50], hold: 1s}", "onFailure": "rollback"}
+
+    def applied(**more: str) -> None:
+        file = world.deployment(place, "worked", world.reference("1.3.0"), **steps, **more)
+        assert place.run("deploy", "apply", "-f", file, "--yes").code == 0
+
+    await asyncio.to_thread(world.approved, place, "1.3.0")
+    await asyncio.to_thread(applied)
+    yard = await Yard.open(await asyncio.to_thread(load_configuration, place.config), YardOptions())
+    work = [asyncio.create_task(one.run(lambda: True)) for one in (yard._validating, yard._promoting)]
+    try:
+        await until(lambda: proved(yard, "worked", 0), ("passed", "after traffic", ""))
+        await asyncio.to_thread(applied, args="[--a=1]")
+        await until(lambda: proved(yard, "worked", 0), ("passed", "before traffic", ""))
+        await until(lambda: shares_taken(yard), [10, 50, 100])
+        await asyncio.to_thread(applied, args="[--a=2]", env=BAD)
+        await until(lambda: proved(yard, "worked", 1), ("failed", "before traffic", "rolled back"))
+        (entry, *_) = await yard.audit.entries(action="deploy.rollback", outcome="done")
+        assert (entry.actor, entry.detail["on_behalf_of"]) == ("modelyard-worker", "robin")
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await yard.close()
+
+
+async def proved(yard: Yard, name: str, position: int) -> tuple[str, str, str]:
+    found = await yard.deployments.validations(NAMESPACE, name)
+    one = found[position] if len(found) > position else None
+    return (one.outcome, one.traffic, one.answer) if one is not None else ("", "", "")
+
+
+async def shares_taken(yard: Yard) -> list[int]:
+    entries = await yard.audit.entries(action="deploy.promote", outcome="done")
+    return [entry.detail["percent"] for entry in entries if "worked" in entry.object][::-1]
+
+
+async def until(told: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Wait until something is told."""
+    async with asyncio.timeout(40):
+        while (found := await told()) != wanted:
+            assert found[:1] != ("failed",) or wanted[:1] == ("failed",), found
+            await asyncio.sleep(0.2)

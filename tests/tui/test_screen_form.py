@@ -26,6 +26,15 @@ async def test_the_first_field_has_the_focus_and_enter_plans() -> None:
         assert namespace == "llm-prod"
 
 
+async def test_keys_that_do_not_wait_for_the_form_go_where_they_are_meant_for() -> None:
+    async with desk() as table:
+        await table.press("2", "G")
+        await table.sees("approved")
+        await table.hurry("D", *"fast", "tab", "down", "pagedown", "pagedown", "4", "enter")
+        await table.sees("PLAN llm-dev/fast")
+        assert "gpu: 4" in table.yard.called("plan")[0][0]
+
+
 async def test_the_plan_tells_where_it_would_run() -> None:
     yard = FakeYard()
     yard.plan_fit = FitView(

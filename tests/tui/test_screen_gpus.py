@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.events import GpusSampled, Topic
-from backend.core.views import GpuSnapshotView, GpuState
+from backend.core.views import AlertView, GpuSnapshotView, GpuState
 from tests.fakes import screen_data as data
 from tests.fakes.gpu_room import Room, replaced, room
 from tests.fakes.screen_pilot import Desk, desk
@@ -280,9 +280,36 @@ async def test_a_gpu_opens_with_its_ranks_its_neighbours_and_its_node() -> None:
         await table.press("]")
         await table.sees("gpu-001/1", "›r1")
         await table.press("u")
-        await table.sees("Node gpu-001", "Waiting for GPUs", "needs 8 more here")
+        await table.sees("Node gpu-001", "Waiting for GPUs", "needs 8 more here", "nvidia.com/gpu=present:NoSchedule")
         await table.press("escape", "o")
         await table.sees("llm-prod/llama-70b", "Verdict")
+
+
+async def test_the_overview_tells_what_idles_costs_and_waits_and_leads_there() -> None:
+    async with desk(Room(64), size=(160, 45)) as table:
+        await table.sees("49 busy · 8 idle · 6 free · 1 bad", "1 pod waiting", "~24 USD/h")
+        await table.press("tab", "tab", "down", "enter")
+        await table.sees("4 GPUS 64", "~24 USD/h")
+        await table.until(lambda: (_wall(table).chosen or data.gpus().gpus[0]).key == "prod-eu1/gpu-002/0")
+
+
+async def test_a_gpu_tells_of_its_alerts() -> None:
+    yard = Room(64)
+    alert = AlertView(
+        id="a1",
+        rule="gpu-fault",
+        severity="critical",
+        object="prod-eu1/gpu-003 GPU 0",
+        summary="XID 79 on gpu-003",
+        state="firing",
+        since=data.ago(minutes=21),
+    )
+    yard.alert_views = [alert]
+    async with desk(yard, size=(160, 45)) as table:
+        await table.press("4")
+        await table.sees("X critical", "XID 79 on gpu-003")
+        await table.press("right", "enter")
+        await table.sees("Alerts", "for 21m, nobody has it")
 
 
 async def test_a_gpu_that_goes_away_is_told_and_nothing_is_drawn_as_live() -> None:

@@ -12,14 +12,16 @@ from tests.fakes.screen_pilot import desk
 async def test_a_gpus_charts_have_scales_gaps_and_holders() -> None:
     async with desk(size=(80, 60)) as table:
         await table.press("4", "h")
-        await table.sees("HISTORY", "[1h]", "engine active", "100%┤", "80% measured", "·····", "power", "80 GiB┤")
+        await table.sees(
+            "HISTORY", "[1h]", "busy 70%", "engine active", "100%┤", "80% measured", "·····", "power", "80 GiB┤"
+        )
         await table.press("G")
         await table.sees("Not measured in this time", "memory bus active", "Held by", "llm-prod/llama-70b", "still")
 
 
 async def test_the_time_that_is_looked_back_over_is_chosen_with_brackets() -> None:
     async with desk(size=(120, 40)) as table:
-        await table.press("4", "enter", "h")
+        await table.press("4", "h")
         await table.sees("[1h]")
         await table.press("]", "]", "]")
         await table.sees("[7d]", "engine active")

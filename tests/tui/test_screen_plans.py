@@ -68,7 +68,7 @@ async def test_the_manifests_are_written_to_a_new_file_only(tmp_path: Path) -> N
         await table.press("ctrl+u")
         await table.type(str(tmp_path / "out.yaml"))
         await table.press("enter")
-        await table.sees("it is there already")
+        await table.sees("there is such a file already")
 
 
 @pytest.mark.parametrize(("downs", "undo", "verb"), [(0, False, "COMPLETE"), (1, True, "UNDO")])
@@ -104,6 +104,21 @@ async def test_what_was_cut_off_can_be_left() -> None:
         await table.until(lambda: yard.called("leave"))
         await table.press("U")
         await table.sees("Applies that were cut off")
+
+
+async def test_what_runs_is_written_as_a_deployment_file_or_as_manifests(tmp_path: Path) -> None:
+    async with desk(size=(120, 40)) as table:
+        await table.press("3", "x")
+        await table.sees(
+            "Write llm-prod/llama-70b", "team: nlp is not in the file", "its deployment file", "its manifests"
+        )
+        await table.press("down", "enter")
+        await table.sees("File", "llama-70b.yaml")
+        await table.press("ctrl+u")
+        await table.type(str(tmp_path / "out.yaml"))
+        await table.press("enter")
+        await table.until(lambda: (tmp_path / "out.yaml").is_file())
+        assert (tmp_path / "out.yaml").read_text().startswith("kind: InferenceService")
 
 
 def _long() -> tuple[DiffLineView, ...]:

@@ -23,7 +23,7 @@ FORBIDDEN = AccessDeniedError("watch", "RBAC says no", "ask")
 def followed(clock: FixedClock, *namespaces: str) -> tuple[ContextServices, ClusterLink]:
     link = ClusterLink("prod", namespaces, clock=clock, hub=EventHub(), changed=lambda: None)
     link.followed = True
-    foundation = cast(Any, SimpleNamespace(clock=clock))
+    foundation = cast(Any, SimpleNamespace(clock=clock, database=None))
     services = ContextServices(
         foundation, link, cast(Any, SimpleNamespace(judge=lambda digests: None)), cast(Any, None)
     )

@@ -62,7 +62,9 @@ def test_steps_go_up_and_end_with_all_traffic() -> None:
 def test_promotion_and_abort_are_the_field_that_knative_reads() -> None:
     live, view = manifest(canaryTrafficPercent=10), canary_of("prod", knative(10), STEPS)
     assert promote_patch(live, view, None) == promote_patch(live, view, 100)
-    assert promote_patch(live, view, None) == {"spec": {"predictor": {"canaryTrafficPercent": None}}}
+    whole = promote_patch(live, view, None)
+    assert whole["spec"] == {"predictor": {"canaryTrafficPercent": None}}
+    assert list(whole["metadata"]["annotations"].values()) == [None]
     assert promote_patch(live, view, 50) == {"spec": {"predictor": {"canaryTrafficPercent": 50}}}
     assert abort_patch(live, view) == {"spec": {"predictor": {"canaryTrafficPercent": 0}}}
     for wrong in (0, 101):

@@ -122,6 +122,22 @@ def test_a_file_becomes_what_the_scheduler_sees() -> None:
     assert ask_of(_file(resources={"gpu": 1, "gpuResource": "nvidia.com/mig-1g.10gb"})).tolerations[-1].key == GPU
 
 
+@pytest.mark.parametrize(
+    ("more", "pods", "replaces"),
+    [
+        ({"replicas": {"min": 0}}, 0, "n/chat"),
+        ({"replicas": {"min": 0}, "mode": "Knative"}, 1, ""),
+        ({"replicas": {"min": 2}, "mode": "Knative"}, 2, ""),
+        ({"replicas": {"min": 2}}, 2, "n/chat"),
+    ],
+)
+def test_the_first_pod_after_zero_and_a_revision_beside_the_old_one_need_room(
+    more: dict[str, Any], pods: int, replaces: str
+) -> None:
+    ask = ask_of(_file(**more))
+    assert (ask.pods, ask.replaces) == (pods, replaces)
+
+
 def test_the_gpus_that_it_would_get_are_those_with_the_least_memory() -> None:
     hosts = [
         _host("a", 8, gpu_memory=80 << 30, product="H100", labels={"zone": "a"}),

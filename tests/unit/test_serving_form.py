@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.flows.forms import inside_address
 from backend.serving import form_texts as texts
 from backend.serving.deployment import parse
 from backend.serving.form_fields import BY_ID, FIELDS, SECTIONS, check_form, values_of_text
@@ -135,3 +136,16 @@ def test_tolerations_read_back_the_same(tolerations: list[dict[str, Any]]) -> No
 )
 def test_spreads_read_back_the_same(spread: list[dict[str, Any]]) -> None:
     assert texts.SPREAD.read(texts.SPREAD.write(spread)) == spread
+
+
+@pytest.mark.parametrize(
+    ("service", "address"),
+    [
+        ("monitoring/prometheus:9090", "http://prometheus.monitoring.svc:9090"),
+        ("monitoring/https:thanos:10902", "https://thanos.monitoring.svc:10902"),
+        ("monitoring/prometheus:web", ""),
+        ("", ""),
+    ],
+)
+def test_prometheus_is_offered_by_its_address_inside_the_cluster(service: str, address: str) -> None:
+    assert inside_address(service) == address

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
 from backend.serving.manifests import RuntimeInfo, build
-from backend.serving.reversal import NOT_IN_MANIFEST, ROWS, reverse
+from backend.serving.reversal import reverse
+from backend.serving.reversal_fields import NOT_IN_MANIFEST, ROWS
 from tests.fakes.demo_cluster import shared
 
 DIGEST = "sha256:" + "4f" * 32

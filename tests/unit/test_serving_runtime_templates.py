@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.cluster.kserve_objects import InferenceService, ServingRuntime
 from backend.core.errors import NotFoundError, UsageError
 from backend.demo.kubernetes.schemas import custom_schema
 from backend.demo.kubernetes.validation import name_causes, pruned, schema_causes, typed_problems
 from backend.demo.resources import SERVING_RUNTIMES
 from backend.serving.engines import engine_of
+from backend.serving.rows import Approval
 from backend.serving.runtime_catalogue import BUILT_IN, catalogue, read_template
 from backend.serving.runtime_templates import RuntimeRequest, RuntimeTemplate, runtime_of, same_content, template_view
+from backend.serving.runtimes import runtime_notes, runtime_views
 from tests.fakes.demo_cluster import shared
 
 DIGEST = "sha256:" + "1" * 64
@@ -195,3 +199,41 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_without_pages_an_open_port_counts_as_health() -> None:
     (container,) = runtime_of(_template(), _request())["spec"]["containers"]
     assert container["readinessProbe"]["tcpSocket"] == {"port": 8000}
+
+
+def _runtime(name: str, namespace: str = "", image: str = f"r.example/x@{DIGEST}", **labels: str) -> ServingRuntime:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return msgspec.convert({"metadata": metadata, "spec": {"containers": [{"image": image}]}}, ServingRuntime)
+
+
+def _user(name: str, model: dict[str, Any], **status: str) -> InferenceService:
+    metadata = {"name": name, "namespace": "models"}
+    raw = {"metadata": metadata, "spec": {"predictor": {"model": model}}, "status": status}
+    return msgspec.convert(raw, InferenceService)
+
+
+def test_who_uses_a_runtime_is_told_by_name_or_by_what_kserve_chose() -> None:
+    runtimes = [_runtime("a"), _runtime("a", "models"), _runtime("b")]
+    services = [
+        _user("names-a", {"runtime": "a"}),
+        _user("chosen", {}, clusterServingRuntimeName="a"),
+        _user("own", {}, servingRuntimeName="a"),
+        _user("none", {}),
+    ]
+    used = {(one.namespace, one.name): one.used_by for one in runtime_views("prod", runtimes, services)}
+    assert used == {("models", "a"): ("models/names-a", "models/own"), ("", "a"): ("models/chosen",), ("", "b"): ()}
+
+
+def test_a_runtime_is_told_with_its_approval_and_what_to_know() -> None:
+    recommended = "app.kubernetes.io"
+    labels = {f"{recommended}/managed-by": "modelyard", f"{recommended}/name": "nim", f"{recommended}/version": "1"}
+    runtimes = [_runtime("ours", "models", **labels), _runtime("theirs", image="r.example/x:latest")]
+    ours, theirs = sorted(
+        runtime_views("prod", runtimes, [_user("s", {"runtime": "ours"})], lambda _: Approval(False, "it is revoked")),
+        key=lambda one: one.name,
+    )
+    assert ours.template == "nim 1" and theirs.template == ""
+    assert (ours.approved, ours.approval_note) == (False, "it is revoked")
+    assert theirs.approved is False and "not named by its digest" in theirs.approval_note
+    assert any("pods of the service that uses it" in note for note in runtime_notes(ours))
+    assert any("not made by Modelyard" in note for note in runtime_notes(theirs))

@@ -140,10 +140,25 @@ def test_a_suggestion_is_taken_over_without_touching_the_rest() -> None:
     while told := suggest(made, size, A100):
         made = parse(yaml.safe_dump(taken(yaml.safe_load(to_yaml(made)), told[0])))
         rounds += 1
-    assert rounds == 3, "each is taken once, and what follows from it is suggested next"
-    assert made.resources.gpu == 4
+    assert rounds == 4, "each is taken once, and what follows from it is suggested next"
+    assert (made.resources.gpu, made.resources.ephemeral_storage) == (4, "160Gi")
     assert made.args == ("--model=a/b", "--tensor-parallel-size=4", "--max-model-len=65536")
     assert file.resources.gpu == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "fetched"),
+    [
+        ({"model": {"storageUri": "s3://b/m"}}, True),
+        ({"model": {"storageUri": "pvc://b/m"}}, False),
+        ({"args": ["--model=org/m"]}, True),
+        ({"args": ["--model=/mnt/models"]}, False),
+        ({"model": {"storageUri": "hf://a/b"}, "resources": {"ephemeralStorage": "1Gi"}}, False),
+    ],
+)
+def test_weights_that_are_fetched_want_room_on_the_disk(more: dict[str, Any], fetched: bool) -> None:
+    size = model_size(parameters="8b", family="llama")
+    assert ("storage" in _told(_file(**more), size)) is fetched
 
 
 _SIZES = st.builds(

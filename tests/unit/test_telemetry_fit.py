@@ -300,3 +300,9 @@ def test_a_pod_that_waits_is_explained_from_the_clusters_objects() -> None:
     assert why_pending(_pod("b", gpus="4", tolerations=tolerant), roomy) == "4 GPUs: 2 free"
     assert why_pending(_pod("b", gpus="2", tolerations=tolerant), roomy).startswith("there is room for it now")
     assert ask_of_pod(_pod("b", priority=7, preemptionPolicy="Never")).preempts is False
+
+
+def test_what_is_free_on_a_node_that_is_too_small_counts_as_free() -> None:
+    small, large = _host("a", 4, size=4), _host("b", 1)
+    found = check(_ask(8), [small, large])
+    assert found.sentence.startswith("8 GPUs: 5 free")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.telemetry.idle import SETTLES_AFTER, Quiet, Work, does_nothing, follow, idle_since
+from backend.telemetry.idle import SETTLES_AFTER, UNSEEN_FOR, Quiet, Work, does_nothing, follow, idle_since
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -56,8 +56,25 @@ def test_idle_since_is_the_start_of_the_last_unbroken_quiet(samples: list[bool |
     for minute, nothing in enumerate(samples):
         quiet = follow(quiet, "a/p", nothing, NOON + timedelta(minutes=minute))
     assert quiet is not None
-    run = 0
-    while run < len(samples) and samples[-1 - run] is True:
-        run += 1
-    expected = None if run == 0 else NOON + timedelta(minutes=len(samples) - run)
-    assert quiet.since == expected
+    since, unseen = None, 0
+    for minute, nothing in enumerate(samples):
+        if nothing is None:
+            unseen += since is not None
+            continue
+        if not nothing or unseen > UNSEEN_FOR / timedelta(minutes=1):
+            since = None
+        unseen = 0
+        if nothing and since is None:
+            since = minute
+    assert quiet.since == (None if since is None else NOON + timedelta(minutes=since))
+    if samples[-1] is not True:
+        assert idle_since(quiet, NOON + timedelta(hours=1)) is None
+
+
+def test_a_short_silence_of_its_exporter_ends_no_idleness_and_a_long_one_does() -> None:
+    quiet = follow(None, "a/p", True, NOON)
+    silent = follow(quiet, "a/p", None, NOON + timedelta(minutes=1))
+    assert idle_since(silent, NOON + timedelta(minutes=1)) is None
+    for minutes, since in ((3, NOON), (9, NOON + timedelta(minutes=9))):
+        now = NOON + timedelta(minutes=minutes)
+        assert idle_since(follow(silent, "a/p", True, now), now) == since

@@ -106,3 +106,20 @@ def test_what_one_server_says() -> None:
     assert (view.prefix_hits, view.requests_per_second, view.note) == (0.25, 1, "")
     silent = server_view(replica("a", None, None, "no metrics found"), "prod")
     assert (silent.engine, silent.running, silent.note) == ("", None, "no metrics found")
+
+
+def test_what_a_request_spends_its_time_in_and_whether_the_server_sleeps() -> None:
+    def text(done: int, awake: int) -> bytes:
+        stems = {"queue": 2, "prefill": 1, "decode": 5}
+        lines = ["vllm:num_requests_running 1", f"vllm:num_preemptions_total {done}"]
+        lines.append(f'vllm:engine_sleep_state{{sleep_state="awake"}} {awake}')
+        for stem, seconds in stems.items():
+            lines.append(f'vllm:request_{stem}_time_seconds_bucket{{le="+Inf"}} {done}')
+            lines.append(f"vllm:request_{stem}_time_seconds_sum {done * seconds}")
+        return "\n".join(lines).encode() + b"\n"
+
+    view = server_view(replica("a", metrics(text(0, 1), text(20, 1))), "")
+    assert (view.queue_time, view.prefill_time, view.decode_time, view.preemptions_per_second) == (2, 1, 5, 2)
+    asleep = server_view(replica("a", metrics(text(0, 0))), "")
+    assert asleep.note.startswith("asleep")
+    assert (asleep.queue_time, asleep.preemptions_per_second) == (None, None)

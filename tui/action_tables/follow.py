@@ -23,5 +23,15 @@ FOLLOW: Final[tuple[Action, ...]] = (
         panes=("log",),
         hint="previous",
     ),
+    Action(
+        id="deploy.weigh",
+        title="Set an LLMInferenceService's share of its group's traffic",
+        keys=("%",),
+        group="Change",
+        panes=("deployments", "service"),
+        mutates="deploy.weigh",
+        role="operator",
+        command="weigh",
+    ),
     Action(id="log.save", title="Save the log to a file", keys=("x",), group="Look", panes=("log",), hint="save"),
 )

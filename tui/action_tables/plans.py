@@ -33,6 +33,15 @@ PLANS: Final[tuple[Action, ...]] = (
         hint="write",
     ),
     Action(
+        id="deploy.export",
+        title="Write its deployment file, or its manifests for a repository",
+        keys=("x",),
+        group="Look",
+        panes=("deployments", "service"),
+        hint="export",
+        command="write",
+    ),
+    Action(
         id="deploy.runtimes",
         title="Serving runtimes: what they serve, and who uses them",
         keys=("u",),

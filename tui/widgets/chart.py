@@ -53,12 +53,16 @@ class Chart(NamedTuple):
     role: str = "gauge-middle"
 
 
-def draw(chart: Chart, width: int, height: int) -> list[Line]:
-    """The plot with its axes in so many cells and lines, the time axis among them."""
+def draw(chart: Chart, width: int, height: int, margin: int = 0) -> list[Line]:
+    """The plot with its axes in so many cells and lines, the time axis among them.
+
+    Args:
+        margin: cells left of the axis at least, so that charts below each other share one.
+    """
     rows = max(1, height - 1)
     top = scale_of(chart)
     names = _axis_names(top, rows, chart.series.unit)
-    margin = max((len(name) for name in names.values()), default=0)
+    margin = max(margin, margin_of(chart, height))
     columns = buckets(chart, max(1, width - margin - 1))
     lines: list[Line] = []
     for row in range(rows - 1, -1, -1):
@@ -67,6 +71,35 @@ def draw(chart: Chart, width: int, height: int) -> list[Line]:
         lines.append((Span(name, "muted"), Span(mark, "rule"), Span(plot_row(columns, row, rows, top), chart.role)))
     lines.append((Span(" " * margin), Span("└", "rule"), Span(time_axis(chart, len(columns)), "muted")))
     return lines
+
+
+def margin_of(chart: Chart, height: int) -> int:
+    """Cells that the names of the axis take."""
+    names = _axis_names(scale_of(chart), max(1, height - 1), chart.series.unit)
+    return max((len(name) for name in names.values()), default=0)
+
+
+def strip(states: Sequence[tuple[Span, SeriesView]], start: datetime, end: datetime, width: int, unknown: Span) -> Line:
+    """One line that shows which of several states prevailed over the time of each cell.
+
+    Args:
+        states: a mark for each, and the share of the time spent in it.
+        unknown: where none was measured.
+    """
+    columns = [buckets(Chart(series, start, end), width) for _, series in states]
+    cells = []
+    for column in range(width):
+        found = [
+            (bucket.mean, mark) for (mark, _), line in zip(states, columns, strict=True) if (bucket := line[column])
+        ]
+        cells.append(max(found, key=lambda each: each[0])[1] if found else unknown)
+    joined: list[Span] = []
+    for cell in cells:
+        if joined and joined[-1].role == cell.role:
+            joined[-1] = Span(joined[-1].text + cell.text, cell.role)
+        else:
+            joined.append(cell)
+    return tuple(joined)
 
 
 def buckets(chart: Chart, width: int) -> list[Bucket | None]:

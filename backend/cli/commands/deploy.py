@@ -8,6 +8,7 @@ import typer
 
 from backend.cli.commands.deploy_changes import changes
 from backend.cli.commands.deploy_fit import fit_command
+from backend.cli.commands.deploy_logs import logs
 from backend.cli.commands.deploy_proof import abort, canary, confirm_blast, promote, validate, validation_lines
 from backend.cli.commands.deploy_running import running
 from backend.cli.commands.plans import (
@@ -45,6 +46,8 @@ def add_to(application: typer.Typer) -> None:
         ("status", _status),
         ("scale", _scale),
         ("rollback", _rollback),
+        ("weigh", _weigh),
+        ("logs", logs),
         ("stop", _stop),
         ("start", _start),
         ("delete", _delete),
@@ -213,6 +216,23 @@ def _rollback(
         return await applied(session, yard, plan)
 
     print_applied(session, session.run(work))
+
+
+def _weigh(
+    context: typer.Context,
+    name: Name,
+    weight: Annotated[int, typer.Argument(metavar="N", min=0)],
+    namespace: Namespace = None,
+) -> None:
+    """Set the share of its group's traffic that an LLMInferenceService (llm:NAME) gets."""
+    session: Session = context.obj
+
+    async def work(yard: Yard) -> AppliedView:
+        found = await named(yard, name, namespace)
+        session.confirm(f"give {found} weight {weight}?")
+        return await yard.deployments.weigh(found.namespace, found.name, weight, context=found.context)
+
+    print_applied(session, session.run(work), done="weighed")
 
 
 def _stop(context: typer.Context, name: Name, namespace: Namespace = None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +18,7 @@ from backend.yard import Yard
 _LONGEST: timedelta = timedelta(days=3650)
 
 Point = dict[str, Any]
+_Told = TypeVar("_Told")
 
 
 def add_to(gpu: typer.Typer) -> None:
@@ -58,7 +59,7 @@ def _history(
         known = await telemetry.known("type", span)
         return await telemetry.series(list(known), metric or "allocated", span)
 
-    found = session.run(work)
+    found = _asked(session, work)
     rows = [_point(series, number) for series in found for number in range(len(series.points))]
     session.print.rows(rows, _POINTS, empty="nothing was measured in that time", as_data=lambda row: row)
     for series in found:
@@ -78,7 +79,7 @@ def _cost(
     async def work(yard: Yard) -> tuple[list[CostView], bool]:
         return await yard.telemetry.cost(span, by), (await yard.telemetry.state()).priced
 
-    rows, priced = session.run(work)
+    rows, priced = _asked(session, work)
     session.print.rows(rows, _COSTS, empty="nobody was seen holding a GPU in that time")
     if rows:
         note(f"estimates: hours held, times the price table; {rows[-1].measured:.0%} of the time was recorded")
@@ -104,13 +105,25 @@ def _capacity(
         session.print.item(answer, _what_if_text(answer))
         return
     if replicas:
-        advice = session.run(lambda yard: yard.telemetry.advice())
+        advice = _asked(session, lambda yard: yard.telemetry.advice())
         session.print.rows(advice, _ADVICE, empty="no service was recorded yet")
         note("forecasts from history: advice only, nothing acts on them")
         return
     span = _span("--window", window)
-    types = session.run(lambda yard: yard.telemetry.capacity(span))
+    types = _asked(session, lambda yard: yard.telemetry.capacity(span))
     session.print.rows(types, _TYPES, empty="no GPU was recorded in that time")
+
+
+def _asked(session: Session, work: Callable[[Yard], Awaitable[_Told]]) -> _Told:
+    """What history tells; notes on it, such as that a damaged file was moved aside, go to stderr."""
+
+    async def noted(yard: Yard) -> _Told:
+        told = await work(yard)
+        for text in (await yard.telemetry.state()).notes:
+            note(text)
+        return told
+
+    return session.run(noted)
 
 
 def _span(option: str, text: str) -> timedelta:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from backend.cli.fits import fit_lines
+from backend.cli.options import OutputFormat
 from backend.cli.output import Column, note, pairs
 from backend.cli.services import named
 from backend.cli.session import Session
@@ -268,6 +269,9 @@ def export_command(context: typer.Context, name: Name, namespace: Namespace = No
         return await yard.deployments.export(found.namespace, found.name, context=found.context)
 
     exported = session.run(work)
+    if session.print.output is not OutputFormat.TABLE:
+        session.print.item(exported, "")
+        return
     for line in exported.lost:
         note(f"not in the file: {line}")
     if gitops is not None:

@@ -40,6 +40,7 @@ from backend.core.views.gpus import (
     AlertView,
     CellView,
     CostView,
+    GpuNodeView,
     GpuSnapshotView,
     GpuState,
     GpuView,
@@ -98,6 +99,8 @@ from backend.core.views.runs import (
     SyncResultView,
 )
 from backend.core.views.serving import (
+    INFERENCE_SERVICE,
+    KIND_PREFIXES,
     AppliedView,
     ConditionView,
     ContainerView,
@@ -114,6 +117,7 @@ from backend.core.views.serving import (
     SnapshotView,
     StepView,
     Verdict,
+    named_kind,
 )
 from backend.core.views.yard import (
     AnchorView,
@@ -129,6 +133,8 @@ from backend.core.views.yard import (
 )
 
 __all__ = [
+    "INFERENCE_SERVICE",
+    "KIND_PREFIXES",
     "AdviceView",
     "AlertView",
     "AnchorView",
@@ -166,6 +172,7 @@ __all__ = [
     "FormProblemView",
     "FormView",
     "GateView",
+    "GpuNodeView",
     "GpuSnapshotView",
     "GpuState",
     "GpuView",
@@ -237,4 +244,5 @@ __all__ = [
     "WaiverView",
     "WhatIfView",
     "YardStatusView",
+    "named_kind",
 ]

@@ -55,7 +55,8 @@ class GpuView(View, frozen=True, kw_only=True):
         price: what an hour of it costs, in `currency`; None: the price table does not name it.
         useless: busy without tokens or tensor work, in a sentence; empty: it is not.
         error: the last XID or what the driver says; empty when nothing is wrong.
-        xid: the last error's number; xid_class: `application` or `hardware`; xid_at: when it was first seen.
+        xid: the last error's number; xid_class: `application` or `hardware`; xid_at: when it appeared; None: it was
+            there when we first looked.
         ecc_uncorrected: since the driver was loaded. remapped_rows: since it was made; remap_pending: until a reset.
         cordoned: whether its node takes no new pods; None: not told.
         processes: of this machine, `(process id, name, memory in bytes or None)`.
@@ -133,6 +134,8 @@ class ModelServerView(View, frozen=True, kw_only=True):
     """What the model server of one pod says; latencies are seconds over the last half minute, None: no traffic.
 
     Attributes:
+        queue_time, prefill_time, decode_time: that a request spent on the average; None: no traffic, or not told.
+        preemptions_per_second: requests that gave their place in the KV cache to others.
         bottleneck: queue, KV cache, prefill, decode or asleep; empty: none stands out, or it cannot be told.
         evidence: the numbers that the bottleneck rests on, in a sentence.
     """
@@ -151,6 +154,10 @@ class ModelServerView(View, frozen=True, kw_only=True):
     requests_per_second: float | None = None
     prompt_tokens_per_second: float | None
     generation_tokens_per_second: float | None
+    queue_time: float | None = None
+    prefill_time: float | None = None
+    decode_time: float | None = None
+    preemptions_per_second: float | None = None
     bottleneck: str = ""
     evidence: str = ""
     age: float | None
@@ -237,10 +244,27 @@ class PendingView(View, frozen=True, kw_only=True):
     sentence: str
 
 
+class GpuNodeView(View, frozen=True, kw_only=True):
+    """A node with GPUs, as its cluster tells of it.
+
+    Attributes:
+        pool: of the provider, by the label that names one; empty: none does.
+        taints: as `key=value:effect`, without those that only say that it is cordoned or not ready.
+    """
+
+    context: str = ""
+    name: str
+    pool: str = ""
+    ready: bool
+    cordoned: bool
+    taints: tuple[str, ...] = ()
+
+
 class GpuSnapshotView(View, frozen=True, kw_only=True):
     """All GPUs at one time; `notes` say what could not be measured and what would be needed.
 
     Attributes:
+        nodes: those of clusters; this machine's own is none of them where it is in no cluster.
         pending: pods that wait for GPUs.
         unreached: why nothing at all is known, when the cluster cannot be reached or refuses us; else empty.
     """
@@ -249,6 +273,7 @@ class GpuSnapshotView(View, frozen=True, kw_only=True):
     gpus: tuple[GpuView, ...]
     servers: tuple[ModelServerView, ...]
     services: tuple[ServiceMetricsView, ...] = ()
+    nodes: tuple[GpuNodeView, ...] = ()
     pending: tuple[PendingView, ...] = ()
     notes: tuple[str, ...]
     unreached: str = ""

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from backend.core.views.base import View
 from backend.core.views.curation import GateView
 from backend.core.views.fit import FitView
 from backend.core.views.plans import FieldClaimView, PlanCheckView
 from backend.core.views.proof import ValidationView
+
+INFERENCE_SERVICE: Final = "InferenceService"
+#: What stands before the names of other kinds, which may have the same names in the same namespace.
+KIND_PREFIXES: Final = {"LLMInferenceService": "llm", "InferenceGraph": "graph", "LocalModelCache": "cache"}
+
+
+def named_kind(text: str) -> tuple[str, str]:
+    """Kind and name of what a text names: `llm:qwen` an LLMInferenceService, a name alone an InferenceService."""
+    prefix, colon, name = text.partition(":")
+    kinds = {short: kind for kind, short in KIND_PREFIXES.items()}
+    return (kinds[prefix], name) if colon and prefix in kinds else (INFERENCE_SERVICE, text)
 
 
 class Verdict(StrEnum):
@@ -128,8 +140,15 @@ class ServiceView(View, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """`context/namespace/name`; of these only the context may hold a slash."""
-        return f"{self.context}/{self.namespace}/{self.name}"
+        """`context/namespace/name`, of these only the context may hold a slash; other kinds as in `named_kind`."""
+        if self.kind == INFERENCE_SERVICE:
+            return f"{self.context}/{self.namespace}/{self.name}"
+        return f"{self.context}/{self.namespace}/{KIND_PREFIXES[self.kind]}:{self.name}"
+
+    @property
+    def address(self) -> str:
+        """The name with its kind where that is not the usual one: `llm:qwen`."""
+        return self.key.rpartition("/")[2]
 
 
 class KubeEventView(View, frozen=True, kw_only=True):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
-from backend.core.views import AlertView, GpuView, PodView, ServiceDetailView, ServiceView, Verdict
+from backend.core.views import INFERENCE_SERVICE, AlertView, GpuView, PodView, ServiceDetailView, ServiceView, Verdict
 from tui import format as fmt
+from tui.action import Action
 from tui.document import EMPTY, Line, plain, text
 from tui.model import PartName
 from tui.panes.alerts import view_model as alerts
@@ -19,6 +21,9 @@ from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values, typed_name
 
 _MOST_REPLICAS = 1000
+STOP: Final = "serving.kserve.io/stop"
+#: What may be done to other kinds than InferenceServices.
+_OF_KIND: Final = {"LLMInferenceService": ("deploy.stop", "deploy.start", "deploy.weigh")}
 
 
 class ServiceActions(ProofActions, AlertActions, HistoryActions):
@@ -34,6 +39,16 @@ class ServiceActions(ProofActions, AlertActions, HistoryActions):
         if service is not None:
             mine |= {alert.id for alert in alerts.of_service(going, service.key)}
         return [alert for alert in going if alert.id in mine]
+
+    def perform(self, action: Action, *arguments: str) -> None:
+        """Do an action, unless it is for InferenceServices and the page points at another kind."""
+        service = self.current_service()
+        kind = service.kind if service is not None else INFERENCE_SERVICE
+        mutates = action.mutates or ""
+        if kind != INFERENCE_SERVICE and mutates.startswith("deploy.") and action.id not in _OF_KIND.get(kind, ()):
+            self.room.flash(f"{action.title}: a {kind} is only looked at here", bad=True)
+            return
+        super().perform(action, *arguments)
 
     # ------------------------------------------------------------ looking
 
@@ -79,37 +94,72 @@ class ServiceActions(ProofActions, AlertActions, HistoryActions):
         if service.verdict is Verdict.STOPPED:
             self.act_deploy_start()
             return
-        self.after_blast(
+        if service.kind != INFERENCE_SERVICE:
+            told = text(f"Its pods end and {fmt.count(service.gpus, 'GPU')} become free; the service itself is kept.")
+            self._ask_stop(service, (told,))
+            return
+        self.after_blast(service, "stop", lambda ends: self._ask_stop(service, ends))
+
+    def _ask_stop(self, service: ServiceView, ends: Sequence[Line]) -> None:
+        kept = text("The service itself is kept; S starts it again, which is a cold start.", "muted")
+        self._ask(
+            "Stop",
             service,
-            "stop",
-            lambda ends: self._ask(
-                "Stop",
-                service,
-                (
-                    summary(service),
-                    *ends,
-                    text("The service itself is kept; S starts it again, which is a cold start.", "muted"),
-                ),
-                lambda yard: yard.deployments.stop(service.namespace, service.name, context=service.context),
-                f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop=true --overwrite",
-            ),
+            (summary(service), *ends, kept),
+            lambda yard: yard.deployments.stop(service.namespace, service.address, context=service.context),
+            f"{kubectl(service)} annotate {resource(service)} {service.name} {STOP}=true --overwrite",
         )
 
     def act_deploy_start(self) -> None:
         service = self._service()
         if service is None:
             return
-        self.after_blast(
+        if service.kind != INFERENCE_SERVICE:
+            self._ask_start(service, ())
+            return
+        self.after_blast(service, "start", lambda ends: self._ask_start(service, ends))
+
+    def _ask_start(self, service: ServiceView, ends: Sequence[Line]) -> None:
+        self._ask(
+            "Start",
             service,
-            "start",
-            lambda ends: self._ask(
-                "Start",
-                service,
-                (summary(service), *ends, text("It starts cold: scheduling, pulling, loading.", "muted")),
-                lambda yard: yard.deployments.start(service.namespace, service.name, context=service.context),
-                f"{kubectl(service)} annotate inferenceservice {service.name} serving.kserve.io/stop-",
-                danger=False,
-            ),
+            (summary(service), *ends, text("It starts cold: scheduling, pulling, loading.", "muted")),
+            lambda yard: yard.deployments.start(service.namespace, service.address, context=service.context),
+            f"{kubectl(service)} annotate {resource(service)} {service.name} {STOP}-",
+            danger=False,
+        )
+
+    def act_deploy_weigh(self, weight: str = "") -> None:
+        """Set the share of its group's traffic that an LLMInferenceService gets."""
+        service = self._service()
+        if service is None:
+            return
+        if service.kind == INFERENCE_SERVICE:
+            self.room.flash("an InferenceService has a canary: P promotes it", bad=True)
+            return
+        yard = self.room.feed.yard
+        lines = (summary(service), text(service.traffic or "It shares its traffic with no other.", "accent"))
+
+        async def perform(values: Values) -> object:
+            if yard is None:
+                return None
+            share = int(values["weight"])
+            command = (
+                f"{kubectl(service)} patch {resource(service)} {service.name} --type=merge "
+                f'-p \'{{"spec":{{"router":{{"route":{{"weight":{share}}}}}}}}}\''
+            )
+            return await self._run(
+                command, yard.deployments.weigh(service.namespace, service.address, share, context=service.context)
+            )
+
+        field = Field(id="weight", label="Weight in its group", value=weight, check=check_replicas)
+        self.ask(
+            f"Weight of {service.namespace}/{service.name}",
+            lines,
+            "Set",
+            perform,
+            fields=[field, *self._name_field(service)],
+            done=self._done("weight set"),
         )
 
     def act_deploy_delete(self) -> None:
@@ -228,13 +278,18 @@ class ServiceActions(ProofActions, AlertActions, HistoryActions):
     async def _detail(self, service: ServiceView) -> ServiceDetailView:
         yard = self.room.feed.yard
         assert yard is not None, "pages show services only once the yard is open"  # noqa: S101 - an invariant
-        return await yard.deployments.service(service.namespace, service.name, context=service.context)
+        return await yard.deployments.service(service.namespace, service.address, context=service.context)
+
+
+def resource(service: ServiceView) -> str:
+    """The kind as `kubectl` takes it."""
+    return service.kind.lower()
 
 
 def kubectl(service: ServiceView) -> str:
     """The beginning of a command about a service."""
     context = f" --context {shlex.quote(service.context)}" if service.context else ""
-    return f"kubectl{context} -n {service.namespace}"
+    return f"kubectl{context} -n {service.namespace}" if service.namespace else f"kubectl{context}"
 
 
 def check_replicas(value: str) -> str:

@@ -11,13 +11,13 @@ from tui import format as fmt
 from tui.document import Line, Span, join, text
 from tui.model import PartName
 from tui.panes.common.text import TextPage, log_line
-from tui.panes.deployments.actions import ServiceActions, kubectl
+from tui.panes.deployments.actions import STOP, ServiceActions, kubectl, resource
 from tui.panes.deployments.view_model import look
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values, typed_name
 
 _NAMED: Final = 8
-_STOP: Final = "serving.kserve.io/stop"
+_STOPPABLE: Final = frozenset({"InferenceService", "LLMInferenceService"})
 
 
 class MarkedServices(ServiceActions):
@@ -92,6 +92,10 @@ class MarkedServices(ServiceActions):
         if not chosen:
             super().act_deploy_stop()
             return
+        chosen = [service for service in chosen if service.kind in _STOPPABLE]
+        if not chosen:
+            self.room.flash("none of the marked ones can be stopped", bad=True)
+            return
         running = [service for service in chosen if service.verdict is not Verdict.STOPPED]
         self._ask_about("start" if not running else "stop", running or chosen, len(chosen))
 
@@ -100,7 +104,7 @@ class MarkedServices(ServiceActions):
         if not chosen:
             super().act_deploy_start()
             return
-        stopped = [service for service in chosen if service.verdict is Verdict.STOPPED]
+        stopped = [one for one in chosen if one.verdict is Verdict.STOPPED and one.kind in _STOPPABLE]
         if stopped:
             self._ask_about("start", stopped, len(chosen))
         else:
@@ -131,11 +135,11 @@ class MarkedServices(ServiceActions):
         return [typed_name(first.name if number == 1 else str(number))]
 
     async def _one(self, yard: ScreenYard, verb: str, service: ServiceView) -> ModelyardError | None:
-        annotation = f"{_STOP}=true --overwrite" if verb == "stop" else f"{_STOP}-"
-        command = f"{kubectl(service)} annotate inferenceservice {service.name} {annotation}"
+        annotation = f"{STOP}=true --overwrite" if verb == "stop" else f"{STOP}-"
+        command = f"{kubectl(service)} annotate {resource(service)} {service.name} {annotation}"
         act = yard.deployments.stop if verb == "stop" else yard.deployments.start
         try:
-            await self._run(command, act(service.namespace, service.name, context=service.context))
+            await self._run(command, act(service.namespace, service.address, context=service.context))
         except ModelyardError as error:
             return error
         return None

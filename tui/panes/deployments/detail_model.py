@@ -20,6 +20,7 @@ from backend.core.views import (
 )
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, label, pad, text
+from tui.panes.deployments.tabs import WITH_PODS
 from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look, lost_note
 from tui.panes.gpus.cells import tally_of
 from tui.panes.gpus.ranks import rank_lines, replicas
@@ -125,7 +126,9 @@ def service_sections(
     verdict, about = verdict_section(service, now), facts_section(service, now)
     if detail is None:
         return [verdict, about, *held, Section("Details", (text("reading…", "muted"),))]
-    sections = [verdict, Section("Pods", pod_lines(detail.pods, now) or (text("no pods", "muted"),))]
+    sections = [verdict]
+    if detail.pods or service.kind in WITH_PODS:
+        sections.append(Section("Pods", pod_lines(detail.pods, now) or (text("no pods", "muted"),)))
     if detail.timeline:
         sections.append(Section("Start", _timeline(detail), side=True))
     sections.append(Section("Events", event_lines(detail, now), note="newest first"))

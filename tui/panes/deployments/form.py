@@ -336,26 +336,3 @@ def _place(values: Mapping[str, str]) -> tuple[str, str, str]:
 
 def _css(id: str) -> str:
     return id.replace(".", "-")
-
-
-async def open_form(room: ModelyardApp, reference: str, name: str) -> None:
-    """Open the form for an approved image; the plan follows it.
-
-    Args:
-        reference: `host/repository@digest` of the image.
-        name: as a person names it.
-    """
-    yard = room.feed.yard
-    if yard is None:
-        return
-    used = [service.namespace for service in room.model.services.value.values()]
-    usual = max(sorted(set(used)), key=used.count, default="")
-    form = await yard.forms.open(reference, namespace=usual)
-
-    def planned(plan: PlanView | None) -> None:
-        from tui.panes.deployments.plan import PlanPage
-
-        if plan is not None:
-            room.push_screen(PlanPage(plan))
-
-    room.push_screen(FormPage(yard, form, name), planned)

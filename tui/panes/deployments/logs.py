@@ -102,7 +102,7 @@ class LogPage(Page):
         if yard is None:
             return
         try:
-            detail = await yard.deployments.service(service.namespace, service.name, context=service.context)
+            detail = await yard.deployments.service(service.namespace, service.address, context=service.context)
         except ModelyardError as error:
             self._fail(error)
             return

@@ -18,6 +18,7 @@ from tui.panes.deployments import view_model
 from tui.panes.deployments.bulk import MarkedServices
 from tui.panes.deployments.columns import service_columns
 from tui.panes.deployments.detail_model import facts_section, gpu_section, metrics_section, verdict_section
+from tui.panes.deployments.exporting import ExportAction
 from tui.panes.deployments.plan_model import cut_off_lines
 from tui.panes.deployments.settling import RuntimesAction, SettleActions
 from tui.widgets.columns import Column
@@ -25,7 +26,7 @@ from tui.widgets.line_view import LineView
 from tui.widgets.lines import Lines
 
 
-class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, RuntimesAction):
+class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, RuntimesAction, ExportAction):
     """Services of every context, worst first. Rows can be marked to be stopped or started together."""
 
     CSS_PATH = "../common/common.tcss"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.core.errors import UsageError
 from backend.core.views import AppliedView, PlanView, ServiceView, SnapshotView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, join, text
 from tui.model import PartName
 from tui.panes.common.detail import DetailPage
+from tui.panes.common.export import write_new
 from tui.panes.common.text import TextPage, yaml_line
 from tui.panes.deployments.plan_model import plan_sections, plan_tally, plan_verb
 from tui.panes.deployments.proof_model import PROVED_ROLE
@@ -183,7 +182,7 @@ class PlanPage(DetailPage):
             return
 
         async def perform(values: Values) -> object:
-            return await asyncio.to_thread(write_new, values["file"], await yard.deployments.manifests(plan))
+            return await write_new(values["file"], await yard.deployments.manifests(plan))
 
         def done(result: object) -> None:
             if isinstance(result, Path):
@@ -252,25 +251,6 @@ class PlanPage(DetailPage):
             )
             self.plan, self._at = plan, at
             self.show()
-
-
-def write_new(name: str, content: str) -> Path:
-    """Write a new file; blocks.
-
-    Raises:
-        UsageError: it is there already, or cannot be written.
-    """
-    path = Path(name)
-    try:
-        path = path.expanduser()
-        with path.open("x", encoding="utf-8") as file:
-            file.write(content)
-    except FileExistsError as error:
-        raise UsageError(f"file {path}", "it is there already", "name another") from error
-    except (OSError, RuntimeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"file {path}", why, "name a file that can be written") from error
-    return path
 
 
 def snapshot_line(snapshot: SnapshotView) -> Line:

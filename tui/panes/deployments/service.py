@@ -15,6 +15,7 @@ from tui.panes.alerts.view_model import alert_lines, of_service
 from tui.panes.common.detail import DetailPage
 from tui.panes.common.messages import problem_lines
 from tui.panes.deployments.actions import ServiceActions
+from tui.panes.deployments.exporting import ExportAction
 from tui.panes.deployments.service_tabs import SERVICE_TABS
 from tui.panes.deployments.settling import RuntimesAction
 from tui.panes.deployments.tabs import INFERENCE_SERVICE, ServiceTab, TabContext, tab_line
@@ -26,7 +27,7 @@ from tui.widgets.one_line import OneLine
 _DETAIL: Final = ""
 
 
-class ServicePage(DetailPage, ServiceActions, RuntimesAction):
+class ServicePage(DetailPage, ServiceActions, RuntimesAction, ExportAction):
     """What is known of a service, in tabs; it follows what the cluster does."""
 
     CSS_PATH = "../common/common.tcss"
@@ -64,14 +65,15 @@ class ServicePage(DetailPage, ServiceActions, RuntimesAction):
         gone = self._key not in self.model.services.value
         mark, word, role = look(service)
         state = text("GONE", "alarm") if gone else (Span(f"{mark.strip()} {word}".strip(), role),)
-        return "3", f"{namespace}/{name}", state, text(service.context, "muted")
+        return "3", f"{namespace}/{name}".lstrip("/"), state, text(service.context, "muted")
 
     # ------------------------------------------------------------ tabs
 
     @property
     def tabs(self) -> list[ServiceTab]:
         """Those that are offered for this service."""
-        return [tab for tab in SERVICE_TABS if tab.is_for(INFERENCE_SERVICE)]
+        service = self.current_service()
+        return [tab for tab in SERVICE_TABS if tab.is_for(service.kind if service is not None else INFERENCE_SERVICE)]
 
     @property
     def tab(self) -> ServiceTab:

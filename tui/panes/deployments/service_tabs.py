@@ -12,7 +12,7 @@ from tui.panes.common.messages import problem_lines
 from tui.panes.common.text import yaml_line
 from tui.panes.deployments.detail_model import condition_lines, event_lines, pod_sections, service_sections
 from tui.panes.deployments.proof_model import PROVED_ROLE, canary_sections, change_lines, proof_sections
-from tui.panes.deployments.tabs import INFERENCE_SERVICE, ServiceTab, TabContext
+from tui.panes.deployments.tabs import INFERENCE_SERVICE, WITH_PODS, ServiceTab, TabContext
 from tui.panes.deployments.view_model import metrics_by_key
 from tui.ports import ScreenYard
 
@@ -117,6 +117,7 @@ SERVICE_TABS: Final[tuple[ServiceTab, ...]] = (
         id="pods",
         title="pods",
         sections=_pods,
+        kinds=WITH_PODS,
         count=lambda context: None if context.detail is None else len(context.detail.pods),
     ),
     ServiceTab(id="conditions", title="conditions", sections=_conditions),
@@ -127,7 +128,7 @@ SERVICE_TABS: Final[tuple[ServiceTab, ...]] = (
         count=lambda context: None if context.detail is None else len(context.detail.events),
     ),
     ServiceTab(id="yaml", title="YAML", sections=_manifest),
-    ServiceTab(id="changes", title="changes", sections=_changes, read=_read_changes),
+    ServiceTab(id="changes", title="changes", sections=_changes, read=_read_changes, kinds=(INFERENCE_SERVICE,)),
     ServiceTab(id="proof", title="proof", sections=_proof, read=_read_proof, kinds=(INFERENCE_SERVICE,)),
     ServiceTab(
         id="snapshots", title="snapshots", sections=_snapshots, read=_read_snapshots, kinds=(INFERENCE_SERVICE,)

@@ -17,6 +17,7 @@ from tui.model import Problem
 from tui.ports import ScreenYard
 
 INFERENCE_SERVICE = "InferenceService"
+WITH_PODS = (INFERENCE_SERVICE, "LLMInferenceService")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,14 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from backend.core.gpu_lists import short_product
-from backend.core.views import GpuSnapshotView, ServiceMetricsView, ServiceView, Verdict
+from backend.core.views import (
+    INFERENCE_SERVICE,
+    KIND_PREFIXES,
+    GpuSnapshotView,
+    ServiceMetricsView,
+    ServiceView,
+    Verdict,
+)
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, join, text
 
@@ -105,8 +112,10 @@ def verdict_cell(service: ServiceView, metrics: ServiceMetricsView | None = None
 
 
 def name_cell(service: ServiceView) -> Line:
-    """`namespace/name`."""
-    return (*text(service.namespace + "/", "space"), *text(service.name, "name"))
+    """`namespace/name`, and the kind where it is not the usual one."""
+    space = text(service.namespace + "/", "space") if service.namespace else ()
+    kind = text(f" {KIND_PREFIXES[service.kind]}", "accent") if service.kind != INFERENCE_SERVICE else ()
+    return (*space, *text(service.name, "name"), *kind)
 
 
 def lost_note(service: ServiceView) -> str:
@@ -145,6 +154,8 @@ def reason_cell(service: ServiceView, metrics: ServiceMetricsView | None = None)
 
 def approved_cell(service: ServiceView) -> Line:
     """Whether what it runs was approved."""
+    if service.kind in {"InferenceGraph", "LocalModelCache"}:
+        return text("no image", "faint")
     if service.approved is None:
         return text("no digest", "warn")
     return text("approved", "muted") if service.approved else text("unapproved", "violet")

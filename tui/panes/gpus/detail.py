@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from backend.core.views import GpuView, ServiceView
 from tui.document import Line, Section, Span, join, text
 from tui.model import PartName
+from tui.panes.alerts.view_model import of_gpus
 from tui.panes.common.detail import DetailPage
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.gpus.cells import STATE_ROLE, STATE_WORD, shown_state, tally_of
-from tui.panes.gpus.detail_model import gpu_sections, holder, node_sections
+from tui.panes.gpus.detail_model import alert_section, gpu_sections, holder, node_sections
 
 
 class GpuPage(DetailPage, ServiceActions):
@@ -18,7 +19,7 @@ class GpuPage(DetailPage, ServiceActions):
 
     CSS_PATH = "../common/common.tcss"
     pane = "gpu"
-    parts = frozenset({PartName.GPUS, PartName.SERVICES})
+    parts = frozenset({PartName.GPUS, PartName.SERVICES, PartName.ALERTS})
 
     def __init__(self, gpu: GpuView, *, among: Sequence[str] = ()) -> None:
         """
@@ -53,7 +54,10 @@ class GpuPage(DetailPage, ServiceActions):
         return "4", f"{gpu.node}/{gpu.index}", join(state, gone, gap="  "), text(gpu.product, "muted")
 
     def sections(self) -> Sequence[Section]:
-        return gpu_sections(self._gpu, self.model.gpus.value, self.current_service(), self.room.clock.now())
+        now = self.room.clock.now()
+        found = gpu_sections(self._gpu, self.model.gpus.value, self.current_service(), now)
+        going = of_gpus(self.model.alerts.value, (self._gpu,))
+        return [alert_section(going, now), *found] if going else found
 
     def act_gpus_before(self) -> None:
         self._step(-1)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from backend.core.gpu_lists import holder_of, load_of, type_of
-from backend.core.views import GpuSnapshotView, GpuState, GpuView, PendingView, ServiceView
+from backend.core.views import AlertView, GpuSnapshotView, GpuState, GpuView, PendingView, ServiceView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, pad, text
+from tui.panes.alerts.view_model import severity_cell
 from tui.panes.deployments.detail_model import verdict_section
 from tui.panes.gpus.cells import (
     NOTHING,
@@ -149,6 +150,17 @@ def _told_by_servers(gpu: GpuView, snapshot: GpuSnapshotView) -> list[Section]:
     return sections
 
 
+def alert_section(alerts: Iterable[AlertView], now: datetime) -> Section:
+    """What goes on for it, the worst first, and who took it up."""
+    lines = []
+    for alert in alerts:
+        taken = f"{alert.handed_to or alert.acknowledged_by} has it" if alert.acknowledged_by else "nobody has it"
+        state = "silenced" if alert.silenced_until is not None else taken
+        since = text(f"for {fmt.age(alert.since, now)}, {state}", "muted")
+        lines.append(join(severity_cell(alert), text(alert.summary), since, gap="  "))
+    return Section("Alerts", tuple(lines), note="a takes one up")
+
+
 # ---------------------------------------------------------------- nodes
 
 
@@ -164,10 +176,15 @@ def node_sections(
     cordoned = next((gpu.cordoned for gpu in gpus if gpu.cordoned is not None), None)
     told = {True: text("yes: it takes no new pods", "warn"), False: text("no"), None: text("not told", "muted")}
     free = sum(gpu.state is GpuState.FREE for gpu in gpus)
+    known = snapshot.nodes if snapshot is not None else ()
+    own = next((one for one in known if (one.context, one.name) == (context, node)), None)
     rows = [
         ("GPUs", join(text(str(len(gpus)), "strong"), tally_of(gpus), gap="  ")),
         ("type", text(", ".join(dict.fromkeys(type_of(gpu) for gpu in gpus)))),
+        ("ready", EMPTY if own is None else text("yes") if own.ready else text("no", "bad")),
         ("cordoned", told[cordoned]),
+        ("taints", text("not told" if own is None else ", ".join(own.taints) or "none", "muted")),
+        ("pool", text(own.pool if own is not None else "")),
         ("cluster", text(context)),
     ]
     sections = [

@@ -154,8 +154,9 @@ class HistoryPage(OverTime):
 
     async def read(self, yard: ScreenYard, window: timedelta) -> tuple[list[SeriesView], list[TenureView]]:
         found: list[SeriesView] = []
-        for drawn in self._subject.metrics:
-            found += await yard.telemetry.series([self._subject.key], drawn.metric, window)
+        states = model.STATE_METRICS if self._subject.holders else ()
+        for metric in (*(drawn.metric for drawn in self._subject.metrics), *states):
+            found += await yard.telemetry.series([self._subject.key], metric, window)
         tenures = await yard.telemetry.tenures(self._subject.key, window) if self._subject.holders else []
         return found, tenures
 
@@ -167,5 +168,7 @@ class HistoryPage(OverTime):
         if not sections:
             return (Section("", model.nothing_lines(self.window_name, self._state)),)
         if self._subject.holders:
+            if (state := model.state_section(found, now, self.window, width)) is not None:
+                sections.insert(0, state)
             sections.append(model.tenure_section(tenures, now))
         return sections

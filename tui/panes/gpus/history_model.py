@@ -18,8 +18,8 @@ from backend.core.views import (
     WhatIfView,
 )
 from tui import format as fmt
-from tui.document import EMPTY, Line, Section, Span, join, pad, text
-from tui.widgets.chart import Chart, draw, measured_share, value_text
+from tui.document import EMPTY, Line, Section, Span, ends, join, pad, text
+from tui.widgets.chart import Chart, draw, margin_of, measured_share, strip, value_text
 
 #: How far back a page looks: `[` and `]` go from one to the next.
 WINDOWS: Final = (
@@ -35,6 +35,12 @@ _LOW_CHART_LINES: Final = 5
 #: Lines of a screen from which charts are drawn higher.
 _TALL: Final = 36
 _WHOLLY: Final = 0.995
+#: Cells from which two charts stand side by side, and between them.
+_TWO_BESIDE: Final = 150
+_BETWEEN: Final = 3
+#: States of a GPU as they are recorded, with their marks.
+_STATES: Final = (("busy", "█", "gauge-middle"), ("idle", "i", "idle"), ("free", ".", "free"), ("fault", "!", "alarm"))
+STATE_METRICS: Final = tuple(name for name, _, _ in _STATES)
 
 
 class Drawn(NamedTuple):
@@ -116,17 +122,57 @@ def chart_sections(
     """A chart for each metric that was measured, and which were not."""
     by_metric = {series.metric: series for series in found if series.points}
     lines = _CHART_LINES if height >= _TALL else _LOW_CHART_LINES
+    charts = [
+        (drawn.title, Chart(by_metric[drawn.metric], now - window, now, drawn.ceiling))
+        for drawn in subject.metrics
+        if drawn.metric in by_metric
+    ]
+    beside = 2 if width >= _TWO_BESIDE else 1
+    each = (width - _BETWEEN * (beside - 1)) // beside
+    margin = max((margin_of(chart, lines) for _, chart in charts), default=0)
     sections: list[Section] = []
-    for drawn in subject.metrics:
-        series = by_metric.get(drawn.metric)
-        if series is None:
-            continue
-        chart = Chart(series, now - window, now, drawn.ceiling)
-        sections.append(Section(drawn.title, tuple(draw(chart, width, lines)), note=summary(chart)))
+    for first in range(0, len(charts), beside):
+        row = [_titled(title, chart, each, lines, margin) for title, chart in charts[first : first + beside]]
+        sections.append(Section("", tuple(_beside(row))))
     absent = [drawn.title for drawn in subject.metrics if drawn.metric not in by_metric]
     if absent and sections:
         sections.append(Section("Not measured in this time", (text(", ".join(absent), "muted"),)))
     return sections
+
+
+def _titled(title: str, chart: Chart, width: int, height: int, margin: int) -> list[Line]:
+    left = (*text(title, "heading"), Span(" "))
+    right = (Span(" "), *text(summary(chart), "muted"))
+    return [ends(left, right, width, Span("─", "rule")), *draw(chart, width, height, margin)]
+
+
+def _beside(blocks: Sequence[Sequence[Line]]) -> list[Line]:
+    """Blocks of lines of one width each, side by side."""
+    lines: list[Line] = []
+    for parts in zip(*blocks, strict=True):
+        line = parts[0]
+        for part in parts[1:]:
+            line = (*line, Span(" " * _BETWEEN), *part)
+        lines.append(line)
+    return lines
+
+
+def state_section(found: Sequence[SeriesView], now: datetime, window: timedelta, width: int) -> Section | None:
+    """What a GPU did all the time, in a line; None: that was not recorded."""
+    by_metric = {series.metric: series for series in found if series.points}
+    states = [(Span(mark, role), by_metric[name]) for name, mark, role in _STATES if name in by_metric]
+    if not states:
+        return None
+    shares = {name: _mean(by_metric[name]) for name, _, _ in _STATES if name in by_metric}
+    legend: list[Span] = []
+    for name, mark, role in _STATES:
+        legend.extend((Span(f"{mark} ", role), *text(f"{name} {shares.get(name, 0.0):.0%}   ", "muted")))
+    line = strip(states, now - window, now, width, Span("·", "faint"))
+    return Section("state", (line, tuple(legend)), note="· not known")
+
+
+def _mean(series: SeriesView) -> float:
+    return sum(point.mean for point in series.points) / len(series.points)
 
 
 def summary(chart: Chart) -> str:

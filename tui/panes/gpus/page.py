@@ -55,6 +55,7 @@ class GpusPage(ServiceActions):
         self._chosen_last: tuple[str | None, str | None] = (None, None)
         self._shown: Sequence[GpuView] = ()
         self._wide = False
+        self._wanted = ""
         self._heights: dict[str, int] = {}
 
     def body(self) -> Iterable[Widget]:
@@ -97,6 +98,7 @@ class GpusPage(ServiceActions):
         wall.tell_empty(empty_lines(self.model, self.room.feed.yard is None, self.choice, self.filter))
         self._share(rows, height)
         wall.show(rows)
+        self._go_to_wanted()
         self._show_chosen()
 
     def _matching(self, gpus: Sequence[GpuView]) -> Sequence[GpuView]:
@@ -232,6 +234,23 @@ class GpusPage(ServiceActions):
         if isinstance(row, GroupRow) and row.group.by == "service":
             return row.group.gpus[0]
         return self.wall.chosen
+
+    def choose(self, key: str) -> None:
+        """Put the cursor on a GPU, as soon as it is shown; on its group where that is folded."""
+        self._wanted = key
+        if self.is_whole:
+            self.show()
+
+    def _go_to_wanted(self) -> None:
+        key = self._wanted
+        if not key or not self.wall.items:
+            return
+        self._wanted = ""
+        if not self.wall.choose(key):
+            found = (row for row in self.wall.items if isinstance(row, GroupRow))
+            head = next((row for row in found if any(gpu.key == key for gpu in row.group.gpus)), None)
+            if head is not None:
+                self.wall.select(head.key)
 
     def reference(self) -> str:
         row, gpu = self.wall.current, self.wall.chosen

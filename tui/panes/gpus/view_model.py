@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from backend.core.gpu_lists import RANK, GpuGroup, grouped, holder_of, is_stale, load_of, short_product
 from backend.core.views import GpuSnapshotView, GpuState, GpuView
+from tui import format as fmt
 from tui.document import EMPTY, Line, Span, join, text
 from tui.panes.gpus.cells import (
     CELL,
@@ -127,6 +128,12 @@ def holder_note(row: HolderRow, now: datetime) -> Line:
 def tally(snapshot: GpuSnapshotView | None) -> Line:
     """How many of each state: `48 busy · 9 idle · 6 free · 1 bad`."""
     return tally_of(snapshot.gpus) if snapshot is not None else EMPTY
+
+
+def waiting_text(snapshot: GpuSnapshotView | None) -> Line:
+    """How many pods wait for GPUs; empty when none does."""
+    number = len(snapshot.pending) if snapshot is not None else 0
+    return text(f"{fmt.count(number, 'pod')} waiting" if number else "", "warn")
 
 
 def idle_rate(gpus: Sequence[GpuView]) -> float | None:

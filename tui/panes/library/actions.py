@@ -5,7 +5,7 @@ from __future__ import annotations
 from backend.core.views import CandidateView, ImageState, ImageView
 from tui.page import Page
 from tui.panes.common.text import TextPage, yaml_line
-from tui.panes.deployments.form import open_form
+from tui.panes.deployments.opening import open_form
 
 
 class ImageActions(Page):

@@ -44,6 +44,7 @@ _TITLES: Final = {
     "changed": ("", "CHANGED"),
 }
 _LAST_LINE_FROM = 34
+_LEGEND_FROM: Final = 150
 
 
 class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
@@ -199,9 +200,10 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
         status = model.status
         waiting = queue.waiting(model.queue.value)
         snapshot = model.gpus.value
+        cards = snapshot.gpus if snapshot is not None else ()
         total = status.library_total if status is not None else 0
         approved = status.library_approved if status is not None else 0
-        legend = "% active  i idle  . free  ! fault" if self.app.size.width >= WIDE_FROM else ""
+        legend = text("% active  i idle  . free  ! fault" if self.app.size.width >= _LEGEND_FROM else "", "faint")
         told: dict[str, tuple[Line, Line]] = {
             "deployments": (
                 join(_number(model.services, len(model.services.value)), self._services_tally, gap="  "),
@@ -213,11 +215,14 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
             ),
             "gpus": (
                 join(
-                    _number(model.gpus, len(snapshot.gpus) if snapshot is not None else 0),
+                    _number(model.gpus, len(cards)),
                     gpus.tally(snapshot),
+                    gpus.waiting_text(snapshot),
                     gap="  ",
                 ),
-                text(legend, "faint"),
+                join(
+                    text(gpus.idle_rate_text(snapshot.gpus if snapshot is not None else ()), "idle"), legend, gap="  "
+                ),
             ),
             "library": (
                 join(text(str(total), "strong"), text(f"{approved} approved", "ok" if approved else "muted"), gap="  "),
@@ -369,8 +374,16 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
             self.room.show_service(*item.services[0].rsplit("/", 2))
         elif self._focused_pane() == "changed":
             self.act_look_changes()
+        elif isinstance(item, GpuGroup | gpus.HolderRow):
+            self._open_gpus(item.gpus[0].key)
         else:
             self.room.go(self._focused_pane())
+
+    def _open_gpus(self, key: str) -> None:
+        self.room.go("gpus")
+        page = self.room.page()
+        if page is not None and page.pane == "gpus":
+            self.call_after_refresh(getattr(page, "choose"), key)  # noqa: B009 - the page's class is imported lazily
 
     def act_pane_zoom(self) -> None:
         self._zoomed = self._focused_pane()

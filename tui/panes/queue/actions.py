@@ -9,7 +9,7 @@ from typing import Final
 from backend.core.views import CandidateView, ImageState
 from tui.document import Line, text
 from tui.model import PartName
-from tui.panes.deployments.form import open_form
+from tui.panes.deployments.opening import open_form
 from tui.panes.queue import dialogs
 from tui.panes.queue.evidence_actions import EvidenceActions
 from tui.panes.queue.view_model import to_review
