@@ -14,10 +14,12 @@ from backend.cluster.objects import KubeObject, Pod
 from backend.cluster.platform_objects import HttpRoute
 from backend.cluster.resources import HTTP_ROUTES, INFERENCE_GRAPHS, TRAINED_MODELS, Resource
 from backend.core.errors import AccessDeniedError, ModelyardError, NotFoundError, UsageError
-from backend.core.views import BlastView, ServiceView
+from backend.core.views import INFERENCE_SERVICE, BlastView, ServiceView, named_kind
 from backend.flows.foundation import Foundation
 from backend.flows.services import Services
 from backend.serving.blast import Traffic, blast, consumers_of
+from backend.serving.case import Case
+from backend.serving.llm import LLM_KIND
 from backend.serving.pods import is_ready
 from backend.telemetry.engines import Kind
 from backend.telemetry.scraping import ServerScrape
@@ -60,10 +62,7 @@ class Blasts:
         what = f"{verb} of {namespace}/{name}"
         if verb not in _VERBS:
             raise UsageError(what, "nothing is known of such a change", f"known: {', '.join(_VERBS)}")
-        board = await self._services.of(context).current((namespace, name))
-        case, row = board.case((namespace, name), self._foundation.clock.now()), board.row((namespace, name))
-        if case is None or row is None:
-            raise NotFoundError(what, "there is no such service", "see modelyard deploy status")
+        row, case = await self._found(namespace, name, context, what)
         client = await self._foundation.clusters.client(context)
         least = case.service.spec.predictor.min_replicas
         after = {"stop": 0, "delete": 0, "start": 1 if least is None else least}.get(verb, replicas or 0)
@@ -71,16 +70,31 @@ class Blasts:
         traffic, routes, (consumers, note) = await asyncio.gather(
             self._traffic(client, ready), self._routes(client, row), self._consumers(client, row)
         )
+        told = endpoints(case.service, row.mode) if row.kind == INFERENCE_SERVICE else ()
         return blast(
             row,
             verb,
             after=after,
             traffic=traffic,
-            endpoints=[point for point in endpoints(case.service, row.mode) if point.scope == "outside"],
+            endpoints=[point for point in told if point.scope == "outside"],
             routes=routes,
             consumers=consumers,
             consumers_note=note,
         )
+
+    async def _found(self, namespace: str, name: str, context: str, what: str) -> tuple[ServiceView, Case]:
+        kind, bare = named_kind(name)
+        key, now = (namespace, bare), self._foundation.clock.now()
+        if kind == INFERENCE_SERVICE:
+            board = await self._services.of(context).current(key)
+        elif kind == LLM_KIND:
+            board = (await self._services.beside(context)).board
+        else:
+            raise UsageError(what, f"a {kind} is observed here, and changed elsewhere", "change it with kubectl")
+        case, row = board.case(key, now), board.row(key)
+        if case is None or row is None:
+            raise NotFoundError(what, "there is no such service", "see modelyard deploy status")
+        return row, case
 
     async def _traffic(self, client: ClusterClient, pods: Sequence[Pod]) -> Traffic:
         """Requests a second by two looks at what the model servers count."""
@@ -107,7 +121,8 @@ class Blasts:
 
     async def _routes(self, client: ClusterClient, row: ServiceView) -> list[HttpRoute]:
         routes, _ = await self._listed(client, HTTP_ROUTES, row.namespace)
-        return [route for route in routes if route.metadata.name in {row.name, f"{row.name}-predictor"}]
+        its = {row.name, f"{row.name}-predictor", f"{row.name}-kserve-route"}
+        return [route for route in routes if route.metadata.name in its]
 
     async def _consumers(self, client: ClusterClient, row: ServiceView) -> tuple[tuple[str, ...], str]:
         graphs: list[InferenceGraph]

@@ -160,7 +160,13 @@ class ServiceChanges:
         kind, bare = named_kind(name)
         if kind == INFERENCE_SERVICE:
             return client, await found_service(client, namespace, bare)
-        if kind != LLM_KIND or not llm:
+        if kind == LLM_KIND and not llm:
+            raise UsageError(
+                f"{kind} {namespace}/{bare}",
+                "this cannot be done to it; those of one group share its traffic by their weights",
+                "re-weight it (deploy weigh), stop it or start it",
+            )
+        if kind != LLM_KIND:
             raise UsageError(
                 f"{kind} {namespace}/{bare}", "it is observed here, and changed elsewhere", "change it with kubectl"
             )

@@ -17,6 +17,7 @@ from backend.core.views import (
     ServiceView,
     ValidationView,
     Verdict,
+    named_kind,
 )
 from backend.flows.approvals import Approvals
 from backend.flows.blasts import Blasts
@@ -71,18 +72,20 @@ class ServiceProof:
         if not name:
             return with_suspects(await recent_changes(self._foundation, period), rows)
         where = (context or self._foundation.cluster.context, namespace, name)
-        service = next((row for row in rows if (row.context, row.namespace, row.name) == where), None)
+        service = next((row for row in rows if row.key == "/".join(where)), None)
         if service is None:
             service = await self._gone(*where)
         return with_suspects(await recent_changes(self._foundation, period, service=service), [service])
 
     async def _gone(self, context: str, namespace: str, name: str) -> ServiceView:
         """A service that is not there, by what is kept of it: that it was changed may still be asked for."""
+        kind, bare = named_kind(name)
         held = await snapshots(self._foundation.database, context, namespace, name)
         return ServiceView(
             context=context,
             namespace=namespace,
-            name=name,
+            name=bare,
+            kind=kind,
             verdict=Verdict.UNKNOWN,
             reason="it is not there",
             next_step="",

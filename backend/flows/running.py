@@ -11,7 +11,7 @@ import msgspec
 
 from backend.cluster.resources import INFERENCE_SERVICES
 from backend.core.errors import ModelyardError
-from backend.core.views import ImageState, RunningState, RunningView
+from backend.core.views import INFERENCE_SERVICE, ImageState, RunningState, RunningView
 from backend.flows.approvals import Approvals
 from backend.flows.foundation import Foundation
 from backend.flows.services import Services
@@ -46,7 +46,7 @@ class Running:
         Raises:
             ModelyardError: the services cannot be read.
         """
-        boards = await self._services.boards()
+        boards = [*await self._services.boards(), *await self._services.llm_boards()]
         await self._approvals.refresh()
         now = self._foundation.clock.now()
         found: list[RunningView] = []
@@ -56,9 +56,9 @@ class Running:
                 case = board.case((row.namespace, row.name), now)
                 if case is None:
                     continue
-                snapshot = held.get((row.namespace, row.name))
+                snapshot = held.get((row.namespace, row.name)) if row.kind == INFERENCE_SERVICE else None
                 drifted = await self._drift(row.key, row.generation, row.edited_at, snapshot) if snapshot else None
-                where = (row.context, row.namespace, row.name)
+                where = (row.context, row.namespace, row.address)
                 judge = partial(self._judge, row.context, row.namespace)
                 found += rows(where, ran(case.pods, self._approvals.known), judge, snapshot, drifted)
         return sorted(found, key=lambda one: (_ORDER.index(one.state), one.key))

@@ -69,6 +69,14 @@ class Services:
     def _position(self, context: str) -> int:
         return self._foundation.clusters.links.index(self._foundation.clusters.link(context))
 
+    async def llm_boards(self) -> list[ServiceBoard]:
+        """The board of each context's LLMInferenceServices, as watched or else read now.
+
+        Raises:
+            ModelyardError: those of a context cannot be read.
+        """
+        return [(await self._beside(at)).board for at in range(len(self._companions))]
+
     def of(self, context: str = "") -> ContextServices:
         """The services of a context; without one the primary's.
 

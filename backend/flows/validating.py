@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from backend.cluster.resources import INFERENCE_SERVICES
-from backend.core.errors import ModelyardError, NotFoundError
-from backend.core.views import EvidenceValue, ProofCheckView, ServiceView, ValidationView
+from backend.core.errors import ModelyardError, NotFoundError, UsageError
+from backend.core.views import (
+    INFERENCE_SERVICE,
+    EvidenceValue,
+    ProofCheckView,
+    ServiceView,
+    ValidationView,
+    named_kind,
+)
 from backend.flows.approvals import Approvals
 from backend.flows.asking import Asking, Bounds
 from backend.flows.foundation import Foundation
@@ -136,6 +143,9 @@ class Validating:
             PolicyError: policy turned validations off. NotFoundError: there is no such service.
             RefusedError: of its kind.
         """
+        kind, _ = named_kind(name)
+        if kind != INFERENCE_SERVICE:
+            raise UsageError(f"validation of {namespace}/{name}", f"a {kind} is not validated here", "ask it by hand")
         where = context or self._foundation.cluster.context
         await self._foundation.gate.require("deploy.validate", f"{where}/{namespace}/{name}")
         self._asking.require_allowed(f"validation of {namespace}/{name}")

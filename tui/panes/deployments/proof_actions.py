@@ -62,7 +62,7 @@ class ProofActions(Page):
         lines: Sequence[Line]
         try:
             blast = await yard.deployments.blast(
-                service.namespace, service.name, verb, replicas=replicas, context=service.context
+                service.namespace, service.address, verb, replicas=replicas, context=service.context
             )
             lines = blast_lines(blast)
         except ModelyardError as error:
@@ -77,7 +77,7 @@ class ProofActions(Page):
             self.open_later(self._promote(yard, service), "asking where the traffic goes")
 
     async def _promote(self, yard: ScreenYard, service: ServiceView) -> None:
-        canary = await yard.deployments.canary(service.namespace, service.name, context=service.context)
+        canary = await yard.deployments.canary(service.namespace, service.address, context=service.context)
         if not self._has_canary(canary):
             return
         following = next((step for step in canary.steps if step > (canary.percent or 0)), 100)
@@ -87,7 +87,7 @@ class ProofActions(Page):
 
         async def perform(values: Values) -> object:
             percent = int(values["percent"])
-            work = yard.deployments.promote(service.namespace, service.name, percent, context=service.context)
+            work = yard.deployments.promote(service.namespace, service.address, percent, context=service.context)
             return await self._sent(f"modelyard deploy promote {service.name} --percent {percent}", work)
 
         self.ask(
@@ -105,12 +105,12 @@ class ProofActions(Page):
             self.open_later(self._abort(yard, service), "asking where the traffic goes")
 
     async def _abort(self, yard: ScreenYard, service: ServiceView) -> None:
-        canary = await yard.deployments.canary(service.namespace, service.name, context=service.context)
+        canary = await yard.deployments.canary(service.namespace, service.address, context=service.context)
         if not self._has_canary(canary):
             return
 
         async def perform(_values: Values) -> object:
-            work = yard.deployments.abort(service.namespace, service.name, context=service.context)
+            work = yard.deployments.abort(service.namespace, service.address, context=service.context)
             return await self._sent(f"modelyard deploy abort {service.name}", work)
 
         self.ask(
@@ -136,7 +136,7 @@ class ProofActions(Page):
             return
 
         async def perform(_values: Values) -> object:
-            work = yard.deployments.validate(service.namespace, service.name, context=service.context)
+            work = yard.deployments.validate(service.namespace, service.address, context=service.context)
             return await self._sent(f"modelyard deploy validate {service.name}", work)
 
         def done(result: object) -> None:

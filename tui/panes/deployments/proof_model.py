@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -30,6 +31,7 @@ STATE_ROLE: Final = {
 }
 PROVED_ROLE: Final = {"passed": "ok", "failed": "bad"}
 _OUTCOME: Final = {"passed": ("✓ passed", "ok"), "failed": ("✗ failed", "bad"), "waiting": ("… waiting", "info")}
+_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 _CHECK: Final = {EvidenceValue.PASS: ("✓", "ok"), EvidenceValue.FAIL: ("✗", "bad")}
 _KIND_ROLE: Final = {"edit": "warn", "node": "warn", "apply": "accent", "decision": "violet", "refused": "muted"}
 
@@ -46,6 +48,11 @@ def suspect_note(change: ChangeView) -> Line:
 def when(at: datetime, now: datetime) -> str:
     """The time today, else date and time."""
     return at.strftime("%H:%M:%S") if at.date() == now.date() else at.strftime("%m-%d %H:%M")
+
+
+def short_digests(value: str) -> str:
+    """The text with the first twelve digits of each digest in it."""
+    return _DIGEST.sub(r"\1", value)
 
 
 def change_columns(now: Callable[[], datetime]) -> tuple[Column[ChangeView], ...]:
@@ -77,7 +84,7 @@ def change_columns(now: Callable[[], datetime]) -> tuple[Column[ChangeView], ...
         Column(
             key="object",
             title="OBJECT",
-            cell=lambda one: text(one.object, "name"),
+            cell=lambda one: text(short_digests(one.object), "name"),
             minimum=16,
             maximum=44,
             flex=1,

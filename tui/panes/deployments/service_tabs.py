@@ -84,7 +84,7 @@ def _snapshots(context: TabContext) -> Sequence[Section]:
 
 
 async def _read_changes(yard: ScreenYard, service: ServiceView) -> list[ChangeView]:
-    return await yard.deployments.changes(service.namespace, service.name, context=service.context, hours=_DAYS * 24)
+    return await yard.deployments.changes(service.namespace, service.address, context=service.context, hours=_DAYS * 24)
 
 
 def _changes(context: TabContext) -> Sequence[Section]:

@@ -12,7 +12,7 @@ from backend.core.timeline import BROKEN, with_suspects
 from backend.core.views import ChangeView, ServiceView
 from tui import format as fmt
 from tui.document import Line, join, text
-from tui.panes.deployments.proof_model import suspect_note
+from tui.panes.deployments.proof_model import short_digests, suspect_note
 from tui.widgets.columns import Column
 
 _SHOWN_SINGLY: Final = 3
@@ -63,7 +63,7 @@ def change_columns() -> tuple[Column[ChangeView], ...]:
     def what(change: ChangeView) -> Line:
         return join(
             text(change.what),
-            text(change.object, "name"),
+            text(short_digests(change.object), "name"),
             suspect_note(change),
             text(change.detail, "muted"),
             gap="  ",
