@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.cluster.kserve_objects import InferenceService, ServingRuntime
@@ -25,6 +26,7 @@ from tests.fakes.demo_cluster import shared
 
 DIGEST = "sha256:" + "1" * 64
 BUILT = catalogue(None)
+KEYS = ("name", "version", "title", "formats", "ports", "port", "env", "probes", "mounts", "path", "secretKeyRef", "x")
 
 
 def _request(**more: Any) -> RuntimeRequest:
@@ -237,3 +239,19 @@ def test_a_runtime_is_told_with_its_approval_and_what_to_know() -> None:
     assert theirs.approved is False and "not named by its digest" in theirs.approval_note
     assert any("pods of the service that uses it" in note for note in runtime_notes(ours))
     assert any("not made by Modelyard" in note for note in runtime_notes(theirs))
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.sampled_from([".yaml", ".toml"]), st.text(max_size=60) | _VALUES.map(yaml.safe_dump))
+def test_any_text_is_a_template_or_refused(tmp_path: Path, ending: str, text: str) -> None:
+    file = tmp_path / f"any{ending}"
+    file.write_text(text, encoding="utf-8", errors="replace")
+    with contextlib.suppress(UsageError):
+        assert read_template(file).name

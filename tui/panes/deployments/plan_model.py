@@ -46,7 +46,7 @@ def plan_sections(plan: PlanView, *, unfolded: bool = False) -> list[Section]:
     if known:
         sections.append(Section("Know before", tuple(known), side=True))
     if plan.fit is not None:
-        sections.append(fit_section(plan.fit))
+        sections.append(fit_section(plan.fit)._replace(side=True))
     if plan.checks:
         sections.append(Section("What its pods need", tuple(_checks(plan)), side=True))
     if plan.gates or plan.decisions:
