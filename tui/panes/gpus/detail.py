@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
-from backend.core.views import GpuView, ServiceView
+from backend.core.errors import ModelyardError
+from backend.core.views import GpuView, SeriesView, ServiceView
 from tui.document import Line, Section, Span, join, text
 from tui.model import PartName
 from tui.panes.alerts.view_model import of_gpus
@@ -12,6 +15,14 @@ from tui.panes.common.detail import DetailPage
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.gpus.cells import STATE_ROLE, STATE_WORD, shown_state, tally_of
 from tui.panes.gpus.detail_model import alert_section, gpu_sections, holder, node_sections
+from tui.panes.gpus.history_model import chart_sections, of_gpu
+from tui.ports import ScreenYard
+from tui.widgets.line_view import LineView
+
+#: What is drawn of the last hour; of the first two, the first that was measured.
+_CHARTED: Final = ("engine_active", "utilisation", "power")
+_CHART_SPAN: Final = timedelta(hours=1)
+_READ_EVERY: Final = 15.0
 
 
 class GpuPage(DetailPage, ServiceActions):
@@ -30,6 +41,32 @@ class GpuPage(DetailPage, ServiceActions):
         self._gpu = gpu
         self._among = tuple(among)
         self._is_gone = False
+        self._past: tuple[str, list[SeriesView]] = ("", [])
+        self._reading = False
+
+    def on_mount(self) -> None:
+        self._read_past()
+        self.set_interval(_READ_EVERY, self._read_past)
+
+    def _read_past(self) -> None:
+        yard = self.room.feed.yard
+        if yard is not None and not self._reading and self.is_current and not self.room.paused:
+            self._reading = True
+            self.room.feed.spawn(self._read(yard), "reading history")
+
+    async def _read(self, yard: ScreenYard) -> None:
+        key, found = self._gpu.key, []
+        try:
+            for metric in _CHARTED:
+                found += await yard.telemetry.series([key], metric, _CHART_SPAN)
+        except ModelyardError:
+            # The page of history tells why there is none; the numbers of now stand without it.
+            found = []
+        finally:
+            self._reading = False
+        self._past = (key, [series for series in found if series.points])
+        if self.is_whole:
+            self.show()
 
     def show(self) -> None:
         snapshot = self.model.gpus.value
@@ -56,8 +93,23 @@ class GpuPage(DetailPage, ServiceActions):
     def sections(self) -> Sequence[Section]:
         now = self.room.clock.now()
         found = gpu_sections(self._gpu, self.model.gpus.value, self.current_service(), now)
+        at = next((index for index, section in enumerate(found) if not section.side), len(found))
+        found[at:at] = self._charts()
         going = of_gpus(self.model.alerts.value, (self._gpu,))
         return [alert_section(going, now), *found] if going else found
+
+    def _charts(self) -> Sequence[Section]:
+        key, past = self._past
+        told = {series.metric for series in past} - (
+            {"utilisation"} if past and past[0].metric == _CHARTED[0] else set()
+        )
+        if key != self._gpu.key or not told:
+            return ()
+        subject = of_gpu(self._gpu)
+        subject = subject._replace(metrics=tuple(drawn for drawn in subject.metrics if drawn.metric in told))
+        width = max(20, self.query_one("#main", LineView).inner_width - 2)
+        charts = chart_sections(subject, past, self.room.clock.now(), _CHART_SPAN, width, self.app.size.height)
+        return (charts[0]._replace(title="The last hour", note="h: more, and longer"), *charts[1:])
 
     def act_gpus_before(self) -> None:
         self._step(-1)
@@ -73,6 +125,7 @@ class GpuPage(DetailPage, ServiceActions):
             self.room.flash("there is no other GPU that way", bad=True)
             return
         self._gpu = known[among[among.index(self._gpu.key) + by]]
+        self._read_past()
         self.show()
 
     def act_gpus_service(self) -> None:
@@ -103,7 +156,8 @@ class NodePage(DetailPage):
 
     def title_parts(self) -> tuple[str, str, Line, Line]:
         snapshot = self.model.gpus.value
-        gpus = [gpu for gpu in snapshot.gpus if gpu.node == self._node_name] if snapshot is not None else []
+        everything = snapshot.gpus if snapshot is not None else ()
+        gpus = [gpu for gpu in everything if (gpu.context, gpu.node) == (self._cluster, self._node_name)]
         return "4", self._node_name, tally_of(gpus), text(self._cluster, "muted")
 
     def sections(self) -> Sequence[Section]:

@@ -92,7 +92,7 @@ def _health(gpu: GpuView, now: datetime) -> list[tuple[str, Line]]:
     return [
         ("error".ljust(15), text(gpu.error, "bad") if gpu.error else text("none", "muted")),
         ("last XID", xid if gpu.xid is not None else text("none told", "muted")),
-        ("clocks held down", throttle),
+        ("held down", throttle),
         ("node cordoned", cordoned[gpu.cordoned]),
     ]
 

@@ -102,7 +102,8 @@ def _line(gpu: GpuView, label: str, field: str, told: Told) -> Line:
         gauge = (*bar(number, _BAR), Span(" "))
         shown = (Span(f"{value:>4} ", gauge_role(number)),)
     room = _VALUE - cells((*shown, *gauge))
-    source = (gpu.source if cell is None else cell.source) or "no source"
+    # Which of its kind the row's own source is stands above the figures.
+    source = (gpu.source.partition(" ")[0] if cell is None else cell.source) or "no source"
     note = text(cell.note if cell is not None else "", "warn")
     return (
         name,
