@@ -273,7 +273,8 @@ class ModelyardApp(App[None], inherit_bindings=False):
 
     def _write_through(self, told: str) -> None:
         """Send a control sequence that is no part of what is drawn."""
-        if self._driver is not None and not self.is_headless:
+        # While another program has the terminal, nothing is written between its lines.
+        if self._driver is not None and not self.is_headless and not self._batch_count:
             self._driver.write(told)
             self._driver.flush()
 

@@ -24,6 +24,7 @@ from backend.flows.approvals import Approvals
 from backend.flows.changes import found_service
 from backend.flows.companion_detail import companion_detail
 from backend.flows.foundation import Foundation
+from backend.flows.hand_over import HandOver
 from backend.flows.observing import Observer
 from backend.flows.planning import ServicePlans
 from backend.flows.plans import Plans
@@ -55,6 +56,7 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
         super().__init__(foundation, approvals, services, observer, validating)
         self._plans = plans
         self._settling = settling
+        self._hand_over = HandOver(foundation)
 
     # ------------------------------------------------------------ looking
 
@@ -181,6 +183,16 @@ class DeploymentsFlow(ServiceProof, ServicePlans):
     async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         """Stop a service: its workload goes, the resource stays."""
         return await self._changes.stop(namespace, name, context=context)
+
+    async def shell(
+        self, namespace: str, pod: str, *, container: str, command: tuple[str, ...] = ("sh",), context: str = ""
+    ) -> tuple[str, ...]:
+        """The arguments of the command that opens a shell in a container, once that is let through and recorded."""
+        return await self._hand_over.shell(namespace, pod, container=container, command=command, context=context)
+
+    async def forward(self, namespace: str, pod: str, ports: str, *, context: str = "") -> tuple[str, ...]:
+        """The arguments of the command that forwards a port, once that is let through and recorded."""
+        return await self._hand_over.forward(namespace, pod, ports, context=context)
 
     async def weigh(self, namespace: str, name: str, weight: int, *, context: str = "") -> AppliedView:
         """Set the share of its group's traffic that an LLMInferenceService (`llm:NAME`) gets."""

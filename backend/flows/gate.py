@@ -110,6 +110,8 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         Mutation("deploy.validate", Role.OPERATOR, Reach.CLUSTER, "to validate", by_worker=True),
         Mutation("deploy.scale", Role.OPERATOR, Reach.CLUSTER, "to scale"),
         Mutation("deploy.stop", Role.OPERATOR, Reach.CLUSTER, "to stop"),
+        Mutation("deploy.exec", Role.OPERATOR, Reach.CLUSTER, "to open a shell"),
+        Mutation("deploy.forward", Role.OPERATOR, Reach.CLUSTER, "to forward a port"),
         Mutation("deploy.weigh", Role.OPERATOR, Reach.CLUSTER, "to send traffic"),
         Mutation("deploy.start", Role.OPERATOR, Reach.CLUSTER, "to start"),
         Mutation("deploy.delete", Role.OPERATOR, Reach.CLUSTER, "to delete"),

@@ -293,6 +293,16 @@ class FakeDeployments:
     async def stop(self, namespace: str, name: str, *, context: str = "") -> AppliedView:
         return self._change("stop", namespace, name, verdict=Verdict.STOPPED, ready_replicas=0)
 
+    async def shell(
+        self, namespace: str, pod: str, *, container: str, command: tuple[str, ...] = ("sh",), context: str = ""
+    ) -> tuple[str, ...]:
+        self._yard.note("shell", namespace, pod, container, command)
+        return ("true",)
+
+    async def forward(self, namespace: str, pod: str, ports: str, *, context: str = "") -> tuple[str, ...]:
+        self._yard.note("forward", namespace, pod, ports)
+        return ("true",)
+
     async def weigh(self, namespace: str, name: str, weight: int, *, context: str = "") -> AppliedView:
         return self._change("weigh", namespace, name, traffic=f"weight {weight}", arguments=(weight,))
 
@@ -381,7 +391,8 @@ class FakeDeployments:
         return data.blast(self._find(namespace, name), verb)
 
     def _find(self, namespace: str, name: str) -> ServiceView:
-        found = self._yard.service_views.get(f"prod-eu1/{namespace}/{name}")
+        wanted = [key for key in self._yard.service_views if key.partition("/")[2] == f"{namespace}/{name}"]
+        found = self._yard.service_views[wanted[0]] if wanted else None
         if found is None:
             raise NotFoundError(f"service {namespace}/{name}", "the cluster has no such service", "look at the list")
         return found

@@ -153,6 +153,14 @@ CHANGING: dict[tuple[str, str], tuple[str, Call]] = {
     ("deployments", "apply"): ("deploy.apply", lambda yard, given: _apply(yard, given["deployment"])),
     ("deployments", "scale"): ("deploy.scale", lambda yard, _: yard.deployments.scale(NAMESPACE, "held", 2)),
     ("deployments", "stop"): ("deploy.stop", lambda yard, _: yard.deployments.stop(NAMESPACE, "held")),
+    ("deployments", "shell"): (
+        "deploy.exec",
+        lambda yard, _: yard.deployments.shell(NAMESPACE, "held-pod", container="kserve-container"),
+    ),
+    ("deployments", "forward"): (
+        "deploy.forward",
+        lambda yard, _: yard.deployments.forward(NAMESPACE, "held-pod", "8080:8000"),
+    ),
     ("deployments", "weigh"): ("deploy.weigh", lambda yard, _: yard.deployments.weigh(NAMESPACE, "llm:held", 2)),
     ("deployments", "start"): ("deploy.start", lambda yard, _: yard.deployments.start(NAMESPACE, "held")),
     ("runtimes", "apply"): ("runtime.apply", lambda yard, given: _install(yard, given["ref"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from backend.core.views import Verdict
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import Desk, desk
 from tests.fakes.screen_yard import FakeYard
+from tui.panes.deployments import hand_over
 
 APPROVED = data.candidates()[-1]
 
@@ -307,3 +309,69 @@ async def test_a_log_that_cannot_be_read_says_why_and_the_next_container_can() -
         await table.sees("the container waits to start", "wait until it runs")
         await table.press("p")
         await table.sees("PREVIOUS LOG", "of the run before", "max_model_len is too large")
+
+
+async def test_a_shell_is_let_through_and_handed_to_kubectl(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    async def run(_app: object, arguments: Sequence[str]) -> int:
+        ran.append(tuple(arguments))
+        return 0
+
+    monkeypatch.setattr(hand_over, "run_outside", run)
+    monkeypatch.setattr(hand_over, "missing", lambda _program: "")
+    async with desk() as table:
+        await table.press("3", "t")
+        await table.sees("Open a shell in llm-prod/llama-70b?", "queue-proxy", "The ledger keeps")
+        await table.press("enter")
+        await table.sees("kubectl ended with status 0")
+        assert table.yard.called("shell") == [("llm-prod", "llama-70b-predictor-7d9f-0", "queue-proxy", ("sh",))]
+        assert ran == [("true",)]
+        await table.press("f")
+        await table.sees("Forward a port to llm-prod/llama-70b?", "go around the gateway")
+        await table.press("tab")
+        for _ in range(4):
+            await table.hurry("backspace")
+        await table.type("x")
+        await table.press("enter")
+        await table.sees("write LOCAL:REMOTE")
+
+
+async def test_without_kubectl_nothing_is_opened_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    async with desk() as table:
+        await table.press("3", "t")
+        await table.sees("kubectl is not on the PATH")
+        assert not table.yard.called("shell")
+
+
+async def test_other_kinds_are_marked_stopped_and_weighed_and_nothing_else() -> None:
+    llm = data.service(
+        "llm-prod", "qwen", Verdict.FAILED, "no weights", kind="LLMInferenceService", traffic="qwen 90%", gpus=99
+    )
+    async with desk() as table:
+        table.yard.put_service(llm)
+        await table.press("3", "g")
+        await table.sees("llm-prod/qwen llm")
+        await table.press("X")
+        await table.sees("a LLMInferenceService is only looked at here")
+        await table.press("%")
+        await table.sees("Weight of llm-prod/qwen", "qwen 90%")
+        await table.type("3")
+        await table.press("tab")
+        await table.type("qwen")
+        await table.press("enter")
+        await table.sees("weight set")
+        assert table.yard.called("weigh") == [("llm-prod", "llm:qwen", 3)]
+
+
+async def test_rows_of_a_lost_context_stay_with_their_age_and_each_names_its_own() -> None:
+    async with desk(size=(140, 30)) as table:
+        lost = data.service("llm-prod", "far", Verdict.FAILED, "crash loop", context="prod-us", as_of=data.NOW, gpus=99)
+        table.yard.put_service(lost)
+        await table.press("3")
+        await table.sees("CONTEXT", "prod-us", "as of 14:02 UTC, watch lost")
+        await table.press("slash")
+        await table.type("context:prod-us live:no")
+        await table.press("enter")
+        await table.sees("1 of 42")

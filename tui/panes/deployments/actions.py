@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from backend.core.views import INFERENCE_SERVICE, AlertView, GpuView, PodView, ServiceDetailView, ServiceView, Verdict
+from backend.core.views import INFERENCE_SERVICE, AlertView, GpuView, ServiceDetailView, ServiceView, Verdict
 from tui import format as fmt
 from tui.action import Action
 from tui.document import EMPTY, Line, plain, text
@@ -15,6 +14,8 @@ from tui.panes.alerts import view_model as alerts
 from tui.panes.alerts.actions import AlertActions
 from tui.panes.common.text import TextPage, log_line, yaml_line
 from tui.panes.deployments.detail_model import event_lines, summary
+from tui.panes.deployments.hand_over import HandOverActions
+from tui.panes.deployments.kubectl import kubectl, resource
 from tui.panes.deployments.proof_actions import ProofActions
 from tui.panes.gpus.history_actions import HistoryActions
 from tui.ports import ScreenYard
@@ -23,10 +24,12 @@ from tui.widgets.fields import Field, Values, typed_name
 _MOST_REPLICAS = 1000
 STOP: Final = "serving.kserve.io/stop"
 #: What may be done to other kinds than InferenceServices.
-_OF_KIND: Final = {"LLMInferenceService": ("deploy.stop", "deploy.start", "deploy.weigh")}
+_OF_KIND: Final = {
+    "LLMInferenceService": ("deploy.stop", "deploy.start", "deploy.weigh", "deploy.exec", "deploy.forward")
+}
 
 
-class ServiceActions(ProofActions, AlertActions, HistoryActions):
+class ServiceActions(HandOverActions, ProofActions, AlertActions, HistoryActions):
     """Actions on the service that a page points at."""
 
     def gpus_here(self) -> Sequence[GpuView]:
@@ -281,25 +284,7 @@ class ServiceActions(ProofActions, AlertActions, HistoryActions):
         return await yard.deployments.service(service.namespace, service.address, context=service.context)
 
 
-def resource(service: ServiceView) -> str:
-    """The kind as `kubectl` takes it."""
-    return service.kind.lower()
-
-
-def kubectl(service: ServiceView) -> str:
-    """The beginning of a command about a service."""
-    context = f" --context {shlex.quote(service.context)}" if service.context else ""
-    return f"kubectl{context} -n {service.namespace}" if service.namespace else f"kubectl{context}"
-
-
 def check_replicas(value: str) -> str:
     """Why a text is no number of replicas."""
     good = value.strip().isascii() and value.strip().isdigit() and int(value) <= _MOST_REPLICAS
     return "" if good else f"a whole number from 0 to {_MOST_REPLICAS}"
-
-
-def pod_to_read(pods: Sequence[PodView], *, previous: bool) -> PodView | None:
-    """The pod whose log tells most: one that was restarted, or is not ready, before one that is well."""
-    if not pods:
-        return None
-    return max(pods, key=lambda pod: (previous and pod.restarts > 0, not pod.ready, pod.restarts, pod.name))

@@ -11,7 +11,8 @@ from tui import format as fmt
 from tui.document import Line, Span, join, text
 from tui.model import PartName
 from tui.panes.common.text import TextPage, log_line
-from tui.panes.deployments.actions import STOP, ServiceActions, kubectl, resource
+from tui.panes.deployments.actions import STOP, ServiceActions
+from tui.panes.deployments.kubectl import kubectl, resource
 from tui.panes.deployments.view_model import look
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values, typed_name

@@ -66,7 +66,7 @@ def service_columns(
             minimum=8,
             sort=rank,
         ),
-        *([_context(priority=2)] if several else []),
+        *([_context(priority=1)] if several else []),
         name,
         *_amounts(narrow=narrow, wide=wide),
     ]
@@ -82,7 +82,7 @@ def service_columns(
         key="reason",
         title="WHY",
         cell=lambda service: reason_cell(service, measured(service.key)),
-        minimum=22 if narrow else 26,
+        minimum=20 if several else 22 if narrow else 26,
         maximum=60,
         flex=1,
         priority=9 if wide else 1,

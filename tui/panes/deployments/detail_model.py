@@ -41,7 +41,7 @@ def verdict_section(service: ServiceView, now: datetime) -> Section:
                 gap="  ",
             ),
         ),
-        ("as of", text(lost_note(service), "warn") if service.as_of is not None else EMPTY),
+        ("seen", text(lost_note(service), "warn") if service.as_of is not None else EMPTY),
         ("why", text(service.reason)),
         ("next", text(service.next_step, "accent")),
         ("approval", text(service.approval_note, "violet") if is_unapproved(service) else EMPTY),

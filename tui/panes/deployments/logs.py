@@ -21,7 +21,7 @@ from tui.page import Page
 from tui.panes.common import export
 from tui.panes.common.messages import problem_lines
 from tui.panes.common.text import log_line
-from tui.panes.deployments.actions import kubectl, pod_to_read
+from tui.panes.deployments.kubectl import kubectl, pod_to_read
 from tui.widgets.fields import Values, required
 from tui.widgets.line_view import TextView
 from tui.widgets.lines import Lines
