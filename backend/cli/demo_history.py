@@ -105,7 +105,7 @@ def _types(gpus: Sequence[GpuView], times: dict[int, list[int]], seed: int) -> l
             first: int = first, last: int = last,
         ) -> tuple[float, ...]:  # fmt: skip
             grown = 0.55 + 0.45 * (at - first) / max(1, last - first)
-            allocated = min(float(total), float(round(held * grown + load(at) - 0.5)))
+            allocated = min(float(total), float(round(held * grown + 4 * load(at) - 2.4)))
             return float(total), allocated, 0.0, max(0.0, allocated - idle), float(min(idle, allocated)), 0.0
 
         for tier, at in times.items():

@@ -86,7 +86,7 @@ def trend(days: Sequence[float], values: Sequence[float], unit: str) -> TrendVie
     if line.slope_low <= 0 <= line.slope_high:
         told = "no clear direction"
     else:
-        told = f"{line.slope:+.2g} {unit} a day ({line.slope_low:+.2g} to {line.slope_high:+.2g})"
+        told = f"{line.slope:+.2f} {unit} a day ({line.slope_low:+.2f} to {line.slope_high:+.2f})"
     return TrendView(
         per_day=line.slope,
         per_day_low=line.slope_low,
@@ -107,8 +107,8 @@ def full_in(found: TrendView, now: float, supply: float) -> str:
     """When demand is expected to exceed the supply, in a sentence; empty: that cannot be told."""
     if found.per_day is None or found.per_day_low is None or found.per_day_high is None:
         return ""
-    if now > supply:
-        return "demand exceeds the supply now"
+    if now >= supply:
+        return "demand exceeds the supply now" if now > supply else "all of the supply is in use now"
     if found.per_day_high <= 0:
         return "demand does not grow"
     earliest = (supply - now) / found.per_day_high

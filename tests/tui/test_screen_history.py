@@ -41,7 +41,7 @@ async def test_a_services_charts() -> None:
 async def test_supply_and_demand_with_a_what_if_that_changes_nothing() -> None:
     async with desk(size=(120, 50)) as table:
         await table.press("4", "t")
-        await table.sees("SUPPLY AND DEMAND", "[30d]", "supply 64 held 56 waiting 8 idle 9", "not enough history")
+        await table.sees("SUPPLY AND DEMAND", "[7d]", "supply 64 held 56 waiting 8 idle 9", "not enough history")
         await table.sees("advice only, nothing acts on it", "2 now, 3 advised")
         await table.press("w")
         await table.sees("What if?")

@@ -17,7 +17,7 @@ class CapacityPage(OverTime):
     """Demand against supply by GPU type."""
 
     pane = "capacity"
-    first_window = 5
+    first_window = 4
 
     def __init__(self) -> None:
         super().__init__()

@@ -238,9 +238,9 @@ def capacity_sections(
     """Demand against supply of each type."""
     sections = []
     lines = _CHART_LINES if height >= _TALL else _LOW_CHART_LINES
-    for each in types:
-        top = max([each.supply, *(point.high for point in each.supplied.points)])
-        chart = Chart(each.demand, now - window, now, top or None)
+    charts = [Chart(each.demand, now - window, now, _most_supplied(each) or None) for each in types]
+    margin = max((margin_of(chart, lines) for chart in charts), default=0)
+    for each, chart in zip(types, charts, strict=True):
         over = each.allocated + each.pending > each.supply
         counts = join(
             text("supply", "muted"), text(f"{each.supply:.0f}", "strong"),
@@ -251,12 +251,16 @@ def capacity_sections(
         )  # fmt: skip
         told: list[Line] = [counts]
         if each.demand.points:
-            told += draw(chart, width, lines)
+            told += draw(chart, width, lines, margin)
         told.append(join(text("trend", "label"), text(each.trend.sentence)))
         if each.full:
             told.append(join(text("exceeds supply", "label"), text(each.full, "warn" if over else "")))
         sections.append(Section(each.key, tuple(told), note="demand: held and waiting; top of the scale: supply"))
     return sections
+
+
+def _most_supplied(capacity: CapacityView) -> float:
+    return max([capacity.supply, *(point.high for point in capacity.supplied.points)])
 
 
 def advice_section(advice: Sequence[ReplicaAdviceView]) -> Section:
