@@ -321,7 +321,7 @@ async def test_a_shell_is_let_through_and_handed_to_kubectl(monkeypatch: pytest.
     monkeypatch.setattr(hand_over, "run_outside", run)
     monkeypatch.setattr(hand_over, "missing", lambda _program: "")
     async with desk() as table:
-        await table.press("3", "t")
+        await table.press("3", "b")
         await table.sees("Open a shell in llm-prod/llama-70b?", "queue-proxy", "The ledger keeps")
         await table.press("enter")
         await table.sees("kubectl ended with status 0")
@@ -340,7 +340,7 @@ async def test_a_shell_is_let_through_and_handed_to_kubectl(monkeypatch: pytest.
 async def test_without_kubectl_nothing_is_opened_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     async with desk() as table:
-        await table.press("3", "t")
+        await table.press("3", "b")
         await table.sees("kubectl is not on the PATH")
         assert not table.yard.called("shell")
 

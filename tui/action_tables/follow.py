@@ -26,7 +26,7 @@ FOLLOW: Final[tuple[Action, ...]] = (
     Action(
         id="deploy.exec",
         title="Open a shell in a container, by kubectl",
-        keys=("t",),
+        keys=("b",),
         group="Change",
         panes=("deployments", "service"),
         mutates="deploy.exec",
