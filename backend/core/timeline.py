@@ -20,8 +20,8 @@ BROKEN: Final = frozenset({Verdict.FAILED, Verdict.STUCK, Verdict.DEGRADED})
 _LONGEST: Final = timedelta(hours=24)
 #: Clocks of nodes, of the API server and ours differ, and the API tells whole seconds.
 _SKEW: Final = timedelta(seconds=5)
-#: What changes nothing of what runs: attempts that were refused, and looks.
-_IDLE_KINDS: Final = frozenset({"refused", "validation"})
+#: What changes nothing of what runs: attempts that were refused, looks, and what tells of the failure itself.
+_IDLE_KINDS: Final = frozenset({"refused", "validation", "alert", "decision"})
 
 
 def newest_first(*lists: Iterable[ChangeView], most: int = 500) -> list[ChangeView]:

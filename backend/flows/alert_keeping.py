@@ -126,7 +126,12 @@ class AlertKeeping:
                         entries=[
                             (
                                 f"{one.kind} {one.object}",
-                                {"alert": one.id, "severity": one.severity.value, "summary": one.summary},
+                                {
+                                    "alert": one.id,
+                                    "severity": one.severity.value,
+                                    "summary": one.summary,
+                                    "services": list(one.services),
+                                },
                             )
                             for one in told
                         ],

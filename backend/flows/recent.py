@@ -19,9 +19,9 @@ from backend.store.connection import Database
 
 _MOST: Final = 500
 _APPLIED: Final = frozenset({"deploy.apply", "deploy.rollback"})
-_KINDS: Final = {"deploy.scale": "scale", "deploy.validate": "validation", "deploy.settle": "other"}
+_KINDS: Final = {"deploy.scale": "scale", "deploy.validation": "validation", "deploy.settle": "other"}
 #: Entries that tell of no change: what was only planned or begun, and the runs whose tags are told one by one.
-_NO_CHANGE: Final = ("library.", "evidence.collect", "queue.submit", "deploy.plan")
+_NO_CHANGE: Final = ("library.", "evidence.collect", "queue.submit", "deploy.plan", "deploy.validate")
 #: More new tags of one run in one repository than this are told of in one line.
 _MOST_NEW: Final = 2
 
@@ -52,7 +52,7 @@ def _is_change(entry: LedgerEntryView) -> bool:
 
 
 def _is_of(entry: LedgerEntryView, service: ServiceView, digests: frozenset[str]) -> bool:
-    if entry.object == service.key:
+    if service.key in _services_of(entry):
         return True
     return entry.action.startswith("queue.") and any(digest in entry.object for digest in digests)
 
@@ -60,7 +60,8 @@ def _is_of(entry: LedgerEntryView, service: ServiceView, digests: frozenset[str]
 async def _of_entry(database: Database, entry: LedgerEntryView) -> ChangeView:
     what = entry.action.partition(".")[2] or entry.action
     done = entry.outcome == "done"
-    detail = entry.detail.get("error") or entry.detail.get("reason") or entry.detail.get("image") or ""
+    told = (entry.detail.get(name) for name in ("error", "reason", "summary", "image"))
+    detail = next((text for text in told if text), "")
     if done and entry.action in _APPLIED:
         detail = await _applied_difference(database, str(entry.detail.get("snapshot") or "")) or detail
     elif done and entry.action == "deploy.scale":
@@ -72,8 +73,16 @@ async def _of_entry(database: Database, entry: LedgerEntryView) -> ChangeView:
         object=entry.object,
         detail=str(detail),
         kind="refused" if entry.outcome == "refused" else _kind_of(entry.action),
-        services=(entry.object,) if entry.action.startswith("deploy.") else (),
+        services=_services_of(entry),
     )
+
+
+def _services_of(entry: LedgerEntryView) -> tuple[str, ...]:
+    """Keys of the services that an entry is about."""
+    if entry.action.startswith("deploy."):
+        return (entry.object,)
+    told = entry.detail.get("services") if entry.action.startswith("alert.") else None
+    return tuple(key for key in told if isinstance(key, str)) if isinstance(told, list) else ()
 
 
 def _kind_of(action: str) -> str:
