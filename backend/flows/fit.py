@@ -20,6 +20,7 @@ from backend.cluster.resources import (
     PODS,
     PRIORITY_CLASSES,
     RESOURCE_QUOTAS,
+    RESOURCE_SLICES,
 )
 from backend.core.errors import NotFoundError, UsageError
 from backend.core.views import AdviceView, FitView, GpuSnapshotView, ImageView, SuggestionView
@@ -31,6 +32,7 @@ from backend.serving.fit_ask import ask_of, fit_view, gpu_type, replaces_in_plac
 from backend.serving.fit_limits import queue_refusal, quota_refusals
 from backend.serving.model_size import ModelSize, model_size
 from backend.serving.suggestions import as_loaded, engine_for, suggest
+from backend.telemetry.devices import devices_of
 from backend.telemetry.fit import check
 from backend.telemetry.fit_inputs import hosts_of, tenants_of
 from backend.telemetry.fit_types import Ask, Host, Tenant
@@ -39,6 +41,8 @@ from backend.telemetry.fit_types import Ask, Host, Tenant
 _KEPT: Final = 15.0
 #: Types of the library whose models have no KV cache.
 _WITHOUT_CACHE: Final = frozenset({"embedding", "reranking", "image-embedding", "ocr"})
+#: Of a cluster whose GPUs are given out by dynamic resource allocation.
+DRA_NOTE: Final = "{} devices are given out by claims (DRA), and the file asks the device plugin"
 _GENERIC_MODEL_OPTIONS: Final = ("--model", "--model-path", "--model-id")
 
 
@@ -205,6 +209,9 @@ class Fits:
         if present and not replaces_in_place(deployment):
             notes.append("the new revision starts beside the old one, whose room is taken until it ends")
             present = []
+        if ask.resource and not any(host.allocatable.get(ask.resource) for host in ground.hosts):
+            slices = await client.look(RESOURCE_SLICES)
+            notes += [DRA_NOTE.format(len(found))] if (found := devices_of(slices.objects)) else []
         quotas = await client.look(RESOURCE_QUOTAS, deployment.namespace)
         if quotas.sight is Sight.FORBIDDEN:
             notes.append(f"quotas: {quotas.why}")

@@ -200,9 +200,10 @@ def unparallel(deployment: DeploymentFile) -> str:
 
 
 def _suggest(deployment: DeploymentFile, size: ModelSize, gpu: GpuType, context: int | None) -> Iterator[Suggestion]:
+    # What is fetched is not smaller for being loaded smaller.
+    yield from _storage(deployment, size)
     options = _OPTIONS.get(engine_for(deployment).name)
     size = as_loaded(deployment, size)
-    yield from _storage(deployment, size)
     needed = gpus_needed(size, gpu)
     if needed > 1 and deployment.resources.gpu_resource.startswith(MIG_PREFIX):
         # MIG instances cannot work on one model together: nothing in the file but another resource would help.

@@ -35,8 +35,10 @@ def check(ask: Ask, hosts: Sequence[Host], tenants: Sequence[Tenant] = ()) -> Fi
     if fitting >= ask.pods:
         return Fit(ask=ask, places=places, fitting=fitting, sentence=runs(ask, places))
     open_ = [place.host for place in places if not place.barred]
-    others = [tenant for tenant in tenants if tenant not in going and (tenant.service or gpus_of(tenant.amounts))]
-    lower = [tenant for tenant in others if tenant.priority < ask.priority] if ask.preempts else []
+    staying = [tenant for tenant in tenants if tenant not in going]
+    # The scheduler pushes out whoever has a lower priority; a person stops what holds GPUs or is a service.
+    lower = [tenant for tenant in staying if tenant.priority < ask.priority] if ask.preempts else []
+    others = [tenant for tenant in staying if tenant.service or gpus_of(tenant.amounts)]
     preempted = evict(ask, open_, lower, by_priority)
     leaving = () if preempted else evict(ask, open_, others, by_idleness)
     return Fit(

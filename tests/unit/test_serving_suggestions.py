@@ -171,6 +171,22 @@ _SIZES = st.builds(
 _GPUS = st.builds(GpuType, product=st.just("G"), memory=st.integers(8 << 30, 300 << 30))
 
 
+@given(
+    _SIZES, _GPUS, st.integers(0, 16), st.sampled_from(["nvidia.com/gpu", "nvidia.com/mig-1g.10gb"]),
+    st.lists(st.sampled_from(["-tp", "--tp-size=x", "--max-model-len=9", "--quantization=fp8"]), max_size=2),
+    st.sampled_from(["vllm-openai", "sglang", "text-generation-inference", "nim/x", "tritonserver", "odd"]),
+)  # fmt: skip
+def test_whatever_is_suggested_can_be_taken_over(
+    size: ModelSize, gpu: GpuType, gpus: int, resource: str, args: list[str], image: str
+) -> None:
+    file = _file(image, resources={"gpu": gpus, "gpuResource": resource}, args=args)
+    for one in suggest(file, size, gpu):
+        assert one.reason and one.value != one.present
+        tree = taken(yaml.safe_load(to_yaml(file)), one)
+        if one.id != "workers":
+            assert one.id not in {again.id for again in suggest(parse(yaml.safe_dump(tree)), size, gpu)}
+
+
 @given(_SIZES, _GPUS)
 def test_as_few_gpus_as_hold_the_model(size: ModelSize, gpu: GpuType) -> None:
     count = gpus_needed(size, gpu)
