@@ -1,4 +1,17 @@
-"""The tables `[telemetry]` and `[[price]]` of the configuration."""
+"""The tables `[telemetry]` and `[[price]]` of the configuration.
+
+```toml
+[telemetry]
+interval = "2s"
+keep = "30d"
+max_size = "1GB"
+currency = "USD"
+
+[[price]]                           # the first that matches counts; none at all: hours, and no cost
+gpu = "*H100*"
+per_hour = 2.95
+```
+"""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ class Room:
         (folder / "config.toml").write_text(
             f'[telemetry]\ninterval = "10s"\n[[cluster]]\ncontext = "none"\n{text}', encoding="utf-8"
         )
+        self.sampled = asyncio.Event()
         self.gpus = (gpu(), gpu(1, state=GpuState.IDLE, engine_active=0.0, utilisation=0.0))
 
     @property
@@ -48,6 +49,7 @@ class Room:
         self.recording = Recording(self.yard._foundation, self._sample)
 
     async def _sample(self) -> GpuSnapshotView:
+        self.sampled.set()
         service = ServiceMetricsView(
             namespace="llm", service="chat", replicas=1, age=1.0, generation_tokens_per_second=1000.0, running=4.0
         )
@@ -129,6 +131,23 @@ async def test_a_database_that_is_damaged_while_it_is_recorded_is_replaced_and_t
         state = await here.yard.telemetry.state()
         assert "was damaged: it was moved to telemetry.db.damaged-2026-03-02" in state.notes[0]
         assert (tmp_path / "telemetry.db.damaged-2026-03-02").exists()
+
+
+async def test_what_was_sampled_last_is_written_when_recording_ends(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        running = asyncio.create_task(here.recording.run(lambda: True))
+        await here.sampled.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        here.clock.advance(seconds=10)
+        (series,) = await here.yard.telemetry.series(["GPU-0"], "power", timedelta(minutes=15))
+        assert [point.mean for point in series.points] == [500.0]
+
+
+async def test_whoever_does_not_hold_the_lease_records_nothing(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        await here.recording.round(False)
+        assert here.recording._recorder.pending() == []
 
 
 async def test_a_database_that_cannot_be_written_stops_nothing_else(tmp_path: Path) -> None:
