@@ -16,6 +16,8 @@ RANK: Final = {GpuState.FAULT: 0, GpuState.IDLE: 1, GpuState.UNKNOWN: 2, GpuStat
 STALE_AFTER: Final = 90.0
 GROUPINGS: Final = ("node", "service", "team", "type")
 NOBODY: Final = "nobody"
+#: Groupings whose names mean something in one cluster only.
+_OF_A_CLUSTER: Final = ("node", "service")
 _FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 _FIELD: Final = re.compile(r"([a-z]+):(.*)", re.DOTALL)
 
@@ -238,14 +240,20 @@ class GpuGroup(NamedTuple):
 
 
 def grouped(gpus: Iterable[GpuView], by: str, order: str = "worst", *, inverted: bool = False) -> list[GpuGroup]:
-    """Groups in the order of their first GPU, and the GPUs of each in that order; by node they stand by their index."""
+    """Groups in the order of their first GPU, and the GPUs of each in that order; by node they stand by their index.
+
+    Names of nodes and services have their context in front where there are several.
+    """
     found: dict[tuple[str, ...], list[GpuView]] = {}
+    gpus = tuple(gpus)
+    several = len({gpu.context for gpu in gpus}) > 1
     for gpu in ordered(gpus, order, inverted=inverted):
         found.setdefault(_common(gpu, by), []).append(gpu)
     groups = []
     for common, members in found.items():
         own = sorted(members, key=_place) if by == "node" else members
-        groups.append(GpuGroup(by, "/".join(common), _name(own[0], by), tuple(own)))
+        where = f"{own[0].context}/" if several and own[0].context and by in _OF_A_CLUSTER else ""
+        groups.append(GpuGroup(by, "/".join(common), f"{where}{_name(own[0], by)}", tuple(own)))
     if order == "worst" and not inverted:
         groups.sort(key=_badness)
     return groups

@@ -91,3 +91,11 @@ def test_a_group_sums_what_is_known_and_nothing_else() -> None:
 )
 def test_short_products(product: str, short: str) -> None:
     assert short_product(product) == short
+
+
+def test_nodes_of_the_same_name_in_two_clusters_are_two_groups() -> None:
+    here = ROOM.gpus[:8]
+    there = [msgspec.structs.replace(gpu, context="prod-us1", key=f"us/{gpu.key}") for gpu in here]
+    groups = grouped([*here, *there], "node")
+    assert sorted(group.name for group in groups) == ["prod-eu1/gpu-001", "prod-us1/gpu-001"]
+    assert [group.name for group in grouped(here, "node")] == ["gpu-001"]

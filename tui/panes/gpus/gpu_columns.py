@@ -64,7 +64,7 @@ def _told(now: Callable[[], datetime]) -> tuple[Column[WallRow], ...]:
             priority=2,
         ),
         Column(key="age", title="AGE", cell=_of(age_text), minimum=4, right=True, priority=4),
-        Column(key="source", title="SOURCE", cell=_of(_source), minimum=6, maximum=30, priority=6),
+        Column(key="source", title="SOURCE", cell=_of(_source), minimum=6, maximum=12, priority=6),
     )
 
 
@@ -155,4 +155,5 @@ def _team(gpu: GpuView) -> Line:
 
 
 def _source(gpu: GpuView) -> Line:
-    return text(gpu.source, "faint")
+    # Which exporter or Prometheus it is stands in the line of what is chosen.
+    return text(gpu.source.partition(" ")[0], "faint")
