@@ -244,6 +244,8 @@ class Feed:
                 model.alerts.value, target = await yard.alerts.alerts(), model.alerts
             elif part is PartName.CHANGES:
                 model.changes.value, target = await yard.changes(), model.changes
+                if model.services.known:
+                    model.drifted = len(await yard.deployments.drifted())
             else:
                 model.status = yard.status()
                 self.mark(part)
@@ -276,6 +278,9 @@ class Feed:
         if isinstance(event, ServiceChanged | ServiceRemoved | ServicesReset):
             model.services.read_at, model.services.problem = model.as_of, None
             self.mark(PartName.SERVICES)
+            if isinstance(event, ServicesReset):
+                # Which of them are as they were applied can be told now.
+                self.read(PartName.CHANGES)
         elif isinstance(event, GpusSampled):
             model.gpus.value, model.gpus.read_at, model.gpus.problem = event.snapshot, model.as_of, None
             self.mark(PartName.GPUS)

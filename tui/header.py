@@ -32,6 +32,7 @@ class Counts(NamedTuple):
     gpus: int
     unapproved: int | None
     proposed: int
+    drifted: int
     alerts: int | None
     alerts_open: int
     changed: int | None
@@ -56,6 +57,7 @@ def count(model: Model, now: datetime) -> Counts:
         idle_rate=idle_rate_text(gpus),
         gpus=len(gpus),
         proposed=sum(bool(service.proposal) for service in model.services.value.values()),
+        drifted=model.drifted,
         unapproved=sum(number for (_, unapproved), number in verdicts.items() if unapproved) if known else None,
         alerts=len(loud) if model.alerts.known else None,
         alerts_open=sum(not alert.acknowledged_by for alert in loud),
@@ -95,6 +97,7 @@ def _summary(counts: Counts, now: datetime, *, wide: bool, noted: bool, gap: str
         _chip("FOR ME", counts.mine, "chip-mine", oldest),
         _chip("IDLE", counts.idle, "chip-warn", rate, shown=idle),
         _chip("UNAPPROVED RUNNING" if wide else "UNAPPROVED", counts.unapproved, "chip-violet"),
+        *((_chip("DRIFTED", counts.drifted, "chip-warn"),) if counts.drifted else ()),
         _chip("ALERTS", counts.alerts, "chip-bad" if counts.alerts_open else "", not_taken_up),
         _chip("CHANGED 1h" if wide else "CHANGED", counts.changed, "", ""),
     )

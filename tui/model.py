@@ -130,6 +130,7 @@ class Model:
     gpus: Part[GpuSnapshotView | None] = field(default_factory=_no_gpus)
     ledger: Part[list[LedgerEntryView]] = field(default_factory=_no_entries)
     changes: Part[list[ChangeView]] = field(default_factory=_no_changes)
+    drifted: int = 0
     alerts: Part[list[AlertView]] = field(default_factory=_no_alerts)
     rules: tuple[str, ...] = ()
     cut_off: tuple[CutOffView, ...] = ()

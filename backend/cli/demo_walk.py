@@ -16,7 +16,7 @@ from backend.core.garbage import collect_from_now_on
 from backend.core.logs import Redactor
 from backend.core.references import short_digest
 from backend.core.text import sanitise
-from backend.core.views import CandidateView, GpuState, ImageState, PlanView, ServiceView, Verdict
+from backend.core.views import AppliedView, CandidateView, GpuState, ImageState, PlanView, ServiceView, Verdict
 from backend.yard import Yard
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ class _Walk:
         await self._step("approve", lambda: self._approve(person, candidate))
         plan = await self._step("plan", lambda: self._plan(person, candidate))
         await person.start()
-        await self._step("apply", lambda: self._apply(person, plan))
+        applied = await self._step("apply", lambda: self._apply(person, plan))
         await self._step("ready", lambda: self._wait_until_serving(person))
+        await self._step("prove", lambda: self._prove(person, applied))
         await self._step("gpu", lambda: self._see_gpu(person))
         await self._step("audit", lambda: self._verify(person))
 
@@ -138,9 +139,16 @@ class _Walk:
             f" ({lines} lines), proved by a server-side dry run"
         )
 
-    async def _apply(self, yard: Yard, plan: PlanView) -> tuple[None, str]:
+    async def _apply(self, yard: Yard, plan: PlanView) -> tuple[AppliedView, str]:
         applied = await yard.deployments.apply(plan)
-        return None, f"{', '.join(applied.objects)}, snapshot {applied.snapshot}"
+        return applied, f"{', '.join(applied.objects)}, snapshot {applied.snapshot}"
+
+    async def _prove(self, yard: Yard, applied: AppliedView) -> tuple[None, str]:
+        async with asyncio.timeout(_READY_WITHIN):
+            proof = await yard.deployments.follow_validation(applied.validation, lambda _state: None)
+        if proof.outcome != "passed":
+            raise _unseen(f"its validation {proof.outcome}: {proof.reason}")
+        return None, f"validated {proof.traffic}, {proof.reason}"
 
     async def _wait_until_serving(self, yard: Yard) -> tuple[None, str]:
         subscription = yard.subscribe(Topic.SERVICES)

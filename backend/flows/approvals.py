@@ -45,8 +45,10 @@ class Approvals:
 
     def known(self, digest: str) -> str | None:
         """The digest that the library knows an image by, from any of its digests; None: it knows none such."""
-        found = self._aliases.get(digest, digest)
-        return found if found is not digest or digest in self._own or digest in self._standings else None
+        found = self._aliases.get(digest)
+        if found is not None:
+            return found
+        return digest if digest in self._own or digest in self._standings else None
 
     def state(self, digest: str) -> ImageState | None:
         """Where an image stands, by any of its digests; None: it was never submitted."""

@@ -28,6 +28,7 @@ _RIGHTS: Final = (
     (AccessRequest(verb="list", resource="events"), "tell why a pod does not start", "warning"),
     (AccessRequest(verb="get", resource="pods", subresource="log"), "show logs", "warning"),
     (AccessRequest(verb="get", resource="pods", subresource="proxy"), "read GPU and model-server metrics", "warning"),
+    (AccessRequest(verb="create", resource="pods", subresource="proxy"), "validate rollouts", "warning"),
     (AccessRequest(verb="list", resource="nodes"), "see the cluster's GPUs", "warning"),
 )
 

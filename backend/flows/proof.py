@@ -110,6 +110,10 @@ class ServiceProof:
             raise UsageError(f"state {state}", "nothing that runs is ever in it", f"known: {', '.join(known)}")
         return [row for row in await self._running.rows() if state in ("", row.state.value)]
 
+    async def drifted(self) -> list[RunningView]:
+        """Watched services that are drifted or edited; asks the cluster only of what moved since it was compared."""
+        return await self._running.drifted()
+
     # ------------------------------------------------------------ proofs
 
     async def validations(self, namespace: str = "", name: str = "", *, context: str = "") -> list[ValidationView]:

@@ -63,6 +63,21 @@ class Running:
                 found += rows(where, ran(case.pods, self._approvals.known), judge, snapshot, drifted)
         return sorted(found, key=lambda one: (_ORDER.index(one.state), one.key))
 
+    async def drifted(self) -> list[RunningView]:
+        """Watched services that are not as they were applied any more, or were edited since; none while not watched."""
+        found: list[RunningView] = []
+        by_key = {row.key: row for row in self._services.watched() or () if row.kind == INFERENCE_SERVICE}
+        for context in {row.context for row in by_key.values()}:
+            for (namespace, name), snapshot in (await newest_snapshots(self._foundation.database, context)).items():
+                row = by_key.get(f"{context}/{namespace}/{name}")
+                if row is None:
+                    continue
+                drifted = await self._drift(row.key, row.generation, row.edited_at, snapshot)
+                found += rows(
+                    (context, namespace, name), (), partial(self._judge, context, namespace), snapshot, drifted
+                )
+        return found
+
     def _judge(self, context: str, namespace: str, digest: str) -> Standing:
         approval = self._approvals.judge(frozenset({digest}), self._approvals.use_in(context, namespace))
         if approval.approved:

@@ -128,6 +128,7 @@ class FakeYard:
         self.running_views = [] if empty else data.running()
         self.validation_views = [] if empty else [data.validation(view, "failed") for view in data.services()[:1]]
         self.canary_of = ""
+        self.drifted_views: list[RunningView] = []
         self.change_views = [] if empty else data.changes()
         self.entries_view = [] if empty else data.ledger()
         self.verification = VerificationView(entries=len(self.entries_view), head="a" * 64, intact=True)
@@ -367,6 +368,9 @@ class FakeDeployments:
     async def running(self, state: str = "") -> list[RunningView]:
         self._yard.note("running")
         return self._yard.running_views
+
+    async def drifted(self) -> list[RunningView]:
+        return self._yard.drifted_views
 
     async def validations(self, namespace: str = "", name: str = "", *, context: str = "") -> list[ValidationView]:
         return [one for one in self._yard.validation_views if one.name == name]

@@ -71,7 +71,7 @@ LOOKING = {
     "deployments": {
         "services", "service", "namespaces", "logs", "snapshots", "export", "draft", "plan", "manifests",
         "cut_off", "settle_plan",
-        "rollback_plan", "changes", "running", "validations", "canary", "blast",
+        "rollback_plan", "changes", "running", "drifted", "validations", "canary", "blast",
     },
     "forms": {"open", "reopen", "advice", "take"},
     "fits": {"of_file", "advice", "size_of", "ground"},

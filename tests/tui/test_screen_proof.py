@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from backend.core.events import ChangeObserved, Topic
+from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import desk
 from tests.fakes.screen_yard import FakeYard
 
@@ -88,3 +90,11 @@ async def test_a_proposed_rollback_stands_on_the_screen_and_is_ready_to_confirm(
         await table.sees("BACK? 1", "roll back to r41, as proposed")
         await table.press("B")
         await table.sees("Roll back llm-prod/llama-70b?")
+
+
+async def test_what_is_not_as_it_was_applied_is_counted_on_the_overview() -> None:
+    yard = FakeYard()
+    yard.drifted_views = data.running()[2:4]
+    async with desk(yard=yard, size=(160, 45)) as table:
+        table.yard.publish(Topic.LEDGER, ChangeObserved(key=LLAMA, change=data.changes()[0]))
+        await table.sees("DRIFTED 2")

@@ -77,8 +77,8 @@ class ProofActions(Page):
             self.open_later(self._promote(yard, service), "asking where the traffic goes")
 
     async def _promote(self, yard: ScreenYard, service: ServiceView) -> None:
-        canary = await yard.deployments.canary(service.namespace, service.address, context=service.context)
-        if not self._has_canary(canary):
+        canary = await self._canary(yard, service)
+        if canary is None:
             return
         following = next((step for step in canary.steps if step > (canary.percent or 0)), 100)
         share = Field(
@@ -105,8 +105,8 @@ class ProofActions(Page):
             self.open_later(self._abort(yard, service), "asking where the traffic goes")
 
     async def _abort(self, yard: ScreenYard, service: ServiceView) -> None:
-        canary = await yard.deployments.canary(service.namespace, service.address, context=service.context)
-        if not self._has_canary(canary):
+        canary = await self._canary(yard, service)
+        if canary is None:
             return
 
         async def perform(_values: Values) -> object:
@@ -123,10 +123,16 @@ class ProofActions(Page):
             done=self._asked("aborted"),
         )
 
-    def _has_canary(self, canary: CanaryView) -> bool:
+    async def _canary(self, yard: ScreenYard, service: ServiceView) -> CanaryView | None:
+        """The canary that goes on; a person is told where there is none."""
+        try:
+            canary = await yard.deployments.canary(service.namespace, service.address, context=service.context)
+        except ModelyardError as error:
+            self.room.flash(f"{error.why}; {error.action}", bad=True)
+            return None
         if not canary.going_on:
             self.room.flash(canary.statement, bad=not canary.splits)
-        return canary.going_on
+        return canary if canary.going_on else None
 
     # ------------------------------------------------------------ proof
 
