@@ -136,6 +136,17 @@ def test_a_straggler_stands_out_of_its_replica() -> None:
     assert "r3 (gpu-001/3) stands out: load below the others, clock below the others; held down: power cap" in told[-1]
 
 
+def test_of_two_ranks_the_hot_and_slow_one_is_the_odd_one() -> None:
+    one, two = room(8).gpus[:2]
+    one = msgspec.structs.replace(one, engine_active=37.0, power=366.0, temperature=53.0, sm_clock=1980.0)
+    two = msgspec.structs.replace(
+        two, engine_active=66.0, power=366.0, temperature=77.0, sm_clock=1208.0, throttle=("thermal",)
+    )
+    told = [plain(line) for line in rank_lines([one, two])]
+    assert told[-1] == ("r1 (gpu-001/1) stands out: heat above the others, clock below the others; held down: thermal")
+    assert not any("r0 (" in line for line in told)
+
+
 def test_a_rank_that_is_old_or_unknown_neither_stands_out_nor_counts() -> None:
     ranks = list(room(8).gpus)[:3]
     ranks = [

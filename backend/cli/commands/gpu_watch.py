@@ -59,7 +59,7 @@ class Watch:
     def _redraw(self, snapshot: GpuSnapshotView) -> None:
         width, height = _size()
         table = [[cell(value) for value in row] for row in self._table(snapshot)]
-        lines = aligned(table)
+        lines = aligned(table) if len(table) > 1 else ["no GPUs"]
         told = _told(snapshot)
         below = [f"{snapshot.at:%H:%M:%S}  {len(table) - 1} shown of {len(snapshot.gpus)}  q leaves", *told]
         room = max(1, height - len(below) - 1)

@@ -12,7 +12,7 @@ from tui.document import Line, Span, fit, pad, text
 from tui.panes.gpus.cells import NOTHING, STATE_MARK, STATE_ROLE, shown_state
 
 _LABEL: Final = 10
-_RANK: Final = 7
+_RANK: Final = 6
 _SIDE_BY_SIDE: Final = 8
 
 
@@ -21,6 +21,7 @@ class _Figure(NamedTuple):
 
     Attributes:
         share: of the others' median; least: in the figure's own unit. Beyond both of them, it stands out.
+        worse: of two ranks that are apart, which one is the odd one: the higher (1), the lower (-1), or neither (0).
     """
 
     name: str
@@ -28,15 +29,16 @@ class _Figure(NamedTuple):
     value: Callable[[GpuView], float | None]
     share: float
     least: float
+    worse: int = 0
 
 
 _FIGURES: Final = (
     _Figure("load", "%", load_of, 0.15, 12.0),
     _Figure("tensor", "%", lambda gpu: gpu.tensor_active, 0.3, 12.0),
-    _Figure("memory", "GiB", lambda gpu: None if gpu.memory_used is None else gpu.memory_used / 2**30, 0.1, 2.0),
+    _Figure("memory", "GiB", lambda gpu: None if gpu.memory_used is None else gpu.memory_used / 2**30, 0.1, 2.0, 1),
     _Figure("power", "W", lambda gpu: gpu.power, 0.2, 40.0),
-    _Figure("heat", "°C", lambda gpu: gpu.temperature, 0.15, 10.0),
-    _Figure("clock", "MHz", lambda gpu: gpu.sm_clock, 0.08, 60.0),
+    _Figure("heat", "°C", lambda gpu: gpu.temperature, 0.15, 10.0, 1),
+    _Figure("clock", "MHz", lambda gpu: gpu.sm_clock, 0.08, 60.0, -1),
 )
 
 
@@ -77,7 +79,8 @@ def _apart(figure: _Figure, gpu: GpuView, ranks: Sequence[GpuView]) -> int:
     middle = statistics.median(others)
     if abs(value - middle) <= max(figure.least, figure.share * abs(middle)):
         return 0
-    return 1 if value > middle else -1
+    way = 1 if value > middle else -1
+    return way if len(others) > 1 or way == figure.worse else 0
 
 
 def rank_lines(ranks: Sequence[GpuView], chosen: str = "") -> tuple[Line, ...]:
@@ -132,7 +135,7 @@ def _cell(figure: _Figure, gpu: GpuView, ranks: Sequence[GpuView]) -> Line:
 
 def _sentence(gpu: GpuView, ranks: Sequence[GpuView]) -> str:
     apart = [(figure, way) for figure in _FIGURES if (way := _apart(figure, gpu, ranks))]
-    if not apart or len(ranks) < 3:
+    if not apart:
         return ""
     told = ", ".join(f"{figure.name} {'above' if way > 0 else 'below'} the others" for figure, way in apart)
     held = f"; held down: {', '.join(gpu.throttle)}" if gpu.throttle else ""
