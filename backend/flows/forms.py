@@ -40,6 +40,7 @@ from backend.telemetry.fit_types import UNIT, WHOLE_GPU
 CONTEXT: Final = "context"
 _MOST_OFFERS: Final = 200
 _MOST_NAMES: Final = 5
+_OWN_TAINTS: Final = ("nvidia.com/", "node.kubernetes.io/")
 _LABELS: Final = ("nvidia.com/gpu.product", "topology.kubernetes.io/zone")
 
 
@@ -226,6 +227,7 @@ class Forms:
             "imagePullSecrets": secrets,
             "resources.gpuResource": _Offered(_gpu_resources(ground)),
             "nodeSelector": _Offered(_selectors(ground)),
+            "tolerations": _Offered(offered_taints(ground)),
             "topologySpread": _Offered(tuple(OfferView(value=key) for key in _spread_keys(ground))),
             "autoscaling.serverAddress": _Offered(self._prometheus(client.context)),
             "autoscaling.query": _Offered(
@@ -291,6 +293,19 @@ def _selectors(ground: Ground) -> tuple[OfferView, ...]:
         for label in _LABELS:
             if value := host.labels.get(label):
                 counts[f"{label}={value}"] = counts.get(f"{label}={value}", 0) + 1
+    return tuple(
+        OfferView(value=told, note=f"{count} node{'' if count == 1 else 's'}") for told, count in sorted(counts.items())
+    )
+
+
+def offered_taints(ground: Ground) -> tuple[OfferView, ...]:
+    """Taints that keep pods from nodes, but for those of GPUs, which are tolerated by themselves, and of sick nodes."""
+    counts: dict[str, int] = {}
+    for host in ground.hosts:
+        for taint in host.taints:
+            if taint.effect in {"NoSchedule", "NoExecute"} and not taint.key.startswith(_OWN_TAINTS):
+                told = f"{taint.key}{f'={taint.value}' if taint.value else ''}:{taint.effect}"
+                counts[told] = counts.get(told, 0) + 1
     return tuple(
         OfferView(value=told, note=f"{count} node{'' if count == 1 else 's'}") for told, count in sorted(counts.items())
     )

@@ -51,7 +51,8 @@ def fit_section(fit: FitView) -> Section:
     lines: list[Line] = [verdict_line(fit)]
     if fit.goes:
         lines.append(goes_line(fit))
-    lines += [(Span("! ", "warn"), *text(told, "warn")) for told in (*fit.quota, *([fit.queue] if fit.queue else []))]
+    # What quotas say stands among what the plan needs.
+    lines += [(Span("! ", "warn"), *text(fit.queue, "warn"))] if fit.queue else []
     lines += [text(fit.memory, "muted")] if fit.memory else []
     lines += [text(f"not counted: {note}", "muted") for note in fit.notes]
     return Section("Where it would run", (*lines, *nodes_of(fit)), note="an estimate")
