@@ -79,26 +79,28 @@ def summary_line(counts: Counts, now: datetime, width: int, note: Line = EMPTY) 
             line = _summary(counts, now, wide=wide, noted=noted, gap=" " * gap)
             if cells(line) <= width:
                 return ends(line, note, width)
-    return line
+    # What is wrong stays; that nothing else is can be seen by its absence.
+    return _summary(counts, now, wide=False, noted=False, gap="", zeros=False)
 
 
-def _summary(counts: Counts, now: datetime, *, wide: bool, noted: bool, gap: str) -> Line:
+def _summary(counts: Counts, now: datetime, *, wide: bool, noted: bool, gap: str, zeros: bool = True) -> Line:
     oldest = ""
     if noted and counts.mine and counts.oldest_mine is not None and (old := fmt.age(counts.oldest_mine, now)) != "now":
         oldest = f" ({'oldest ' if wide else ''}{old})"
     not_taken_up = f", {counts.alerts_open} not taken up" if wide and noted and counts.alerts_open else ""
     idle = None if counts.idle is None else f"{counts.idle}/{counts.gpus}{' GPUs' if wide else ''}"
     back = (_chip("ROLL BACK?" if wide else "BACK?", counts.proposed, "chip-warn"),) if counts.proposed else ()
+    alerts = _chip("ALERTS", counts.alerts, "chip-bad" if counts.alerts_open else "", not_taken_up)
     rate = f" {counts.idle_rate}" if noted and counts.idle_rate else ""
     chips = (
         _chip("BROKEN", counts.broken, "chip-bad"),
         *back,
-        _chip("SLOW", counts.slow, "chip-warn"),
+        *((_chip("SLOW", counts.slow, "chip-warn"),) if zeros or counts.slow else ()),
         _chip("FOR ME", counts.mine, "chip-mine", oldest),
         _chip("IDLE", counts.idle, "chip-warn", rate, shown=idle),
         _chip("UNAPPROVED RUNNING" if wide else "UNAPPROVED", counts.unapproved, "chip-violet"),
         *((_chip("DRIFTED", counts.drifted, "chip-warn"),) if counts.drifted else ()),
-        _chip("ALERTS", counts.alerts, "chip-bad" if counts.alerts_open else "", not_taken_up),
+        *((alerts,) if zeros or counts.alerts else ()),
         _chip("CHANGED 1h" if wide else "CHANGED", counts.changed, "", ""),
     )
     line: list[Span] = [Span(" ")]

@@ -149,12 +149,14 @@ def rows(
         )  # fmt: skip
     if drifted is not None and (drifted.told or drifted.by):
         state = RunningState.DRIFTED if drifted.told else RunningState.EDITED
+        by = ", ".join(drifted.by)
         listed = ", ".join(drifted.fields[:3]) + (" and more" if len(drifted.fields) > 3 else "")
-        same = f"wrote {listed or 'it'} since it was applied; what was applied still holds"
+        moved = f"{drifted.told} since it was applied" + (f", by {by}" if by else "")
+        same = f"{by} wrote {listed or 'it'}; what was applied still holds"
         found.append(
             RunningView(
-                context=context, namespace=namespace, name=name, state=state, by=", ".join(drifted.by),
-                detail=f"differs from what was applied: {drifted.told}" if drifted.told else same,
+                context=context, namespace=namespace, name=name, state=state, by=by,
+                detail=moved if drifted.told else same,
                 since=drifted.at, snapshot=held,
             )
         )  # fmt: skip

@@ -764,8 +764,8 @@ def running() -> list[RunningView]:
     told = {
         RunningState.REVOKED: "digest 0b1c was revoked",
         RunningState.UNAPPROVED: f"never submitted {HOSTILE}",
-        RunningState.DRIFTED: "differs from what was applied: minReplicas 1 > 3",
-        RunningState.EDITED: "wrote .spec.predictor.scaleTarget since it was applied; what was applied still holds",
+        RunningState.DRIFTED: "minReplicas 1 > 3 since it was applied, by kubectl-edit",
+        RunningState.EDITED: "kubectl-edit wrote .spec.predictor.scaleTarget; what was applied still holds",
         RunningState.UNKNOWN: "it is named by a tag alone, and the container runtime reports no digest",
         RunningState.APPROVED: "",
     }

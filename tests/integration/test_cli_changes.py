@@ -80,7 +80,7 @@ def test_what_runs_is_held_to_what_was_approved_and_applied(world: World, place:
     edit(world, "held", {"predictor": {"minReplicas": 1, "maxReplicas": 3}})
     assert set(states()) == {"approved", "edited"}
     edit(world, "held", {"predictor": {"minReplicas": 2}})
-    assert "minReplicas 1 > 2" in states()["drifted"]
+    assert states()["drifted"] == "minReplicas 1 > 2 since it was applied, by other-tool"
     assert place.run("revoke", world.reference("1.3.0"), "--reason", "a CVE", "--yes").code == 0
     assert set(states()) == {"revoked", "drifted"}
     listed = place.run("deploy", "running", "--state", "revoked", "-o", "csv")

@@ -244,7 +244,7 @@ def running_columns(now: Callable[[], datetime], contexts: int) -> tuple[Column[
         Column(
             key="why",
             title="WHY",
-            cell=lambda one: join(text(one.by, "space"), text(one.detail), gap="  "),
+            cell=lambda one: text(one.detail),
             minimum=20,
             maximum=100,
             flex=2,
