@@ -46,6 +46,7 @@ class Books:
         self.devices: Sequence[ClusterDevice] = ()
         self.nodes: Sequence[NodeGpus] = ()
         self.claims: Sequence[Claim] = ()
+        self._known: dict[tuple[str, str], tuple[Pod, list[Claim]]] = {}
         self.allocated: dict[str, Allocated] = {}
         self.exporters: dict[str, Pod] = {}
         self.serving: dict[str, Pod] = {}
@@ -94,11 +95,19 @@ class Books:
             self._take_pods(pods, by_claims)
 
     def _take_pods(self, pods: Sequence[Pod], by_claims: Sequence[Allocated]) -> None:
-        self.claims = [*claims_of(pods), *claims_by_devices(by_claims, self.devices, pods)]
+        self.claims = [*self._claims_of(pods), *claims_by_devices(by_claims, self.devices, pods)]
         self.allocated = {one.device: one for one in (*by_claims, *allocated_by_kubelets(pods))}
         with_gpus = {claim.uid for claim in self.claims}
         self.serving = {pod.metadata.uid: pod for pod in pods if pod.metadata.uid in with_gpus and _may_be_asked(pod)}
         self.pending = self._waiting(pods)
+
+    def _claims_of(self, pods: Sequence[Pod]) -> list[Claim]:
+        """What the pods were given; a pod that is the same object as the last time was given the same."""
+        known, self._known = self._known, {}
+        for pod in pods:
+            before = known.get(pod.key)
+            self._known[pod.key] = before if before is not None and before[0] is pod else (pod, claims_of((pod,)))
+        return [claim for _, claims in self._known.values() for claim in claims]
 
     def _waiting(self, pods: Sequence[Pod]) -> tuple[PendingView, ...]:
         asks = [

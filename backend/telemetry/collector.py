@@ -31,8 +31,10 @@ _FIRST_TIME: Final = 10.0
 _CLOCK_WAS_SET: Final = timedelta(seconds=5)
 #: What is said where there is no cluster.
 NO_CLUSTER: Final = "no cluster is connected: only this machine's GPUs are looked for"
-#: Pages that are read for one sample; where there are more, they take turns: each comes through the API server.
+#: Pages that are read for one sample, and of those that never answered; where there are more, they take turns: each
+#: comes through the API server.
 _MOST_PAGES: Final = 512
+_MOST_UNKNOWN: Final = 16
 _BOOKS: Final = "books"
 _PROMETHEUS: Final = "prometheus"
 
@@ -198,10 +200,16 @@ class Collector:
 
     def _turn_of(self, sources: Mapping[str, ExporterScrape | ServerScrape]) -> list[str]:
         """Whose pages are read now: all of them, or so many as an API server bears, those first that waited longest."""
+        if len(sources) <= _MOST_PAGES:
+            return list(sources)
         asked_at = {key: self._asked_at.get(key, float("-inf")) for key in sources}
-        turn = list(sources) if len(sources) <= _MOST_PAGES else nsmallest(_MOST_PAGES, sources, asked_at.__getitem__)
-        now = self._clock.monotonic()
-        self._asked_at = asked_at | dict.fromkeys(turn, now)
+        unknown = [key for key in sources if key in self._servers and self._servers[key].read_at is None]
+        known = sources.keys() - set(unknown)
+        turn = [
+            *nsmallest(_MOST_PAGES, known, asked_at.__getitem__),
+            *nsmallest(_MOST_UNKNOWN, unknown, asked_at.__getitem__),
+        ]
+        self._asked_at = asked_at | dict.fromkeys(turn, self._clock.monotonic())
         return turn
 
     def _asked(self) -> dict[str, ExporterScrape | ServerScrape]:

@@ -115,6 +115,16 @@ def _service(
     key: tuple[str, str], replicas: Sequence[Replica], gpus: Sequence[GpuView], context: str
 ) -> ServiceMetricsView:
     told = [replica for replica in replicas if replica.now is not None]
+    if not told:
+        # Thousands of services whose servers cannot be asked are all alike.
+        return ServiceMetricsView(
+            context=context,
+            namespace=key[0],
+            service=key[1],
+            replicas=0,
+            pods=tuple(sorted(replica.pod for replica in replicas)),
+            note=_note(replicas, told, quiet=False),
+        )
     now = [metrics for replica in told if (metrics := replica.now) is not None]
     windows = [metrics.window for metrics in now]
     requests, errors = _rate(windows, Kind.REQUESTS), _rate(windows, Kind.ERRORS)

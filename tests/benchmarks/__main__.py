@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "first-paint": screen.first_paint,
     "services-5k": services.services_5k,
     "services-real": services.services_real,
+    "event-to-row": screen.event_to_row,
     "memory": screen.memory,
     "idle": screen.idle,
     "gpu-wall": gpus.gpu_wall,

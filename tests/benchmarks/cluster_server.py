@@ -26,7 +26,7 @@ from backend.demo.resources import DEPLOYMENTS, INFERENCE_SERVICES, NAMESPACES, 
 _NAMESPACES: Final = 20
 #: Probes a second, and the number of replicas that the first of them asks for.
 _PROBES: Final = 4
-_FIRST_PROBE: Final = 10_001
+_FIRST_PROBE: Final = 1_001
 _AT: Final = "2026-11-20T22:49:05Z"
 _SPEC_FIELDS: Final = ("containers", "maxReplicas", "minReplicas", "scaleMetric", "scaleTarget")
 
@@ -229,10 +229,10 @@ async def change(store: ObjectStore, count: int, pods: int, rate: float, seconds
         number = 1 + step * 7919 % (count - 1)
         if step % every == 0:
             probe = _FIRST_PROBE + step // every
-            changed = service(0)
-            changed["spec"]["predictor"] |= {"minReplicas": probe, "maxReplicas": probe}
+            changed = deployment(0, max(1, pods))
+            changed["spec"]["replicas"] = probe
             at = time.perf_counter()
-            store.put(INFERENCE_SERVICES, changed)
+            store.put(DEPLOYMENTS, changed)
             _say({"probe": probe, "at": at})
         elif step % 2 and pods:
             changed = pod(number, step % pods)

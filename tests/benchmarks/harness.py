@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -128,6 +129,20 @@ class Terminal:
         while (left := end - time.perf_counter()) > 0:
             self._read(min(0.05, left))
         return len(self.written) - before
+
+    def first_seen(self, pattern: re.Pattern[bytes], seconds: float) -> dict[bytes, float]:
+        """For a while, when each text that a pattern's first group matches was written first, by `perf_counter`."""
+        found: dict[bytes, float] = {}
+        end = time.perf_counter() + seconds
+        at = len(self.written)
+        while (left := end - time.perf_counter()) > 0:
+            self._read(min(0.05, left))
+            now = time.perf_counter()
+            for match in pattern.finditer(self.written, at):
+                found.setdefault(match.group(1), now)
+            # What was cut off at the end of a read is found with the next.
+            at = max(at, len(self.written) - 64)
+        return found
 
     def type(self, text: str) -> None:
         """Type into it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,13 @@ _MEGABYTE: Final = 1_000_000
 _AT_REST: Final = 0.06
 _REST_SECONDS: Final = 6.0
 _IDLE_SECONDS: Final = 20.0
+_RATE: Final = 200.0
+_EVENT_SECONDS: Final = 15.0
+#: Seconds from the event to the row, and percent of a core.
+_EVENT_LIMIT: Final = 0.1
+_EVENT_SHARE: Final = 25.0
+#: Ready and wanted replicas in a row; the benchmark's probes want 1,001 and more.
+_PROBE: Final = re.compile(rb"\d/(1\d{3})\b")
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -76,6 +84,34 @@ def memory() -> Figure:
         ratio=held / 150,
         limit=1.0,
         budget=f"150 MB with {SERVICES} services and 10k entries",
+    )
+
+
+def event_to_row() -> Figure:
+    """From a write at the API server to the row that shows it (p95), while many other objects change, and its cost."""
+    with home() as place, cluster(pods=PODS) as server:
+        place.name_cluster(server.url)
+        with Terminal(MODELYARD, place.environment) as terminal:
+            _settled(terminal)
+            terminal.type("3")
+            terminal.drain(2.0)
+            server.change(_RATE, _EVENT_SECONDS)
+            before = processor_seconds(terminal.pid)
+            seen = terminal.first_seen(_PROBE, _EVENT_SECONDS + 2.0)
+            share = 100 * (processor_seconds(terminal.pid) - before) / _EVENT_SECONDS
+        made = {str(told["probe"]).encode(): float(told["at"]) for told in server.told()}
+    latencies = sorted(seen[probe] - at for probe, at in made.items() if probe in seen)
+    if len(latencies) < 0.9 * len(made):
+        raise SkippedError(f"{len(latencies)} of {len(made)} changes came on the screen")
+    slow = latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))]
+    return Figure(
+        name="event-to-row",
+        unit="ms",
+        ours=1000 * slow,
+        peer=None,
+        ratio=max(slow / _EVENT_LIMIT, share / _EVENT_SHARE),
+        limit=1.0,
+        budget=f"100 ms and 25 % of a core at {_RATE:g} events a second ({share:.0f} % of a core)",
     )
 
 
