@@ -57,9 +57,14 @@ def steps_of(blocks: Iterable[Block], code: int, step: int, start: int, end: int
                     continue
                 _add(sums, at // step * step, mean, low, high, samples, samples * block.interval)
             continue
+        # A sample stands for the time until the next one, however many steps that is.
+        offsets = range(0, max(1, block.interval), step)
         for at, value in zip(block.times, column.mean, strict=True):
-            if value is not None and start <= at < end:
-                _add(sums, at // step * step, value, value, value, 1, block.interval)
+            if value is None:
+                continue
+            for offset in offsets:
+                if start <= at + offset < end:
+                    _add(sums, (at + offset) // step * step, value, value, value, 1, min(block.interval, step))
     return [
         Step(at, total / samples, int(low), int(high), int(samples), min(int(covered), step))
         for at, (total, low, high, samples, covered) in sorted(sums.items())

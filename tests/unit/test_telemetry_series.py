@@ -53,7 +53,7 @@ def test_one_metric_can_be_read_alone(block: Block, code: int) -> None:
         assert list(found.mean) == list(block.columns[code].mean)
 
 
-@given(blocks(), st.sampled_from([1000, 60_000, 600_000]))
+@given(blocks(), st.sampled_from([2000, 60_000, 600_000]))
 def test_steps_keep_mean_extremes_and_count(block: Block, step: int) -> None:
     thinned = coarser([block], step)
     for code, column in block.columns.items():
@@ -98,6 +98,13 @@ def test_codes_of_metrics_are_unique() -> None:
 def test_times_without_samples_stay_gaps() -> None:
     block = Block(2000, [0, 2000, 600_000], {1: Column([10, None, 30])})
     assert [(step.at, step.mean) for step in steps_of([block], 1, MINUTE, 0, HOUR)] == [(0, 10), (600_000, 30)]
+
+
+def test_a_sample_stands_for_all_steps_until_the_next_one() -> None:
+    block = Block(10_000, [0, 10_000, 50_000], {1: Column([1, 2, 3])})
+    found = steps_of([block], 1, 5000, 0, HOUR)
+    assert [(step.at // 1000, step.mean) for step in found] == [(0, 1), (5, 1), (10, 2), (15, 2), (50, 3), (55, 3)]
+    assert {step.covered for step in found} == {5000}
 
 
 @pytest.mark.parametrize(

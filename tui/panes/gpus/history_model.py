@@ -35,6 +35,7 @@ _LOW_CHART_LINES: Final = 5
 #: Lines of a screen from which charts are drawn higher.
 _TALL: Final = 36
 _WHOLLY: Final = 0.995
+_WRITTEN_WITHIN: Final = timedelta(minutes=5)
 #: Cells from which two charts stand side by side, and between them.
 _TWO_BESIDE: Final = 150
 _BETWEEN: Final = 3
@@ -122,8 +123,9 @@ def chart_sections(
     """A chart for each metric that was measured, and which were not."""
     by_metric = {series.metric: series for series in found if series.points}
     lines = _CHART_LINES if height >= _TALL else _LOW_CHART_LINES
+    end = latest(found, now)
     charts = [
-        (drawn.title, Chart(by_metric[drawn.metric], now - window, now, drawn.ceiling))
+        (drawn.title, Chart(by_metric[drawn.metric], end - window, end, drawn.ceiling))
         for drawn in subject.metrics
         if drawn.metric in by_metric
     ]
@@ -138,6 +140,13 @@ def chart_sections(
     if absent and sections:
         sections.append(Section("Not measured in this time", (text(", ".join(absent), "muted"),)))
     return sections
+
+
+def latest(found: Iterable[SeriesView], now: datetime) -> datetime:
+    """Where the time axis ends: now, or when the last samples were written, which is done about once a minute."""
+    ends = [series.points[-1].at + timedelta(seconds=series.step) for series in found if series.points]
+    last = max(ends, default=now)
+    return last if timedelta(0) <= now - last <= _WRITTEN_WITHIN else now
 
 
 def _titled(title: str, chart: Chart, width: int, height: int, margin: int) -> list[Line]:
@@ -167,7 +176,8 @@ def state_section(found: Sequence[SeriesView], now: datetime, window: timedelta,
     legend: list[Span] = []
     for name, mark, role in _STATES:
         legend.extend((Span(f"{mark} ", role), *text(f"{name} {shares.get(name, 0.0):.0%}   ", "muted")))
-    line = strip(states, now - window, now, width, Span("·", "faint"))
+    end = latest(found, now)
+    line = strip(states, end - window, end, width, Span("·", "faint"))
     return Section("state", (line, tuple(legend)), note="· not known")
 
 
@@ -238,7 +248,8 @@ def capacity_sections(
     """Demand against supply of each type."""
     sections = []
     lines = _CHART_LINES if height >= _TALL else _LOW_CHART_LINES
-    charts = [Chart(each.demand, now - window, now, _most_supplied(each) or None) for each in types]
+    end = latest([each.demand for each in types], now)
+    charts = [Chart(each.demand, end - window, end, _most_supplied(each) or None) for each in types]
     margin = max((margin_of(chart, lines) for chart in charts), default=0)
     for each, chart in zip(types, charts, strict=True):
         over = each.allocated + each.pending > each.supply
