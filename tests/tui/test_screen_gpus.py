@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.events import GpusSampled, Topic
+from backend.core.gpu_lists import FIELDS
 from backend.core.views import AlertView, GpuSnapshotView, GpuState
 from tests.fakes import screen_data as data
 from tests.fakes.gpu_room import Room, replaced, room
@@ -15,6 +16,7 @@ from tests.fakes.screen_pilot import Desk, desk
 from tui.document import Section, Span, cells, plain
 from tui.panes.gpus.cells import bar, map_mark, note_of, number_cell
 from tui.panes.gpus.detail_model import gpu_sections, node_sections
+from tui.panes.gpus.head import completions
 from tui.panes.gpus.page import GpusPage
 from tui.panes.gpus.ranks import rank_lines, stands_out
 from tui.panes.gpus.service_numbers import service_section
@@ -67,8 +69,8 @@ def test_what_was_not_measured_is_no_zero() -> None:
     )
     told = _text(gpu_sections(gpu, None, None, data.NOW))
     assert plain(note_of(gpu, data.NOW)) == "never measured"
-    for name in ("engine active", "utilisation", "memory", "power"):
-        assert any(line.startswith(name) and "not measured: no source reached it" in line for line in told)
+    unknown = next(line for line in told if "(no source reached it)" in line)
+    assert all(name in unknown for name in ("not measured", "engine active", "utilisation", "memory", "power"))
 
 
 # ---------------------------------------------------------------- rows
@@ -171,7 +173,7 @@ def test_every_number_of_a_gpu_tells_its_source_and_age() -> None:
     tokens = next(line for line in told if line.startswith("tokens  "))
     assert "vllm llm-prod/x:8000" in tokens and tokens.endswith("2s")
     assert any(line.startswith("power ") and "dcgm" in line and line.endswith("1s") for line in told)
-    assert any("not measured: the exporter does not export it" in line for line in told)
+    assert any("not measured: its memory (the exporter does not export it)" in line for line in told)
 
 
 def test_quantiles_beyond_the_highest_bucket_are_told_as_such() -> None:
@@ -336,6 +338,36 @@ async def test_a_gpu_that_goes_away_is_told_and_nothing_is_drawn_as_live() -> No
         table.yard.publish(Topic.GPUS, GpusSampled(snapshot=msgspec.structs.replace(gone, gpus=tuple(old))))
         await table.sees("not measured for", "? 1", "?91% engine")
         assert "━╸" not in table.text()
+
+
+async def test_names_that_would_do_something_are_only_read() -> None:
+    yard = Room(64)
+    hostile = data.HOSTILE
+    gpus = [
+        msgspec.structs.replace(gpu, node=hostile, service=hostile, team=hostile, error=hostile, product=hostile)
+        if gpu.node == "gpu-003"
+        else gpu
+        for gpu in yard.snapshot_view.gpus
+    ]
+    yard.snapshot_view = msgspec.structs.replace(yard.snapshot_view, gpus=tuple(gpus))
+    async with desk(yard, size=(80, 24)) as table:
+        await table.press("4")
+        for keys in ((), ("right", "enter"), ("escape", "b"), ("v", "v"), ("v",), ("u",)):
+            await table.press(*keys)
+            await table.sees("evil")
+            shown = table.text()
+            assert "\x1b" not in shown and "\u202e" not in shown
+            assert all(cells((Span(line),)) <= 80 for line in shown.splitlines())
+
+
+def test_filters_are_completed_with_what_is_there() -> None:
+    gpus = room(64).gpus
+    assert completions("sta", gpus, FIELDS) == ["state:"]
+    assert completions("state:f", gpus, FIELDS) == ["state:free", "state:fault"]
+    assert completions("xid node:gpu-00", gpus, FIELDS)[0] == "xid node:gpu-001"
+    assert completions("service:llm-prod/q", gpus, FIELDS) == ["service:llm-prod/qwen-vl"]
+    assert completions("type:", gpus, FIELDS) == ["type:A100", "type:H100"]
+    assert completions("nothing:x", gpus, FIELDS) == []
 
 
 async def test_a_machine_in_no_cluster_shows_its_processes() -> None:

@@ -52,11 +52,10 @@ def node_line(row: NodeCells, now: datetime, width: int, name_width: int, chosen
     """A node: its worst state, its name and type, a cell a GPU in fours, and what matters most about it."""
     group = row.group
     state = worst_state(group.gpus)
-    name = group.name if len(group.name) <= name_width else group.name[: name_width - 1] + "…"
     kind = short_product(group.gpus[0].product)[:5]
     spans: list[Span] = [
         Span(f"{STATE_MARK[state]} ", STATE_ROLE[state]),
-        *text(name.ljust(name_width), "name"),
+        *pad(text(group.name, "name"), name_width),
         *text(f" {kind:5}", "muted"),
     ]
     gauge = gauge_width(width - name_width - 8, row.most)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from backend.core.gpu_lists import STALE_AFTER
@@ -76,15 +76,33 @@ _HEALTH: Final[tuple[tuple[str, str, Told], ...]] = (
 
 
 def figure_lines(gpu: GpuView) -> tuple[Line, ...]:
-    """The figures; what is not measured stands below the others, with the reason where one is told."""
+    """The figures; what is not measured stands below them by its reason."""
     known = [_line(gpu, *figure) for figure in _FIGURES if figure[2](gpu) is not None]
-    unknown = [_line(gpu, *figure) for figure in _FIGURES if figure[2](gpu) is None]
-    return (*known, *unknown)
+    return (*known, *_unknown(gpu, _FIGURES))
 
 
 def health_lines(gpu: GpuView) -> tuple[Line, ...]:
     """ECC and remapped rows, the same way."""
-    return tuple(_line(gpu, *figure) for figure in _HEALTH)
+    known = [_line(gpu, *figure) for figure in _HEALTH if figure[2](gpu) is not None]
+    return (*known, *_unknown(gpu, _HEALTH))
+
+
+def _unknown(gpu: GpuView, figures: Sequence[tuple[str, str, Told]]) -> list[Line]:
+    """A line for each reason, with the figures that are not measured because of it."""
+    reasons: dict[str, list[str]] = {}
+    for label, field, told in figures:
+        if told(gpu) is None:
+            cell = next((cell for cell in gpu.cells if cell.field == field), None)
+            reasons.setdefault(_reason(gpu, cell), []).append(label)
+    return [
+        (
+            Span(f"{NOTHING} ".ljust(17), "label"),
+            *text("not measured: ", "warn"),
+            *text(", ".join(labels), "muted"),
+            *text(f" ({reason})", "faint"),
+        )
+        for reason, labels in reasons.items()
+    ]
 
 
 def _line(gpu: GpuView, label: str, field: str, told: Told) -> Line:
@@ -92,7 +110,7 @@ def _line(gpu: GpuView, label: str, field: str, told: Told) -> Line:
     cell = next((cell for cell in gpu.cells if cell.field == field), None)
     name = Span(label.ljust(17), "label")
     if value is None:
-        return (name, Span(NOTHING, "warn"), Span("  "), *text(_reason(gpu, cell), "muted"))
+        return (name, Span(NOTHING, "warn"))
     age = gpu.age if cell is None else cell.age
     is_old = age is None or age > STALE_AFTER
     shown = text(f"?{value}" if is_old else value, "faint" if is_old else "")
@@ -122,9 +140,9 @@ def _age(age: float | None) -> str:
 
 def _reason(gpu: GpuView, cell: CellView | None) -> str:
     if cell is not None and cell.note:
-        return f"not measured: {cell.note}"
+        return cell.note
     if gpu.age is None:
-        return "not measured: no source reached it"
+        return "no source reached it"
     if gpu.age > STALE_AFTER:
-        return f"not measured for {fmt.duration(gpu.age)}"
-    return f"not measured: {gpu.source.partition(' ')[0] or 'its source'} does not tell it"
+        return f"nothing came for {fmt.duration(gpu.age)}"
+    return f"{gpu.source.partition(' ')[0] or 'its source'} does not tell"
