@@ -25,7 +25,7 @@ from backend.flows.cluster_link import ClusterLink
 from backend.flows.foundation import Foundation
 from backend.serving import observed
 from backend.serving.edits import edits, told
-from backend.serving.snapshots import snapshots
+from backend.serving.snapshots import Snapshot, newest_snapshots
 
 _LOG = logging.getLogger(__name__)
 #: What was changed longer ago than this is no news when it is first seen.
@@ -37,6 +37,7 @@ _SETTLING: Final = timedelta(seconds=60)
 #: Objects that are read at a time to see which fields were edited; of more only who edited them is told.
 _MOST_READ: Final = 20
 _REMEMBERED: Final = 500
+_MOST_TOLD: Final = 200
 _ON_NODES: Final = "involvedObject.kind=Node"
 #: Events of a node that are no warnings and tell of a change all the same.
 _TELLING: Final = frozenset({"NodeReady", "NodeNotReady", "NodeSchedulable", "NodeNotSchedulable", "Rebooted"})
@@ -116,38 +117,50 @@ class Observer:
             await self._edited(edited, now)
 
     async def _edited(self, rows: Sequence[ServiceView], now: datetime) -> None:
-        kept = await observed.known(
-            self._foundation.database, [_identity(row, row.edited_by, row.edited_at) for row in rows]
-        )
-        fresh = [row for row in rows if _identity(row, row.edited_by, row.edited_at) not in kept]
-        for position, row in enumerate(fresh):
-            if _made_by_it(row) and await self._applied(row) is None:
-                await self._keep(row, row.edited_by, row.edited_at, "created", "")
-            elif position < _MOST_READ:
-                await self._read_edits(row, now)
+        # Of a cluster that was filled lately the newest are news enough.
+        newest = sorted(rows, key=lambda row: row.edited_at or now, reverse=True)[:_MOST_TOLD]
+        named = {_identity(row, row.edited_by, row.edited_at): row for row in newest}
+        kept = await observed.known(self._foundation.database, list(named))
+        fresh = [row for identity, row in named.items() if identity not in kept]
+        applied = {
+            context: await newest_snapshots(self._foundation.database, context)
+            for context in {row.context for row in fresh}
+        }
+        changes: list[tuple[str, ChangeView, str]] = []
+        reads = 0
+        for row in fresh:
+            snapshot = applied[row.context].get((row.namespace, row.name))
+            if _made_by_it(row) and snapshot is None:
+                changes.append(self._change(row, row.edited_by, row.edited_at, "created", ""))
+            elif reads < _MOST_READ:
+                reads += 1
+                changes += await self._read_edits(row, snapshot, now)
             else:
-                await self._keep(row, row.edited_by, row.edited_at, "edited", "")
+                changes.append(self._change(row, row.edited_by, row.edited_at, "edited", ""))
+        await self._record(changes)
 
-    async def _read_edits(self, row: ServiceView, now: datetime) -> None:
+    async def _read_edits(
+        self, row: ServiceView, snapshot: Snapshot | None, now: datetime
+    ) -> list[tuple[str, ChangeView, str]]:
         """Read the object to tell which fields were edited, and from what to what where that is known."""
         client = await self._foundation.clusters.client(row.context)
         live = await client.find(INFERENCE_SERVICES, row.namespace, row.name)
         if live is None:
-            return
-        before = self._wanted.get(row.key) or await self._applied(row)
-        for edit in edits(live):
-            if edit.at is not None and now - edit.at < _NEWS:
-                await self._keep(row, edit.manager, edit.at, "edited", told(edit, live, before))
+            return []
+        before = self._wanted.get(row.key) or (snapshot.intent.manifests[0] if snapshot is not None else None)
         self._wanted.pop(row.key, None)
         self._wanted[row.key] = {"metadata": _metadata(live), "spec": live.get("spec") or {}}
         while len(self._wanted) > _REMEMBERED:
             del self._wanted[next(iter(self._wanted))]
+        return [
+            self._change(row, edit.manager, edit.at, "edited", told(edit, live, before))
+            for edit in edits(live)
+            if edit.at is not None and now - edit.at < _NEWS
+        ]
 
-    async def _applied(self, row: ServiceView) -> Mapping[str, Any] | None:
-        held = await snapshots(self._foundation.database, row.context, row.namespace, row.name)
-        return held[0].intent.manifests[0] if held else None
-
-    async def _keep(self, row: ServiceView, manager: str, at: datetime | None, what: str, detail: str) -> None:
+    def _change(
+        self, row: ServiceView, manager: str, at: datetime | None, what: str, detail: str
+    ) -> tuple[str, ChangeView, str]:
         now = self._foundation.clock.now()
         # The API tells whole seconds: whatever we did within that second came before it, as far as anybody can tell.
         change = ChangeView(
@@ -159,7 +172,7 @@ class Observer:
             detail=detail,
             services=(row.key,),
         )
-        await self._record(_identity(row, manager, at), change, row.context)
+        return _identity(row, manager, at), change, row.context
 
     async def _scaled(self, row: ServiceView, before: _Seen, now: datetime) -> None:
         if row.verdict is Verdict.STOPPED or now - before.moved_at < _SETTLING:
@@ -174,7 +187,7 @@ class Observer:
             services=(row.key,),
         )
         identity = f"scale:{row.key}:{before.wanted}>{row.wanted_replicas}"
-        await self._record(identity, change, row.context, within=timedelta(seconds=30))
+        await self._record([(identity, change, row.context)], within=timedelta(seconds=30))
 
     async def _removed(self, key: str) -> None:
         self._seen.pop(key, None)
@@ -186,7 +199,7 @@ class Observer:
         change = ChangeView(
             at=now, kind="edit", actor="somebody else", what="deleted", object=key, detail="", services=(key,)
         )
-        await self._record(f"deleted:{key}", change, key.partition("/")[0], within=timedelta(minutes=1))
+        await self._record([(f"deleted:{key}", change, key.rsplit("/", 2)[0])], within=timedelta(minutes=1))
 
     # ------------------------------------------------------------ nodes
 
@@ -212,6 +225,7 @@ class Observer:
             and (event.type == "Warning" or event.reason in _TELLING)
         }  # fmt: skip
         kept = await observed.known(self._foundation.database, list(telling))
+        changes: list[tuple[str, ChangeView, str]] = []
         for identity, event in telling.items():
             if identity in kept:
                 continue
@@ -225,14 +239,19 @@ class Observer:
                 detail=sanitise(event.message, 200),
                 services=tuple(self._on_node(context, node)),
             )
-            await self._record(identity, change, context)
+            changes.append((identity, change, context))
+        await self._record(changes)
 
-    async def _record(
-        self, identity: str, change: ChangeView, context: str, *, within: timedelta | None = None
-    ) -> None:
+    async def _record(self, changes: Sequence[tuple[str, ChangeView, str]], *, within: timedelta | None = None) -> None:
+        """Keep changes, each with its identity and context, and tell of those that are new."""
+        if not changes:
+            return
+        new = []
         async with self._foundation.database.transaction() as transaction:
-            new = await observed.record(transaction, identity, change, context=context, within=within)
-        if new:
+            for identity, change, context in changes:
+                if await observed.record(transaction, identity, change, context=context, within=within):
+                    new.append(change)
+        for change in new:
             self._foundation.hub.publish(Topic.LEDGER, ChangeObserved(key=change.object, change=change))
 
 

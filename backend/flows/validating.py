@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from backend.cluster.resources import INFERENCE_SERVICES
-from backend.core.errors import ModelyardError, NotFoundError, UsageError
+from backend.core.errors import ConflictError, ModelyardError, NotFoundError, UsageError
 from backend.core.views import (
     INFERENCE_SERVICE,
     EvidenceValue,
@@ -141,7 +141,7 @@ class Validating:
 
         Raises:
             PolicyError: policy turned validations off. NotFoundError: there is no such service.
-            RefusedError: of its kind.
+            ConflictError: it is still coming up. RefusedError: of its kind.
         """
         kind, _ = named_kind(name)
         if kind != INFERENCE_SERVICE:
@@ -163,7 +163,15 @@ class Validating:
         # By what it is now: whoever asks for a validation does not wait for a rollout.
         found = progress(case, row, now - timedelta(days=1), timedelta(days=365))
         if found.stage is Stage.GOING_ON:
-            found = msgspec.structs.replace(found, stage=Stage.NOTHING_RUNS)
+            raise ConflictError(
+                f"validation of {namespace}/{name}",
+                f"it is still coming up: {found.reason}",
+                "wait until it is there; a rollout is validated by itself then",
+            )
+        going = [one for one in await validations.open_validations(self._foundation.database) if one.service == row.key]
+        if going and held and going[-1].snapshot == held[0].id:
+            # What its deployment file wants done when its rollout fails is wanted still.
+            asked = msgspec.structs.replace(asked, on_failure=going[-1].on_failure)
         async with self._foundation.database.transaction() as transaction:
             await validations.expect(transaction, asked)
         await validations.claim(self._foundation.database, asked.id, self._me, now)

@@ -73,6 +73,11 @@ def test_a_bound_that_is_missed_fails(world: World, place: Place) -> None:
     for wrong in ("soon", "-1s", "0s"):
         assert place.run("deploy", "validate", "bounded", "--latency", wrong).code == 2
     assert place.run("deploy", "validate", "absent").code == 5
+    coming = world.deployment(place, "coming", world.reference("1.3.0"))
+    place.json("deploy", "apply", "-f", coming, "--yes")
+    early = place.run("deploy", "validate", "coming")
+    assert early.code == 4 and "still coming up" in early.error
+    assert newest(place, "coming")["outcome"] == "waiting", "what waits for the rollout goes on waiting"
 
 
 def test_a_failed_rollout_proposes_the_way_back_ready_to_confirm(world: World, place: Place) -> None:

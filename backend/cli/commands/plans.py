@@ -179,6 +179,8 @@ def apply_command(
         for line in validation_lines(validation):
             note(line)
         require_passed(validation)
+    elif wait and done.changed:
+        note("it was not followed: policy turned validations off")
     elif done.validation:
         note(f"a worker or an open screen validates it, or modelyard deploy validate {done.name}")
 
