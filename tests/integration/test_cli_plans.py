@@ -235,11 +235,25 @@ def _cut_at(step: str, patch: pytest.MonkeyPatch) -> None:
             return await original(self, application)
 
         patch.setattr(ClusterClient, "_apply_one", one)
+    elif step == "after the last object":
+        carry_out = applying.carry_out
+
+        async def all_of_it(*words: Any) -> Any:
+            await carry_out(*words)
+            raise _CutError
+
+        patch.setattr(applying, "carry_out", all_of_it)
     elif step == "before the completion":
         patch.setattr(applying, "complete", ends)
 
 
-STEPS = ["before the intent", "after the intent", "after the first object", "before the completion"]
+STEPS = [
+    "before the intent",
+    "after the intent",
+    "after the first object",
+    "after the last object",
+    "before the completion",
+]
 TOLD = {"after the intent": "0 of 2 objects were applied", "after the first object": "1 of 2 objects were applied"}
 
 
