@@ -158,6 +158,11 @@ class Gate:
         self._before = before
         self._policy_holds = policy_holds
 
+    @property
+    def writes_off(self) -> str:
+        """Why nothing may be changed, or empty."""
+        return self._writes_off()
+
     async def run(
         self,
         name: str,

@@ -58,6 +58,8 @@ class ServicePlans:
         Raises:
             RefusedError: of its kind. ConflictError: something changed since; plan again.
         """
+        # What was cut off before and came about all the same is a snapshot that this one follows.
+        await self._settling.settle(plan.context)
         return await self._plans.apply(plan)
 
     async def manifests(self, plan: PlanView) -> str:

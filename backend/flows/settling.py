@@ -36,7 +36,8 @@ class Settling:
     async def cut_off(self) -> list[CutOffView]:
         """Applies that were cut off and of which something is left to be decided, oldest first.
 
-        Those to a cluster that does not answer, or that the yard does not know any more, are told as not known.
+        Those that came about all the same are recorded. Those to a cluster that does not answer, or that the yard does
+        not know any more, are told as not known.
         """
         found = []
         for intent in await self._open():
@@ -45,8 +46,11 @@ class Settling:
             except ModelyardError as error:
                 found.append(unknown_view(intent, error.why))
                 continue
-            if became(intent, live) is Outcome.NOT_APPLIED:
+            outcome = became(intent, live)
+            if outcome is Outcome.NOT_APPLIED:
                 found.append(cut_off_view(intent, live, await self._earlier(intent)))
+            elif not self._foundation.gate.writes_off:
+                await self._record(intent, outcome)
         return found
 
     async def settle(self, context: str) -> list[str]:
@@ -56,7 +60,8 @@ class Settling:
             a line for each, and for each that waits for a person.
         """
         told: list[str] = []
-        now = self._foundation.clock.now()
+        if self._foundation.gate.writes_off:
+            return told
         for intent in await self._open():
             if intent.context != context:
                 continue
@@ -65,16 +70,8 @@ class Settling:
             if outcome is Outcome.NOT_APPLIED:
                 told.append(f"{line}: complete it or take it back (modelyard deploy settle {intent.name})")
                 continue
-            async with self._foundation.database.transaction() as transaction:
-                await complete(transaction, intent, outcome, at=now, detail="found after it was cut off")
+            await self._record(intent, outcome)
             told.append(f"{line}: {outcome.value}")
-            await self._foundation.gate.record(
-                await self._foundation.identity.actor(),
-                "deploy.settle",
-                f"{intent.context}/{intent.namespace}/{intent.name}",
-                "done",
-                {"intent": intent.id, "by": intent.actor, "outcome": outcome.value},
-            )
         return told
 
     async def plan(self, wanted: str, *, undo: bool) -> PlanView:
@@ -199,6 +196,19 @@ class Settling:
             raise PolicyError(what, f"the image is not approved: {approval.note}", "have it approved, or leave it")
 
     # ------------------------------------------------------------ finding
+
+    async def _record(self, intent: Intent, outcome: Outcome) -> None:
+        """Record what became of an apply by itself."""
+        now = self._foundation.clock.now()
+        async with self._foundation.database.transaction() as transaction:
+            await complete(transaction, intent, outcome, at=now, detail="found after it was cut off")
+        await self._foundation.gate.record(
+            await self._foundation.identity.actor(),
+            "deploy.settle",
+            f"{intent.context}/{intent.namespace}/{intent.name}",
+            "done",
+            {"intent": intent.id, "by": intent.actor, "outcome": outcome.value},
+        )
 
     async def _open(self) -> list[Intent]:
         since = self._foundation.clock.now() - _CUT_OFF

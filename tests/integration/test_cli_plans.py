@@ -277,10 +277,6 @@ async def test_an_apply_that_was_cut_off_is_found_and_settled(
         if step not in TOLD:
             # Nothing was begun, or all of it came about: there is nothing to choose.
             assert found == []
-            told = await yard._settling.settle("robin")
-            assert told == (
-                [] if step == "before the intent" else [f"apply of {NAMESPACE}/{name} by robin was cut off: applied"]
-            )
             held = await yard.deployments.snapshots(NAMESPACE, name)
             assert len(held) == (0 if step == "before the intent" else 1)
             return
