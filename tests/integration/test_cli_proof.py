@@ -73,7 +73,7 @@ def test_a_bound_that_is_missed_fails(world: World, place: Place) -> None:
     for wrong in ("soon", "-1s", "0s"):
         assert place.run("deploy", "validate", "bounded", "--latency", wrong).code == 2
     assert place.run("deploy", "validate", "absent").code == 5
-    coming = world.deployment(place, "coming", world.reference("1.3.0"))
+    coming = world.deployment(place, "coming", world.reference("1.3.0"), replicas="{min: 40, max: 40}")
     place.json("deploy", "apply", "-f", coming, "--yes")
     early = place.run("deploy", "validate", "coming")
     assert early.code == 4 and "still coming up" in early.error
