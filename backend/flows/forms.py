@@ -30,7 +30,7 @@ from backend.serving.deployment import DeploymentFile, parse, to_yaml
 from backend.serving.deployment_fields import MIG_PREFIX, OWN_CONTAINERS
 from backend.serving.drafts import draft, name_for
 from backend.serving.fit_ask import ask_of, gpu_type
-from backend.serving.form_fields import FIELDS, check_form, values_of
+from backend.serving.form_fields import FIELDS, check_form, closed_offers, values_of
 from backend.serving.queries import keda_query
 from backend.serving.runtime_fit import ServedImage, holds_no_server, runtime_fits
 from backend.serving.suggestions import gpus_needed, suggest, taken
@@ -156,8 +156,7 @@ class Forms:
                         label=field.label,
                         hint="; ".join(part for part in (field.hint, offered.get(field.id, _NOTHING).hint) if part),
                         closed=bool(field.closed),
-                        offers=tuple(OfferView(value=value) for value in field.closed)
-                        or offered.get(field.id, _NOTHING).offers,
+                        offers=closed_offers(field) or offered.get(field.id, _NOTHING).offers,
                         unlisted=offered.get(field.id, _NOTHING).unlisted,
                     )
                     for field in FIELDS

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from backend.core.errors import UsageError
-from backend.core.views import FormCheckView, FormProblemView
+from backend.core.views import FormCheckView, FormProblemView, OfferView
 from backend.serving import form_texts as texts
 from backend.serving.cautions import cautions, not_fixed
 from backend.serving.deployment import DeploymentFile, parse, to_yaml
@@ -79,8 +79,7 @@ FIELDS: Final = (
     FormField("autoscaling.query", "Scaling", "Query", "of keda; empty: what runs and waits at this service"),
     FormField("autoscaling.value", "Scaling", "Value", "of keda, aimed at for each replica"),
     FormField("autoscaling.scaleDownSeconds", "Scaling", "Scale down after", "of keda, seconds"),
-    FormField("strategy", "Rollout", "Strategy", "empty: Recreate for one replica, else in turn",
-              closed=("", "Recreate", "RollingUpdate")),
+    FormField("strategy", "Rollout", "Strategy", closed=("", "Recreate", "RollingUpdate")),
     FormField("terminationGraceSeconds", "Rollout", "Grace, seconds", "for streams of a pod that ends"),
     FormField("health.startupSeconds", "Rollout", "Startup, seconds", "before a load counts as failed"),
     FormField("canary.steps", "Rollout", "Canary steps", "percent, rising: 10 50", text=texts.NUMBERS),
@@ -95,6 +94,30 @@ FIELDS: Final = (
     FormField("health.live", "Access", "Live page", "empty: that of the engine"),
     FormField("health.ready", "Access", "Ready page", "empty: that of the engine"),
 )  # fmt: skip
+#: What the values of closed fields mean.
+MEANINGS: Final[dict[str, dict[str, str]]] = {
+    "mode": {
+        "Standard": "a Deployment: replaced in place, scaled by hand, HPA or KEDA",
+        "Knative": "revisions: traffic is split, scales to zero and with requests",
+    },
+    "autoscaling.class": {
+        "none": "as many as are asked for; in Knative mode its own",
+        "hpa": "by CPU or memory", "keda": "by what runs and waits at the model server", "external": "by another",
+    },
+    "autoscaling.metric": {
+        "": "the autoscaler's own", "cpu": "of hpa", "memory": "of hpa", "concurrency": "of Knative mode",
+        "rps": "of Knative mode: requests a second",
+    },
+    "strategy": {
+        "": "Recreate for one replica, else in turn", "Recreate": "all stop before new ones start",
+        "RollingUpdate": "in turn, none beside them: no further GPU is needed",
+    },
+    "onFailure": {
+        "propose": "a person confirms the return to the last good snapshot",
+        "rollback": "the return to the last good snapshot is made at once",
+    },
+    "visibility": {"public": "by the gateway, too", "cluster-local": "inside the cluster alone"},
+}  # fmt: skip
 BY_ID: Final = {field.id: field for field in FIELDS}
 # Where what is wrong with a table as a whole is told.
 _TOLD_AT: Final = {
@@ -102,6 +125,12 @@ _TOLD_AT: Final = {
     ("resources",): "resources.cpuLimit", ("canary",): "canary.steps", ("validation",): "validation.window",
     ("model",): "model.storageUri", ("health",): "health.live",
 }  # fmt: skip
+
+
+def closed_offers(field: FormField) -> tuple[OfferView, ...]:
+    """The values of a closed field, with what they mean; empty: it is open."""
+    meanings = MEANINGS.get(field.id, {})
+    return tuple(OfferView(value=value, note=meanings.get(value, "")) for value in field.closed)
 
 
 def values_of(deployment: DeploymentFile) -> dict[str, str]:

@@ -22,7 +22,7 @@ from backend.core.views import (
 )
 from backend.serving.deployment import parse, to_yaml
 from backend.serving.drafts import draft
-from backend.serving.form_fields import FIELDS, check_form, values_of
+from backend.serving.form_fields import FIELDS, check_form, closed_offers, values_of
 
 if TYPE_CHECKING:
     from tests.fakes.screen_yard import FakeYard
@@ -60,7 +60,7 @@ class FakeForms:
                     label=field.label,
                     hint=field.hint,
                     closed=bool(field.closed),
-                    offers=tuple(OfferView(value=value) for value in field.closed) or _OFFERS.get(field.id, ()),
+                    offers=closed_offers(field) or _OFFERS.get(field.id, ()),
                     unlisted="secrets may not be listed" if field.id == "imagePullSecrets" else "",
                 )
                 for field in FIELDS

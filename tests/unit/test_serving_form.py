@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backend.flows.forms import inside_address
 from backend.serving import form_texts as texts
 from backend.serving.deployment import parse
-from backend.serving.form_fields import BY_ID, FIELDS, SECTIONS, check_form, values_of_text
+from backend.serving.form_fields import BY_ID, FIELDS, SECTIONS, check_form, closed_offers, values_of_text
 
 BASE = (
     f"name: chat\nnamespace: models\nimage: r.example/vllm-openai@sha256:{'4f' * 32}\nhealth: {{startupSeconds: 99}}\n"
@@ -26,6 +26,11 @@ def _problems(**changed: str) -> dict[str, str]:
 def test_every_field_has_a_place_in_a_section() -> None:
     assert {field.section for field in FIELDS} == set(SECTIONS)
     assert len(BY_ID) == len(FIELDS)
+
+
+def test_every_value_of_a_closed_field_is_explained() -> None:
+    for field in FIELDS:
+        assert all(offer.note for offer in closed_offers(field)), field.id
 
 
 def test_what_the_form_has_no_field_for_is_kept() -> None:

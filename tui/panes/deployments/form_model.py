@@ -123,6 +123,10 @@ class FormState:
         view, offer = self.of(id), self.offered(id)
         if offer is not None:
             return offer.wrong
+        if id == "imagePullSecrets" and view.offers:
+            known = {each.value for each in view.offers}
+            lacking = [name for name in self.values.get(id, "").split() if name not in known]
+            return f"the namespace has no secret {lacking[0]}" if lacking else ""
         if (
             view.id in {"namespace", "runtime", "modelFormat", "queue", "serviceAccount", "priorityClass"}
             and view.offers
