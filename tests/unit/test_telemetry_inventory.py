@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.cluster.objects import Pod
-from backend.telemetry.inventory import assign, claims_of, nodes_with_gpus, slots
+from backend.telemetry.inventory import assign, claims_of, node_view, nodes_with_gpus, slots
 from backend.telemetry.readings import GpuReading, Holder
 from tests.fakes.telemetry import node, pod
 
@@ -32,6 +32,23 @@ def test_nodes_tell_what_they_give_out_and_what_they_hold_back() -> None:
     ]
     assert found[1].memory == 81559 << 20
     assert found[1].ready
+
+
+def test_a_node_tells_its_pool_and_the_taints_that_are_no_state_of_it() -> None:
+    taints = [
+        {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},
+        {"key": "batch", "effect": "NoExecute"},
+        {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+    ]
+    held = node("gpu-01")
+    held = msgspec.structs.replace(
+        held,
+        metadata=msgspec.structs.replace(held.metadata, labels={"eks.amazonaws.com/nodegroup": "h100"}),
+        spec=msgspec.convert({"taints": taints, "unschedulable": True}, type(held.spec)),
+    )
+    view = node_view(nodes_with_gpus([held])[0], "prod")
+    assert (view.context, view.name, view.pool, view.ready, view.cordoned) == ("prod", "gpu-01", "h100", True, True)
+    assert view.taints == ("nvidia.com/gpu=present:NoSchedule", "batch:NoExecute")
 
 
 def test_claims_are_of_pods_that_have_a_node_and_live() -> None:

@@ -53,7 +53,7 @@ LOOKING: Final[tuple[Action, ...]] = (
     ),
     Action(
         id="look.filter",
-        title="Filter by a regular expression, ! in front inverts; the library by words and type:chat; a text searches",
+        title="Filter by an expression, ! in front inverts, or by words such as type:chat, state:idle; a text searches",
         keys=("/",),
         group="Look",
         hint="filter",
