@@ -213,16 +213,24 @@ async def with_the_one_before(database: Database, snapshot: str) -> tuple[Snapsh
 async def naming(reader: Database, digest: str) -> tuple[tuple[str, str], ...]:
     """Snapshots whose service names an image, `context/namespace/name` and the snapshot's id, newest first.
 
+    Of a serving runtime it is `context/namespace/runtime/name`.
+
     Raises:
         StoreError: the database cannot be read.
     """
     rows = await reader.fetch_all(
-        "SELECT snapshot.context, snapshot.namespace, snapshot.name, snapshot.id FROM snapshot"
+        "SELECT snapshot.context, snapshot.namespace, snapshot.name, snapshot.id, subject FROM snapshot"
         " JOIN apply_intent ON apply_intent.id = snapshot.id"
         " WHERE instr(apply_intent.image, ?) OR instr(apply_intent.manifests, ?) ORDER BY snapshot.position DESC",
         (digest, digest),
     )
-    return tuple((f"{row['context']}/{row['namespace']}/{row['name']}", row["id"]) for row in rows)
+    return tuple(
+        (
+            f"{row['context']}/{row['namespace']}/{'runtime/' if row['subject'] == 'runtime' else ''}{row['name']}",
+            row["id"],
+        )
+        for row in rows
+    )
 
 
 async def digests_held(reader: Reader) -> frozenset[str]:

@@ -9,7 +9,7 @@ import typer
 from backend.cli.commands.plans import Namespace, diff_text, line_role, plan_text, print_applied, refuse
 from backend.cli.output import Column, note, pairs
 from backend.cli.session import Session
-from backend.core.errors import UsageError
+from backend.core.errors import ModelyardError, PartialFailureError, UsageError
 from backend.core.text import sanitise
 from backend.core.views import (
     AppliedView,
@@ -69,9 +69,33 @@ _RUNTIMES: list[Column[RuntimeView]] = [
 def _list(context: typer.Context) -> None:
     """List ServingRuntimes and ClusterServingRuntimes with what they serve and how many services use them."""
     session: Session = context.obj
-    runtimes = session.run(lambda yard: yard.runtimes.runtimes())
-    session.print.rows(runtimes, _RUNTIMES, empty="no runtimes")
+    away: list[tuple[str, ModelyardError]] = []
+
+    async def work(yard: Yard) -> tuple[list[RuntimeView], int]:
+        contexts = yard.deployments.contexts()
+        if len(contexts) < 2:
+            return await yard.runtimes.runtimes(), 1
+        found: list[RuntimeView] = []
+        for each in contexts:
+            try:
+                found += await yard.runtimes.runtimes(context=each)
+            except ModelyardError as error:
+                away.append((each, error))
+        return found, len(contexts)
+
+    runtimes, contexts = session.run(work)
+    columns = [("CONTEXT", _context_of), *_RUNTIMES] if contexts > 1 else _RUNTIMES
+    session.print.rows(runtimes, columns, empty="no runtimes")
     note(f"{len(runtimes)} runtimes")
+    for place, error in away:
+        note(f"{place} cannot be read: {error.why}")
+    if away:
+        places = ", ".join(place for place, _ in away)
+        raise PartialFailureError("runtimes", f"{places} could not be read", "see the notes; the others are listed")
+
+
+def _context_of(runtime: RuntimeView) -> str:
+    return runtime.context
 
 
 def _show(

@@ -74,6 +74,11 @@ class InstallActions(Page):
             ),
             *((Span("secret    ", "label"), *text(secret)) for secret in template.secrets),
             *((Span("! ", "warn"), *text(note, "muted")) for note in template.notes),
+            *(
+                [text("Other secrets or claims: modelyard runtimes install --secret, --claim", "muted")]
+                if template.secrets
+                else []
+            ),
             text("Nothing is installed yet: the next page shows what would be made.", "muted"),
         ]
         usual = self.namespace_here() or (namespaces[0] if namespaces else "")
