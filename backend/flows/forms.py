@@ -22,6 +22,7 @@ from backend.cluster.resources import (
     Resource,
 )
 from backend.core.errors import NotFoundError
+from backend.core.text import sanitise
 from backend.core.views import AdviceView, FormCheckView, FormFieldView, FormView, ImageView, OfferView
 from backend.flows.fit import Fits, Ground
 from backend.flows.foundation import Foundation
@@ -156,7 +157,7 @@ class Forms:
                         label=field.label,
                         hint="; ".join(part for part in (field.hint, offered.get(field.id, _NOTHING).hint) if part),
                         closed=bool(field.closed),
-                        offers=closed_offers(field) or offered.get(field.id, _NOTHING).offers,
+                        offers=closed_offers(field) or _printable(offered.get(field.id, _NOTHING).offers),
                         unlisted=offered.get(field.id, _NOTHING).unlisted,
                     )
                     for field in FIELDS
@@ -261,6 +262,11 @@ def inside_address(service: str) -> str:
     namespace, _, rest = service.partition("/")
     *scheme, name, port = rest.split(":") if rest.count(":") else ("", "")
     return f"{scheme[0] if scheme else 'http'}://{name}.{namespace}.svc:{port}" if port.isdecimal() else ""
+
+
+def _printable(offers: tuple[OfferView, ...]) -> tuple[OfferView, ...]:
+    """Without names that would reach a terminal as anything but text; no API server gives such names out."""
+    return tuple(offer for offer in offers if sanitise(offer.value) == offer.value)
 
 
 def _secret_names(secrets: _Offered) -> str:

@@ -195,7 +195,7 @@ def told_line(state: FormState, id: str) -> Line:
 def fit_lines(state: FormState) -> tuple[Line, ...]:
     """Where it would run: an estimate, called so."""
     if state.advice is None:
-        told = state.advice_problem or ("when the form is right" if state.checked.problems else "asking the cluster…")
+        told = state.advice_problem or ("once nothing is wrong" if state.checked.problems else "asking the cluster…")
         return ((Span("estimate".ljust(INDENT), "label"), *text(told, "muted")),)
     fit = state.advice.fit
     lines: list[Line] = [(Span("estimate".ljust(INDENT), "label"), *verdict_line(fit))]
