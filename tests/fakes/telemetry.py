@@ -124,6 +124,9 @@ class SmallCluster:
             raise page
         return page if isinstance(page, bytes) else await page()
 
+    async def close(self) -> None:
+        """As the source that stands for it has."""
+
     def _fail(self, what: str) -> None:
         if what in self.failing:
             raise self.failing[what]

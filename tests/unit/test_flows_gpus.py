@@ -61,7 +61,7 @@ async def _nothing() -> None: ...
 @pytest.fixture
 async def flow_of(tmp_path: Path, clock: FixedClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     monkeypatch.setattr(gpus, "NvmlSource", NoDriver)
-    monkeypatch.setattr(gpus, "ClusterSource", lambda client, clock, namespaces: client)
+    monkeypatch.setattr(gpus, "ClusterSource", lambda client, *_, **__: client)
     store = TelemetryStore(tmp_path / "telemetry.db", clock)
     flows: list[GpusFlow] = []
 
