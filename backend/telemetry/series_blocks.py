@@ -22,7 +22,7 @@ from backend.core.errors import MalformedDataError
 TICK: Final = 100
 _FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<IIH")  # points, interval, columns
-_COLUMN: Final = struct.Struct("<HBB")  # metric's code, whether it has gaps, parts
+_COLUMN: Final = struct.Struct("<HBBI")  # metric's code, whether it has gaps, parts, bytes that follow
 _PART: Final = struct.Struct("<cq")  # typecode, first value
 _WIDTHS: Final = (("b", 2**7), ("h", 2**15), ("i", 2**31), ("q", 2**63))
 _LEVEL: Final = 6
@@ -76,16 +76,15 @@ def pack(block: Block) -> bytes:
     for code, column in block.columns.items():
         gaps = any(value is None for value in column.mean)
         kinds = 4 if column.samples else 1
-        parts.append(_COLUMN.pack(code, gaps, kinds))
-        if gaps:
-            parts.append(bytes(value is not None for value in column.mean))
+        own = [bytes(value is not None for value in column.mean)] if gaps else []
         mean = [value for value in column.mean if value is not None]
-        parts += _packed(_differences(mean))
+        own += _packed(_differences(mean))
         if column.samples:
             present = [position for position, value in enumerate(column.mean) if value is not None]
-            parts += _packed([mean[at] - (column.low[position] or 0) for at, position in enumerate(present)])
-            parts += _packed([(column.high[position] or 0) - mean[at] for at, position in enumerate(present)])
-            parts += _packed([column.samples[position] for position in present])
+            own += _packed([mean[at] - (column.low[position] or 0) for at, position in enumerate(present)])
+            own += _packed([(column.high[position] or 0) - mean[at] for at, position in enumerate(present)])
+            own += _packed([column.samples[position] for position in present])
+        parts += [_COLUMN.pack(code, gaps, kinds, sum(map(len, own))), *own]
     return bytes((_FORMAT,)) + zlib.compress(b"".join(parts), _LEVEL)
 
 
@@ -122,13 +121,12 @@ def _unpack(data: bytes, start: int, codes: frozenset[int] | None) -> Block:
     times = [(base + offset) * TICK for offset in accumulate(reader.integers(points))]
     columns: dict[int, Column] = {}
     for _ in range(count):
-        code, gaps, kinds = reader.take(_COLUMN)
-        present = reader.flags(points) if gaps else b""
-        size = present.count(1) if gaps else points
-        wanted = codes is None or code in codes
-        if not wanted:
-            reader.skip(size, kinds)
+        code, gaps, kinds, length = reader.take(_COLUMN)
+        if codes is not None and code not in codes:
+            reader.raw(length)
             continue
+        present = reader.raw(points) if gaps else b""
+        size = present.count(1) if gaps else points
         mean = list(accumulate(reader.integers(size)))
         if kinds == 1:
             columns[code] = Column(_spread(mean, present))
@@ -171,28 +169,20 @@ class _Reader:
         self._body = body
         self._position = position
 
-    def take(self, form: struct.Struct) -> tuple[int, int, int]:
+    def take(self, form: struct.Struct) -> tuple[int, ...]:
         found = form.unpack_from(self._body, self._position)
         self._position += form.size
-        return found[0], found[1], found[2]
-
-    def flags(self, count: int) -> bytes:
-        return self._bytes(count)
+        return found
 
     def integers(self, count: int) -> Iterable[int]:
         typecode, first = self._part()
         if not count:
             return ()
         found = array(typecode)
-        found.frombytes(self._bytes((count - 1) * found.itemsize))
+        found.frombytes(self.raw((count - 1) * found.itemsize))
         if sys.byteorder == "big":
             found.byteswap()
         return chain((first,), found)
-
-    def skip(self, count: int, kinds: int) -> None:
-        for _ in range(kinds):
-            typecode, _first = self._part()
-            self._bytes(max(0, count - 1) * array(typecode).itemsize)
 
     def _part(self) -> tuple[str, int]:
         typecode, first = _PART.unpack_from(self._body, self._position)
@@ -201,7 +191,7 @@ class _Reader:
             raise ValueError("it has numbers of another kind")
         return typecode.decode(), first
 
-    def _bytes(self, count: int) -> bytes:
+    def raw(self, count: int) -> bytes:
         found = self._body[self._position : self._position + count]
         if len(found) != count:
             raise ValueError("it is cut")

@@ -102,7 +102,10 @@ def _add(sums: dict[int, list[float]], at: int, mean: int, low: int, high: int, 
         sums[at] = [mean * samples, low, high, samples, covered]
         return
     found[0] += mean * samples
-    found[1] = min(found[1], low)
-    found[2] = max(found[2], high)
+    # Faster than min and max, in what is done for every sample of a chart.
+    if low < found[1]:
+        found[1] = low
+    if high > found[2]:
+        found[2] = high
     found[3] += samples
     found[4] += covered
