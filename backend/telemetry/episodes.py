@@ -101,12 +101,12 @@ def advance(
     begun: list[Episode] = []
     fired: list[Episode] = []
     for key, (condition, rule) in found.items():
-        episode = before.get(key)
+        known = episode = before.get(key)
         if condition.standing and (episode is None or episode.state is State.PENDING):
             continue
         episode, is_new = _continued(episode, condition, rule, now, new_id)
         after.append(episode)
-        if episode.state is State.FIRING and episode.fired_at == now:
+        if episode.state is State.FIRING and (known is None or known.state is not State.FIRING):
             fired.append(episode)
         elif is_new:
             begun.append(episode)
