@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
+import themes
 from tests.fakes import screen_data as data
-from tui.document import Line, Section, text
+from tui.document import Line, Section, Span, text
+from tui.palette import Palette
 from tui.widgets.columns import Column, fit_columns
 from tui.widgets.line_table import LineTable
 from tui.widgets.line_view import LineView, TextView, lay_out
+from tui.widgets.lines import Lines
+from tui.widgets.one_line import OneLine
 
 
 class Asked(Counter[str]):
@@ -172,3 +176,31 @@ async def test_a_log_shows_hostile_lines_harmless() -> None:
         shown = "".join(segment.text for strip in app.screen._compositor.render_strips() for segment in strip)
         assert "\x1b" not in shown
         assert "[red]bold[/red]" in shown
+
+
+def test_a_line_begins_no_style_for_blanks_or_for_nothing() -> None:
+    palette = Palette(themes.load("night").roles)
+    line = (Span(" "), Span("  ", "ok"), Span("", "rule"), Span("gpu-01", "name"), Span(" "), Span("97", "bad"))
+    assert [segment.text for segment in palette.strip(line, 12)] == ["   gpu-01 ", "97"]
+    turned = palette.strip((Span("  "), Span("x", "chip-bad")), 3)
+    assert [segment.text for segment in turned] == ["  ", "x"]
+
+
+async def test_a_line_draws_the_cells_again_that_changed() -> None:
+    line, error = OneLine(), Lines()
+
+    class BarApp(App[None]):
+        def compose(self) -> ComposeResult:
+            yield line
+            yield error
+
+    async with BarApp().run_test(size=(40, 5)) as pilot:
+        line.show(lambda _width: (Span("busy "), Span("97"), Span(" of 100")))
+        error.show([text("lost")])
+        await pilot.pause()
+        drawn: list[object] = []
+        line.refresh = lambda *regions, **_: drawn.extend(regions)  # type: ignore[method-assign,assignment]
+        error.refresh = lambda *_, **how: drawn.append(how)  # type: ignore[method-assign,assignment]
+        error.show([text("lost")])
+        line.show(lambda _width: (Span("busy "), Span("98"), Span(" of 100")))
+        assert drawn == [Region(6, 0, 1, 1)]
