@@ -121,6 +121,20 @@ async def test_what_runs_is_written_as_a_deployment_file_or_as_manifests(tmp_pat
         assert (tmp_path / "out.yaml").read_text().startswith("kind: InferenceService")
 
 
+async def test_what_was_cut_off_is_settled_whatever_the_cursor_is_on() -> None:
+    yard = FakeYard()
+    yard.cut_off_views = [_cut_off()]
+    graph = msgspec.structs.replace(next(iter(yard.service_views.values())), kind="InferenceGraph")
+    yard.service_views = {graph.key: graph}
+    async with desk(yard) as table:
+        await table.press("3")
+        await table.sees("was cut off")
+        await table.press("x")
+        await table.sees("a InferenceGraph has no deployment file")
+        await table.press("U")
+        await table.sees("Applies that were cut off")
+
+
 def _long() -> tuple[DiffLineView, ...]:
     lines = [DiffLineView(mark=" ", text=f"line {number}") for number in range(20)]
     return (*lines, DiffLineView(mark="+", text="new"))

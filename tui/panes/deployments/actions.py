@@ -47,7 +47,8 @@ class ServiceActions(HandOverActions, ProofActions, AlertActions, HistoryActions
         """Do an action, unless it is for InferenceServices and the page points at another kind."""
         service = self.current_service()
         kind = service.kind if service is not None else INFERENCE_SERVICE
-        mutates = action.mutates or ""
+        # What was cut off is settled whatever the page points at.
+        mutates = "" if action.id == "deploy.settle" else action.mutates or ""
         if kind != INFERENCE_SERVICE and mutates.startswith("deploy.") and action.id not in _OF_KIND.get(kind, ()):
             self.room.flash(f"{action.title}: a {kind} is only looked at here", bad=True)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backend.core.views import ExportView, ServiceView
+from backend.core.views import INFERENCE_SERVICE, ExportView, ServiceView
 from tui.document import Line, Span, text
 from tui.page import Page
 from tui.panes.common.export import write_new
@@ -25,6 +25,9 @@ class ExportAction(Page):
         service, yard = self.current_service(), self.room.feed.yard
         if service is None or yard is None:
             self.room.flash("there is no service under the cursor", bad=True)
+            return
+        if service.kind != INFERENCE_SERVICE:
+            self.room.flash(f"a {service.kind} has no deployment file: y shows its manifest", bad=True)
             return
         self.open_later(self._choose_form(yard, service), "reading what runs")
 
