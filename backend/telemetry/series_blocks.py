@@ -184,16 +184,16 @@ class _Reader:
             found.byteswap()
         return chain((first,), found)
 
-    def _part(self) -> tuple[str, int]:
-        typecode, first = _PART.unpack_from(self._body, self._position)
-        self._position += _PART.size
-        if typecode not in (b"b", b"h", b"i", b"q"):
-            raise ValueError("it has numbers of another kind")
-        return typecode.decode(), first
-
     def raw(self, count: int) -> bytes:
         found = self._body[self._position : self._position + count]
         if len(found) != count:
             raise ValueError("it is cut")
         self._position += count
         return found
+
+    def _part(self) -> tuple[str, int]:
+        typecode, first = _PART.unpack_from(self._body, self._position)
+        self._position += _PART.size
+        if typecode not in (b"b", b"h", b"i", b"q"):
+            raise ValueError("it has numbers of another kind")
+        return typecode.decode(), first
