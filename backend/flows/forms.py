@@ -21,7 +21,7 @@ from backend.cluster.resources import (
     SERVING_RUNTIMES,
     Resource,
 )
-from backend.core.errors import NotFoundError
+from backend.core.errors import NotFoundError, UsageError
 from backend.core.text import sanitise
 from backend.core.views import AdviceView, FormCheckView, FormFieldView, FormView, ImageView, OfferView
 from backend.flows.fit import Fits, Ground
@@ -85,18 +85,22 @@ class Forms:
             runtimes=runtimes,
             served=_served(image),
         )
-        return await self._view(client, image, await self._sized(made, ground))
+        return await self._view(client, _served(image), await self._sized(made, ground))
 
-    async def reopen(self, form: FormView, text: str) -> FormView:
-        """The form with another deployment file in it, and what its namespace and runtime offer.
+    async def of_file(self, text: str, *, context: str = "") -> FormView:
+        """A form with a deployment file in it, and what its namespace and runtime offer.
 
         Raises:
             UsageError: the file is wrong; names the line. UnreachableError: the cluster does not answer.
-            NotFoundError: the library has no such image.
         """
         deployment = await asyncio.to_thread(parse, text)
-        image = await self._lookup.image(deployment.image)
-        return await self._view(await self._foundation.clusters.client(form.context), image, deployment)
+        client = await self._foundation.clusters.client(context)
+        try:
+            served = _served(await self._lookup.image(deployment.image))
+        except (NotFoundError, UsageError):
+            # What runs need not be in the library; its image's name tells something all the same.
+            served = ServedImage(image=deployment.image)
+        return await self._view(client, served, deployment)
 
     def check(self, values: Mapping[str, str], base: str) -> FormCheckView:
         """What becomes of a form's values; asks nobody, so that it can be looked at while somebody types.
@@ -142,9 +146,9 @@ class Forms:
         offers = tuple(OfferView(value=link.context) for link in links)
         return (FormFieldView(id=CONTEXT, section=FIELDS[0].section, label="Cluster", closed=True, offers=offers),)
 
-    async def _view(self, client: ClusterClient, image: ImageView, made: DeploymentFile) -> FormView:
+    async def _view(self, client: ClusterClient, served: ServedImage, made: DeploymentFile) -> FormView:
         """A form with a deployment in it."""
-        offered = await self._offered(client, made, _served(image))
+        offered = await self._offered(client, made, served)
         return FormView(
             context=client.context,
             reference=made.image,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
 import yaml
 
 from backend.core.errors import NotFoundError
@@ -20,7 +19,7 @@ from backend.core.views import (
     RoomView,
     SuggestionView,
 )
-from backend.serving.deployment import parse, to_yaml
+from backend.serving.deployment import DeploymentFile, parse, to_yaml
 from backend.serving.drafts import draft
 from backend.serving.form_fields import FIELDS, check_form, closed_offers, values_of
 
@@ -41,6 +40,27 @@ _FULL = RoomView(
 )
 
 
+def _form(made: DeploymentFile) -> FormView:
+    return FormView(
+        context="prod-eu1",
+        reference=made.image,
+        fields=tuple(
+            FormFieldView(
+                id=field.id,
+                section=field.section,
+                label=field.label,
+                hint=field.hint,
+                closed=bool(field.closed),
+                offers=closed_offers(field) or _OFFERS.get(field.id, ()),
+                unlisted="secrets may not be listed" if field.id == "imagePullSecrets" else "",
+            )
+            for field in FIELDS
+        ),
+        values=values_of(made),
+        deployment=to_yaml(made),
+    )
+
+
 class FakeForms:
     """Forms: what is written is judged by the real rules, what is asked of the cluster has one answer."""
 
@@ -49,30 +69,11 @@ class FakeForms:
 
     async def open(self, reference: str, *, name: str = "", namespace: str = "", context: str = "") -> FormView:
         self._yard.note("forms.open", reference, namespace)
-        made = draft(reference, namespace=namespace or "llm-prod", name=name, gpus=1)
-        return FormView(
-            context="prod-eu1",
-            reference=reference,
-            fields=tuple(
-                FormFieldView(
-                    id=field.id,
-                    section=field.section,
-                    label=field.label,
-                    hint=field.hint,
-                    closed=bool(field.closed),
-                    offers=closed_offers(field) or _OFFERS.get(field.id, ()),
-                    unlisted="secrets may not be listed" if field.id == "imagePullSecrets" else "",
-                )
-                for field in FIELDS
-            ),
-            values=values_of(made),
-            deployment=to_yaml(made),
-        )
+        return _form(draft(reference, namespace=namespace or "llm-prod", name=name, gpus=1))
 
-    async def reopen(self, form: FormView, text: str) -> FormView:
-        self._yard.note("forms.reopen", text)
-        made = parse(text)
-        return msgspec.structs.replace(form, values=values_of(made), deployment=to_yaml(made))
+    async def of_file(self, text: str, *, context: str = "") -> FormView:
+        self._yard.note("forms.of_file", text)
+        return _form(parse(text))
 
     def check(self, values: Mapping[str, str], base: str) -> FormCheckView:
         return check_form(values, base)

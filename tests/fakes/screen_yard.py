@@ -244,7 +244,7 @@ class FakeDeployments:
             context="prod-eu1",
             namespace=namespace,
             name=name,
-            deployment=f"name: {name}\nnamespace: {namespace}\n",
+            deployment=f"name: {name}\nnamespace: {namespace}\nimage: {data.candidates()[-1].reference}\n",
             lost=("metadata.annotations.team: nlp is not in the file",),
             manifests=f"kind: InferenceService\nmetadata:\n  name: {name}\n",
         )

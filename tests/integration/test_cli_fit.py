@@ -105,7 +105,7 @@ def test_the_form_offers_what_the_cluster_has_and_takes_suggestions_over(world: 
         assert advice.fit.verdict == "now"
         length = next(each for each in advice.suggestions if each.id == "max-length")
         taken = await yard.forms.take(checked.deployment, "max-length")
-        again = await yard.forms.reopen(form, taken)
+        again = await yard.forms.of_file(taken)
         assert again.values["env"] == f"NIM_MAX_MODEL_LEN={length.value}"
         with pytest.raises(NotFoundError):
             await yard.forms.take(taken, "max-length")

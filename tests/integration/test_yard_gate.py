@@ -73,7 +73,7 @@ LOOKING = {
         "cut_off", "settle_plan",
         "rollback_plan", "changes", "running", "drifted", "validations", "canary", "blast",
     },
-    "forms": {"open", "reopen", "advice", "take"},
+    "forms": {"open", "of_file", "advice", "take"},
     "fits": {"of_file", "advice", "size_of", "ground"},
     "runtimes": {"runtimes", "runtime", "difference", "catalogue", "plan"},
     "gpus": {"snapshot", "follow", "check", "close"},

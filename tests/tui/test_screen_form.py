@@ -35,6 +35,20 @@ async def test_keys_that_do_not_wait_for_the_form_go_where_they_are_meant_for() 
         assert "gpu: 4" in table.yard.called("plan")[0][0]
 
 
+async def test_what_runs_is_changed_in_the_form() -> None:
+    async with desk() as table:
+        await table.press("3")
+        await table.sees("3 DEPLOYMENTS", "llama-70b")
+        await table.press("D")
+        await table.sees("DEPLOY  llm-prod/llama-70b", "! not in the form: metadata.annotations.team")
+        await table.press("pagedown", "pagedown", "pagedown")
+        await table.type("3")
+        await table.sees_not("not in the form")
+        await table.press("enter")
+        await table.sees("PLAN llm-prod/llama-70b")
+        assert "min: 3" in table.yard.called("plan")[0][0]
+
+
 async def test_the_plan_tells_where_it_would_run() -> None:
     yard = FakeYard()
     yard.plan_fit = FitView(
@@ -158,8 +172,8 @@ async def test_another_namespace_has_other_offers_and_what_stands_there_stays() 
         await _form(table)
         await table.type("chat")
         await table.press("tab", "down")
-        await table.until(lambda: table.yard.called("forms.reopen"))
-        assert "namespace: llm-dev" in table.yard.called("forms.reopen")[0][0]
+        await table.until(lambda: table.yard.called("forms.of_file"))
+        assert "namespace: llm-dev" in table.yard.called("forms.of_file")[0][0]
         await table.sees("chat", "llm-dev", "2 of 2")
 
 

@@ -18,6 +18,15 @@ SERVING: Final[tuple[Action, ...]] = (
         command="deploy",
     ),
     Action(
+        id="deploy.change",
+        title="Change the service in the form",
+        keys=("D",),
+        group="Change",
+        panes=("deployments", "service"),
+        hint="change",
+        role="operator",
+    ),
+    Action(
         id="plan.apply",
         title="Apply the plan",
         keys=("D",),

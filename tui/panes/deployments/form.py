@@ -18,7 +18,7 @@ from textual.widgets import Input
 from backend.core.errors import ModelyardError
 from backend.core.views import FormView, PlanView
 from tui import format as fmt
-from tui.document import Line, cells, ends, join, text
+from tui.document import Line, Span, cells, ends, join, text
 from tui.model import Problem
 from tui.panes.common.messages import problem_lines
 from tui.panes.deployments.form_model import (
@@ -53,10 +53,11 @@ class FormPage(ModalScreen[PlanView]):
     AUTO_FOCUS = ""
     CSS_PATH = "deployments.tcss"
 
-    def __init__(self, yard: ScreenYard, form: FormView, name: str) -> None:
+    def __init__(self, yard: ScreenYard, form: FormView, name: str, note: str = "") -> None:
         """
         Args:
-            name: of the image, as a person names it.
+            name: of the image or service, as a person names it.
+            note: what to know before anything is written; empty: nothing.
         """
         super().__init__()
         self._yard = yard
@@ -69,7 +70,7 @@ class FormPage(ModalScreen[PlanView]):
         self._planning: asyncio.Task[None] | None = None
         self._placed = _place(form.values)
         self._leaving = False
-        self._said: tuple[Line, ...] = ()
+        self._said: tuple[Line, ...] = ((Span("! ", "warn"), *text(note, "warn")),) if note else ()
 
     # ------------------------------------------------------------ what is shown
 
@@ -277,7 +278,7 @@ class FormPage(ModalScreen[PlanView]):
         state, (context, namespace, _) = self.state, place
         if state.checked.problems or context != self._placed[0]:
             return await self._yard.forms.open(state.form.reference, namespace=namespace, context=context)
-        return await self._yard.forms.reopen(state.form, state.checked.deployment)
+        return await self._yard.forms.of_file(state.checked.deployment, context=state.form.context)
 
     async def _plan(self) -> None:
         state = self.state
@@ -302,7 +303,7 @@ class FormPage(ModalScreen[PlanView]):
         state = self.state
         try:
             deployment = await self._yard.forms.take(state.checked.deployment, suggestion, context=state.form.context)
-            await self._fill(await self._yard.forms.reopen(state.form, deployment))
+            await self._fill(await self._yard.forms.of_file(deployment, context=state.form.context))
         except ModelyardError as error:
             self._say(*problem_lines(Problem.of(error)))
 
@@ -311,7 +312,7 @@ class FormPage(ModalScreen[PlanView]):
         from tui.panes.deployments.editor import EditorPage
 
         async def back(deployment: str) -> FormView:
-            return await self._yard.forms.reopen(self.state.form, deployment)
+            return await self._yard.forms.of_file(deployment, context=self.state.form.context)
 
         def done(form: FormView | None) -> None:
             if form is not None:

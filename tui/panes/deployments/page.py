@@ -19,6 +19,7 @@ from tui.panes.deployments.bulk import MarkedServices
 from tui.panes.deployments.columns import service_columns
 from tui.panes.deployments.detail_model import facts_section, gpu_section, metrics_section, verdict_section
 from tui.panes.deployments.exporting import ExportAction
+from tui.panes.deployments.opening import ChangeAction
 from tui.panes.deployments.plan_model import cut_off_lines
 from tui.panes.deployments.settling import RuntimesAction, SettleActions
 from tui.widgets.columns import Column
@@ -26,7 +27,7 @@ from tui.widgets.line_view import LineView
 from tui.widgets.lines import Lines
 
 
-class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, RuntimesAction, ExportAction):
+class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, RuntimesAction, ExportAction, ChangeAction):
     """Services of every context, worst first. Rows can be marked to be stopped or started together."""
 
     CSS_PATH = "../common/common.tcss"

@@ -16,6 +16,7 @@ from tui.panes.common.detail import DetailPage
 from tui.panes.common.messages import problem_lines
 from tui.panes.deployments.actions import ServiceActions
 from tui.panes.deployments.exporting import ExportAction
+from tui.panes.deployments.opening import ChangeAction
 from tui.panes.deployments.service_tabs import SERVICE_TABS
 from tui.panes.deployments.settling import RuntimesAction
 from tui.panes.deployments.tabs import INFERENCE_SERVICE, ServiceTab, TabContext, tab_line
@@ -27,7 +28,7 @@ from tui.widgets.one_line import OneLine
 _DETAIL: Final = ""
 
 
-class ServicePage(DetailPage, ServiceActions, RuntimesAction, ExportAction):
+class ServicePage(DetailPage, ServiceActions, RuntimesAction, ExportAction, ChangeAction):
     """What is known of a service, in tabs; it follows what the cluster does."""
 
     CSS_PATH = "../common/common.tcss"
