@@ -43,7 +43,7 @@ class StartHistory:
 
     async def keep(self, starts: Sequence[Start]) -> None:
         """Keep starts that were seen."""
-        fresh = [start for start in starts if start.pod not in self._known]
+        fresh = newest_of_each([start for start in starts if start.pod not in self._known])
         for start in fresh:
             self._take(start)
         if not fresh or self._database.read_only:
@@ -60,3 +60,11 @@ class StartHistory:
         self._known.add(start.pod)
         held = self._starts[start.digest].setdefault(start.gpu_type, deque(maxlen=start_store.KEPT))
         held.append(start)
+
+
+def newest_of_each(starts: Sequence[Start]) -> list[Start]:
+    """The newest of each image on each type of GPU, as many as are kept; a whole cluster is seen at once at first."""
+    groups: dict[tuple[str, str], list[Start]] = defaultdict(list)
+    for start in sorted(starts, key=lambda one: one.loaded_at):
+        groups[start.digest, start.gpu_type].append(start)
+    return [start for group in groups.values() for start in group[-start_store.KEPT :]]

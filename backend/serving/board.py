@@ -138,7 +138,8 @@ class ServiceBoard(BoardObjects):
         """
         before, self._lost = self._lost, dict(lost)
         moved = {where for where in before.keys() | lost.keys() if before.get(where) != lost.get(where)}
-        self._dirty.update(key for key in self._services if "" in moved or key[0] in moved)
+        if moved:
+            self._dirty.update(key for key in self._services if "" in moved or key[0] in moved)
 
     # ------------------------------------------------------------ what they come to
 

@@ -16,6 +16,7 @@ from backend.core.views import (
 )
 from backend.serving.case import Case
 from backend.serving.display import display_yaml
+from backend.serving.owners import owner_chain
 from backend.serving.pods import newest_first, pod_view
 from backend.serving.starts import Usual, timeline
 
@@ -54,6 +55,7 @@ def detail_view(
         ),
         endpoints=tuple(endpoints),
         manifest=display_yaml(manifest),
+        owners=owner_chain(case, manifest),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from backend.cluster.objects import Pod
 from backend.serving.digests import is_sidecar
 from backend.serving.pods import is_ready
 from backend.serving.starts import Load
+
+#: More starts than this are not looked at in one go: estimates do not need them all.
+_AT_ONCE: Final = 300
 
 
 class LoadingPod(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +64,11 @@ class PodStarts:
             held.pop(pod.key, None)
 
     def take(self) -> list[Pod]:
-        """Pods that became ready since the last time."""
+        """Pods that became ready since the last time; of a whole cluster that is seen at once, the newest."""
         fresh, self._fresh = self._fresh, []
-        return fresh
+        if len(fresh) <= _AT_ONCE:
+            return fresh
+        return sorted(fresh, key=lambda pod: pod.metadata.creation_timestamp or "")[-_AT_ONCE:]
 
     def put_load(self, loading: LoadingPod, load: Load, at: datetime) -> bool:
         """How far a pod is at an instant; whether that is news."""

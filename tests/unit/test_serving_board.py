@@ -12,6 +12,7 @@ from backend.serving import board as board_module
 from backend.serving.board import Approval, Changes, ServiceBoard
 from backend.serving.detail import detail_view
 from backend.serving.digests import digest_of, running_digests
+from backend.serving.owners import owner_chain
 from backend.serving.runtimes import find_runtime, runtime_views
 from backend.serving.verdict import Case, Judgement, judge_case
 from tests.fakes.serving_objects import (
@@ -248,3 +249,24 @@ def test_rows_whose_watch_is_lost_keep_what_was_known_with_its_age_and_time_judg
     board.set_lost({})
     (back,) = board.refresh(NOW + timedelta(hours=1)).rows
     assert (back.verdict, back.as_of) == (Verdict.SLOW_TO_LOAD, None)
+
+
+def test_the_chain_of_owners_goes_from_who_writes_it_to_its_pods() -> None:
+    owned = service(ready="True", labels={"argocd.argoproj.io/instance": "llm"})
+    case = Case(
+        service=owned,
+        deployments=[deployment(ready=1)],
+        pods=[pod("a", ready=True, owner="llama-predictor-7d9f"), pod("b", owner="stray", node="")],
+        now=NOW,
+    )
+    manifest = {"metadata": {"managedFields": [{"manager": "kubectl-edit", "time": "2026-11-20T10:00:00Z"}, "odd"]}}
+    assert [(one.depth, one.kind, one.name) for one in owner_chain(case, manifest)] == [
+        (0, "written by", "Argo CD"),
+        (0, "field manager", "kubectl-edit"),
+        (1, "InferenceService", "llama"),
+        (2, "Deployment", "llama-predictor"),
+        (3, "ReplicaSet", "llama-predictor-7d9f"),
+        (4, "Pod", "llama-predictor-a"),
+        (2, "ReplicaSet", "stray"),
+        (3, "Pod", "llama-predictor-b"),
+    ]

@@ -162,6 +162,15 @@ class KubeEventView(View, frozen=True, kw_only=True):
     count: int = 1
 
 
+class OwnerView(View, frozen=True, kw_only=True):
+    """A link of the chain of owners: `depth` is how far below the top it is."""
+
+    depth: int
+    kind: str
+    name: str
+    note: str = ""
+
+
 class StepView(View, frozen=True, kw_only=True):
     """A step of a cold start: created, scheduled, pulled, weights, loaded, first token.
 
@@ -188,6 +197,7 @@ class ServiceDetailView(View, frozen=True, kw_only=True):
     timeline: tuple[StepView, ...]
     endpoints: tuple[EndpointView, ...]
     manifest: str
+    owners: tuple[OwnerView, ...] = ()
     validations: tuple[ValidationView, ...] = ()
 
 

@@ -48,6 +48,21 @@ def _manifest(context: TabContext) -> Sequence[Section]:
     return (Section("", tuple(yaml_line(line) for line in context.detail.manifest.splitlines())),)
 
 
+def _owners(context: TabContext) -> Sequence[Section]:
+    if context.detail is None:
+        return (_READING,)
+    lines = tuple(
+        join(
+            (Span("  " * owner.depth + ("└ " if owner.depth else "")), *text(owner.kind, "label")),
+            text(owner.name, "name"),
+            text(owner.note, "muted"),
+            gap="  ",
+        )
+        for owner in context.detail.owners
+    )
+    return (Section("", lines or (text("Nothing tells who made it.", "muted"),)),)
+
+
 async def _read_snapshots(yard: ScreenYard, service: ServiceView) -> list[SnapshotView]:
     held = await yard.deployments.snapshots(service.namespace, service.name, context=service.context)
     return sorted(held, key=lambda snapshot: snapshot.at, reverse=True)
@@ -127,6 +142,7 @@ SERVICE_TABS: Final[tuple[ServiceTab, ...]] = (
         sections=_events,
         count=lambda context: None if context.detail is None else len(context.detail.events),
     ),
+    ServiceTab(id="owners", title="owners", sections=_owners, kinds=WITH_PODS),
     ServiceTab(id="yaml", title="YAML", sections=_manifest),
     ServiceTab(id="changes", title="changes", sections=_changes, read=_read_changes, kinds=(INFERENCE_SERVICE,)),
     ServiceTab(id="proof", title="proof", sections=_proof, read=_read_proof, kinds=(INFERENCE_SERVICE,)),
