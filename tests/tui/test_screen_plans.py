@@ -130,7 +130,7 @@ async def test_what_was_cut_off_is_settled_whatever_the_cursor_is_on() -> None:
         await table.press("3")
         await table.sees("was cut off")
         await table.press("x")
-        await table.sees("a InferenceGraph has no deployment file")
+        await table.sees("InferenceGraphs have no deployment file")
         await table.press("U")
         await table.sees("Applies that were cut off")
 

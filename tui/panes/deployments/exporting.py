@@ -27,7 +27,7 @@ class ExportAction(Page):
             self.room.flash("there is no service under the cursor", bad=True)
             return
         if service.kind != INFERENCE_SERVICE:
-            self.room.flash(f"a {service.kind} has no deployment file: y shows its manifest", bad=True)
+            self.room.flash(f"{service.kind}s have no deployment file: y shows the manifest", bad=True)
             return
         self.open_later(self._choose_form(yard, service), "reading what runs")
 
