@@ -40,10 +40,10 @@ async def test_what_runs_is_changed_in_the_form() -> None:
         await table.press("3")
         await table.sees("3 DEPLOYMENTS", "llama-70b")
         await table.press("D")
-        await table.sees("DEPLOY  llm-prod/llama-70b", "! not in the form: metadata.annotations.team")
+        await table.sees("DEPLOY  llm-prod/llama-70b", "! metadata.annotations.team: nlp is not in the file")
         await table.press("pagedown", "pagedown", "pagedown")
         await table.type("3")
-        await table.sees_not("not in the form")
+        await table.sees_not("nlp is not in the file")
         await table.press("enter")
         await table.sees("PLAN llm-prod/llama-70b")
         assert "min: 3" in table.yard.called("plan")[0][0]

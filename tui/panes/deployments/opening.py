@@ -47,7 +47,8 @@ class ChangeAction(Page):
             self.room.flash(f"no deployment file can make it: {exported.lost[0]}", bad=True)
             return
         form = await yard.forms.of_file(exported.deployment, context=service.context)
-        lost = f"not in the form: {exported.lost[0]}" if exported.lost else ""
+        more = f" (and {len(exported.lost) - 1} more)" if len(exported.lost) > 1 else ""
+        lost = f"{exported.lost[0]}{more}" if exported.lost else ""
         _show(self.room, yard, form, f"{service.namespace}/{service.name}", lost)
 
 
