@@ -264,6 +264,7 @@ class Yard(Rooms):
             *await self.gpus.check(),
             *await self.alerts.check(),
             *await self.telemetry.check(),
+            *await self.runtimes.check(),
         ]
 
     # ------------------------------------------------------------ live

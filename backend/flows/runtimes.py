@@ -18,6 +18,7 @@ from backend.core.errors import AccessDeniedError, NotFoundError, PolicyError, U
 from backend.core.references import ImageReference, parse_reference
 from backend.core.views import (
     AppliedView,
+    CheckView,
     DiffLineView,
     PlanView,
     RuntimeDetailView,
@@ -34,7 +35,7 @@ from backend.serving.digests import digest_of
 from backend.serving.display import display_yaml, wanted_yaml
 from backend.serving.plan import Subject
 from backend.serving.planner import Wanted
-from backend.serving.runtime_catalogue import Catalogue, catalogue
+from backend.serving.runtime_catalogue import BUILT_IN, Catalogue, catalogue
 from backend.serving.runtime_templates import (
     RuntimeRequest,
     RuntimeTemplate,
@@ -107,6 +108,18 @@ class RuntimesFlow:
         known = await self._catalogue()
         views = [template_view(template, source) for _, (template, source) in sorted(known.templates.items())]
         return views, list(known.problems)
+
+    async def check(self) -> list[CheckView]:
+        """For `doctor`: whether the templates of the configuration folder can be read; nothing where there are none."""
+        known = await self._catalogue()
+        own = sum(source != BUILT_IN for _, source in known.templates.values())
+        checks = [
+            CheckView(name="runtime template", state="failed", detail=f"{each.what}: {each.why}", action=each.action)
+            for each in known.problems
+        ]
+        if own:
+            checks.append(CheckView(name="runtime templates", state="ok", detail=f"{own} of your own can be read"))
+        return checks
 
     # ------------------------------------------------------------ installing
 

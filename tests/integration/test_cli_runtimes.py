@@ -114,6 +114,8 @@ def test_templates_of_the_configuration_are_listed_and_wrong_ones_told(world: Wo
     (folder / "typo.yaml").write_text("name: typo\nversion: '1'\ntitel: Typo\n")
     ran = place.run("runtimes", "catalogue", "-o", "json")
     assert ran.code == 2 and "typo.yaml:3" in ran.error and "did you mean 'title'" in ran.error
+    checks = {one["name"]: one for one in place.run("doctor", "-o", "json").data}
+    assert "typo.yaml:3" in checks["runtime template"]["detail"] and checks["runtime templates"]["state"] == "ok"
     assert [one["source"] for one in ran.data if one["name"] == "mine"] == [str(folder / "mine.yaml")]
     reference = world.approved(place, "1.3.0")
     plan = place.json("runtimes", "plan", "mine", "--image", reference, "-n", NAMESPACE)

@@ -75,7 +75,7 @@ LOOKING = {
     },
     "forms": {"open", "of_file", "advice", "take"},
     "fits": {"of_file", "advice", "size_of", "ground"},
-    "runtimes": {"runtimes", "runtime", "difference", "catalogue", "plan"},
+    "runtimes": {"runtimes", "runtime", "difference", "catalogue", "plan", "check"},
     "gpus": {"snapshot", "follow", "check", "close"},
     "telemetry": coroutines(TelemetryFlow),
     "alerts": {"alerts", "check", "silences"},
