@@ -48,7 +48,10 @@ def detail_view(
     return ServiceDetailView(
         service=row,
         conditions=tuple(condition_view(condition) for condition in (own if conditions is None else conditions)),
-        pods=tuple(pod_view(pod, case.events_of(pod)) for pod in newest_first(case.pods)),
+        pods=tuple(
+            pod_view(pod, case.events_of(pod), case.last_words.get(pod.metadata.name, ""))
+            for pod in newest_first(case.pods)
+        ),
         events=event_views([*events, *on_pods]),
         timeline=timeline(
             newest, case.events_of(newest) if newest is not None else (), usual=usual, weights_at=weights_at

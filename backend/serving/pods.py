@@ -133,9 +133,9 @@ def gpus_in(container: Container | None) -> int:
     return sum(_whole(value) for name, value in asked.items() if name.endswith("/gpu") or "/mig-" in name)
 
 
-def pod_view(pod: Pod, events: Iterable[Event] = ()) -> PodView:
-    """The pod as it is shown."""
-    trouble = trouble_of(pod, events)
+def pod_view(pod: Pod, events: Iterable[Event] = (), last_words: str = "") -> PodView:
+    """The pod as it is shown; events and last words as for `trouble_of`."""
+    trouble = trouble_of(pod, events, last_words)
     statuses = pod.status.container_statuses or ()
     return PodView(
         name=pod.metadata.name,

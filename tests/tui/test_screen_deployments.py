@@ -370,7 +370,7 @@ async def test_rows_of_a_lost_context_stay_with_their_age_and_each_names_its_own
         lost = data.service("llm-prod", "far", Verdict.FAILED, "crash loop", context="prod-us", as_of=data.NOW, gpus=99)
         table.yard.put_service(lost)
         await table.press("3")
-        await table.sees("CONTEXT", "prod-us", "as of 14:02 UTC, watch lost")
+        await table.sees("CONTEXT", "prod-us", "as of 14:02, watch lost")
         await table.press("slash")
         await table.type("context:prod-us live:no")
         await table.press("enter")

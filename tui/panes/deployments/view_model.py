@@ -120,7 +120,7 @@ def name_cell(service: ServiceView) -> Line:
 
 def lost_note(service: ServiceView) -> str:
     """As of when a row is that nobody watches any more."""
-    return f"as of {fmt.clock_time(service.as_of)} UTC, watch lost" if service.as_of is not None else ""
+    return f"as of {fmt.clock_time(service.as_of)}, watch lost" if service.as_of is not None else ""
 
 
 def replicas_cell(service: ServiceView) -> Line:
