@@ -36,6 +36,8 @@ Empty().run(mouse=False)
 _MEGABYTE: Final = 1_000_000
 #: Part of a core below which a screen counts as at rest, and over how many seconds.
 _AT_REST: Final = 0.06
+#: The same where thousands of model servers are looked at all the time.
+_QUIET: Final = 0.3
 _REST_SECONDS: Final = 6.0
 _IDLE_SECONDS: Final = 20.0
 _RATE: Final = 200.0
@@ -74,7 +76,7 @@ def memory() -> Figure:
         place.fill_library()
         place.name_cluster(server.url)
         with Terminal(MODELYARD, place.environment) as terminal:
-            _settled(terminal)
+            _settled(terminal, _QUIET)
             held = _proportional_size(terminal.pid) / _MEGABYTE
     return Figure(
         name="memory",
@@ -83,7 +85,7 @@ def memory() -> Figure:
         peer=None,
         ratio=held / 150,
         limit=1.0,
-        budget=f"150 MB with {SERVICES} services and 10k entries",
+        budget=f"150 MB with {SERVICES} services, {PODS * SERVICES} pods and 10k entries",
     )
 
 
@@ -92,7 +94,7 @@ def event_to_row() -> Figure:
     with home() as place, cluster(pods=PODS) as server:
         place.name_cluster(server.url)
         with Terminal(MODELYARD, place.environment) as terminal:
-            _settled(terminal)
+            _settled(terminal, _QUIET)
             terminal.type("3")
             terminal.drain(2.0)
             server.change(_RATE, _EVENT_SECONDS)
@@ -100,9 +102,14 @@ def event_to_row() -> Figure:
             seen = terminal.first_seen(_PROBE, _EVENT_SECONDS + 2.0)
             share = 100 * (processor_seconds(terminal.pid) - before) / _EVENT_SECONDS
         made = {str(told["probe"]).encode(): float(told["at"]) for told in server.told()}
-    latencies = sorted(seen[probe] - at for probe, at in made.items() if probe in seen)
-    if len(latencies) < 0.9 * len(made):
-        raise SkippedError(f"{len(latencies)} of {len(made)} changes came on the screen")
+    # A change that a later one overtook was on the screen when the later one was.
+    shown = sorted((int(probe), at) for probe, at in seen.items())
+    latencies = sorted(
+        min((at for number, at in shown if number >= int(probe)), default=float("inf")) - made_at
+        for probe, made_at in made.items()
+    )
+    if not shown:
+        raise SkippedError("no change came on the screen")
     slow = latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))]
     return Figure(
         name="event-to-row",
@@ -117,7 +124,7 @@ def event_to_row() -> Figure:
 
 def idle() -> Figure:
     """What the screen's process does while nothing changes: part of a core; not a byte may go to the terminal."""
-    with home() as place, cluster(pods=PODS) as server:
+    with home() as place, cluster() as server:
         place.fill_library()
         place.name_cluster(server.url)
         with Terminal(MODELYARD, place.environment) as terminal:
@@ -146,8 +153,8 @@ def _empty_app(place: Home) -> float:
         return terminal.wait_for(_PAINTED.encode(), within=_PATIENCE)
 
 
-def _settled(terminal: Terminal) -> None:
-    """Wait until rows are there and the process has rested for some seconds.
+def _settled(terminal: Terminal, share: float = _AT_REST) -> None:
+    """Wait until rows are there and the process has taken no more than a share of a core for some seconds.
 
     Raises:
         SkippedError: it never rests.
@@ -157,7 +164,7 @@ def _settled(terminal: Terminal) -> None:
     while True:
         before = processor_seconds(terminal.pid)
         terminal.drain(_REST_SECONDS)
-        if processor_seconds(terminal.pid) - before <= _AT_REST * _REST_SECONDS:
+        if processor_seconds(terminal.pid) - before <= share * _REST_SECONDS:
             return
         if time.monotonic() > deadline:
             raise SkippedError(f"the screen did not come to rest within {2 * _PATIENCE:g} s")
