@@ -102,7 +102,9 @@ _STATES: Final = (GpuState.BUSY, GpuState.IDLE, GpuState.FREE, GpuState.FAULT)
 def _service(service: ServiceMetricsView) -> Sample:
     label = f"{service.namespace}/{service.service}"
     if service.age is None or service.age > STALE_AFTER:
-        return Sample(SeriesKind.SERVICE, service.key, label, (None,) * 14 + (float(service.replicas),))
+        # Of one that never told anything there is nothing to keep, not even that nobody tells.
+        replicas = float(service.replicas) if service.replicas or service.age is not None else None
+        return Sample(SeriesKind.SERVICE, service.key, label, (None,) * 14 + (replicas,))
     return Sample(
         SeriesKind.SERVICE,
         service.key,
