@@ -221,8 +221,8 @@ class PodStatus(KubeStruct, frozen=True, kw_only=True):
     init_container_statuses: tuple[ContainerStatus, ...] | None = None
 
 
-class Pod(KubeObject, frozen=True, kw_only=True):
-    """`v1` Pod."""
+class Pod(KubeObject, frozen=True, kw_only=True, gc=True, weakref=True):
+    """`v1` Pod; who reads one that somebody holds gets the same object (`backend.cluster.sharing`)."""
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -17,7 +18,7 @@ from backend.cluster.connection import ClusterConnection, Sleep
 from backend.cluster.objects import Event, KubeObject
 from backend.cluster.resources import EVENTS, PODS, Resource
 from backend.cluster.reviews import Access, AccessRequest, ClusterIdentity, KServe
-from backend.cluster.sharing import Sharing
+from backend.cluster.sharing import Alive, Sharing
 from backend.cluster.status import error_of, read_status
 from backend.cluster.streams import head_of, text_lines
 from backend.cluster.watch import SILENCE, Watcher, WatchEvent, params_of
@@ -88,6 +89,7 @@ class ClusterReader:
         self._sleep = sleep
         self._silence = silence
         self._page_size = page_size
+        self._alive: Alive = WeakValueDictionary()
 
     @property
     def context(self) -> str:
@@ -151,7 +153,7 @@ class ClusterReader:
         """
         what = f"list of {resource.plural}" + (f" in {namespace}" if namespace else "")
         params = {**params_of(label_selector, field_selector), "limit": str(self._page_size)}
-        sharing = Sharing()
+        sharing = Sharing(self._alive)
         while True:
             response = await self.connection.request(
                 "GET", resource.path(namespace), params=params, accept=_accept(resource, "List")
@@ -163,7 +165,7 @@ class ClusterReader:
                 raise MalformedDataError(what, f"it cannot be read: {error}", "look at it with kubectl") from error
             items = page.items or ()
             if kept:
-                sharing.all(items)
+                items = sharing.all(items)
             yield items, page.metadata.resource_version
             if not page.metadata.continue_:
                 return
@@ -226,6 +228,7 @@ class ClusterReader:
             clock=self._clock,
             sleep=self._sleep,
             silence=self._silence,
+            alive=self._alive,
         )
         async with aclosing(watcher.events()) as events:
             async for event in events:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from sys import intern
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 from msgspec.structs import force_setattr
 
@@ -27,30 +28,44 @@ from backend.cluster.objects import (
 _Item = TypeVar("_Item", bound=KubeObject)
 _Part = TypeVar("_Part")
 
+#: Pods by UID and resourceVersion, as long as somebody holds them.
+Alive: TypeAlias = WeakValueDictionary[tuple[str, str], Pod]
+
 #: Parts that are remembered before they are forgotten all at once.
 _MOST: Final = 50_000
 
 
 class Sharing:
-    """Remembers parts of objects by their content."""
+    """Remembers parts of objects by their content.
 
-    def __init__(self) -> None:
+    Args:
+        alive: pods that somebody holds, by UID and resourceVersion: who reads one of these again gets the same.
+    """
+
+    def __init__(self, alive: Alive | None = None) -> None:
+        self._alive = alive
         self._known: dict[Any, Any] = {}
 
-    def all(self, items: Iterable[_Item]) -> None:
-        """Share the parts of freshly decoded objects, which nobody else has seen yet."""
-        for item in items:
-            self.one(item)
+    def all(self, items: Iterable[_Item]) -> tuple[_Item, ...]:
+        """Share the parts of freshly decoded objects, which nobody has seen yet, and give what to hold for them."""
+        return tuple(self.one(item) for item in items)
 
-    def one(self, item: KubeObject) -> None:
-        """Share the parts of one freshly decoded object."""
+    def one(self, item: _Item) -> _Item:
+        """Share the parts of one freshly decoded object, and give what to hold for it."""
         if isinstance(item, Pod):
+            if self._alive is not None and item.metadata.uid:
+                key = (item.metadata.uid, item.metadata.resource_version)
+                known = self._alive.get(key)
+                if known is not None:
+                    return known  # type: ignore[return-value]
+                self._alive[key] = item
             self._pod(item)
         elif isinstance(item, Deployment):
             self._meta(item.metadata, managed=False)
             force_setattr(item.status, "conditions", self._conditions(item.status.conditions))
         elif isinstance(item, InferenceService):
             self._service(item)
+        return item
 
     def _pod(self, pod: Pod) -> None:
         self._meta(pod.metadata, managed=False)

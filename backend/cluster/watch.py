@@ -16,7 +16,7 @@ import msgspec
 from backend.cluster.connection import ClusterConnection, Sleep
 from backend.cluster.objects import KubeObject, ObjectMeta
 from backend.cluster.resources import Resource
-from backend.cluster.sharing import Sharing
+from backend.cluster.sharing import Alive, Sharing
 from backend.cluster.status import error_of, read_status
 from backend.cluster.streams import event_lines, head_of
 from backend.core.errors import (
@@ -117,13 +117,16 @@ class Watcher(Generic[Item]):
         clock: Clock,
         sleep: Sleep,
         silence: float = SILENCE,
+        alive: Alive | None = None,
     ) -> None:
         """
         Args:
             lister: reads the whole list: its objects and resourceVersion.
             params: selectors, the same as the lister's.
             silence: seconds without a byte after which a watch counts as lost.
+            alive: as in `Sharing`.
         """
+        self._alive = alive
         self._connection = connection
         self._resource = resource
         self._path = resource.path(namespace)
@@ -220,7 +223,7 @@ class Watcher(Generic[Item]):
                 self._what, f"an event cannot be read: {error}", "look at the objects with kubectl"
             ) from error
         self._move(item.metadata.resource_version)
-        Sharing().one(item)
+        item = Sharing(self._alive).one(item)
         return Removed(item) if told.type == "DELETED" else Changed(item)
 
     def _move(self, version: str) -> None:

@@ -86,6 +86,8 @@ class ServerScrape:
         failure: why it was not read the last time; empty: it was.
     """
 
+    __slots__ = ("_ask_again_at", "_reading", "_route", "failure", "metrics", "pod", "read_at")
+
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.metrics: ServerMetrics | None = None
