@@ -270,7 +270,7 @@ def test_every_action_of_the_screen_that_mutates_names_a_mutation_of_the_gate() 
 
 def test_mutations_that_reach_the_cluster_are_told_twice() -> None:
     assert {name for name, mutation in MUTATIONS.items() if mutation.reach is Reach.CLUSTER} == {
-        name for name in MUTATIONS if name.startswith("deploy.")
+        name for name in MUTATIONS if name.startswith(("deploy.", "runtime."))
     }
 
 
