@@ -10,7 +10,8 @@ import msgspec
 
 from backend.cluster.kserve_objects import Component
 from backend.cluster.objects import parsed_time
-from backend.core.views import ServiceView, ValidationView
+from backend.core.text import sanitise
+from backend.core.views import ServiceView, ValidationView, Verdict
 from backend.serving.case import Case, Judgement
 from backend.serving.cautions import last_edit, owner_of
 from backend.serving.engines import NIM, engine_of
@@ -32,6 +33,13 @@ Approver: TypeAlias = Callable[[frozenset[str]], Approval]
 def nobody_asked(digests: frozenset[str]) -> Approval:
     """The approver where no curation is at hand."""
     return Approval(None, "not checked")
+
+
+def _reason(judgement: Judgement, proof: ValidationView | None) -> str:
+    """Why: what answers wrongly, where it looks as if all were well."""
+    if proof is None or not proof.proposes or judgement.verdict is not Verdict.SERVING:
+        return judgement.reason
+    return f"validation failed: {sanitise(proof.reason, 300)}; {judgement.reason}"
 
 
 def service_view(
@@ -57,7 +65,7 @@ def service_view(
         namespace=metadata.namespace,
         name=metadata.name,
         verdict=judgement.verdict,
-        reason=judgement.reason,
+        reason=_reason(judgement, proof),
         next_step=f"roll back to {proposal[:12]}, as proposed: its validation failed"
         if proposal
         else judgement.next_step,

@@ -77,6 +77,7 @@ def test_a_bound_that_is_missed_fails(world: World, place: Place) -> None:
     early = place.run("deploy", "validate", "coming")
     assert early.code == 4 and "still coming up" in early.error
     assert newest(place, "coming")["outcome"] == "waiting", "what waits for the rollout goes on waiting"
+    place.json("deploy", "delete", "coming", "--yes")
 
 
 def test_a_failed_rollout_proposes_the_way_back_ready_to_confirm(world: World, place: Place) -> None:

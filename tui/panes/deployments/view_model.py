@@ -70,7 +70,7 @@ def worst_first(services: Iterable[ServiceView], slow: Container[str] = ()) -> l
         services,
         key=lambda service: (
             slow_rank
-            if slow and service.verdict is serving and service.key in slow
+            if service.verdict is serving and (service.proposal or (slow and service.key in slow))
             else _RANKS[service.verdict, service.approved is False],
             -service.gpus,
             service.namespace,
@@ -94,6 +94,8 @@ def look(service: ServiceView, metrics: ServiceMetricsView | None = None) -> tup
     if is_slow(service, metrics):
         return _LOOK[Verdict.SLOW_TO_LOAD]
     mark, word, role = _LOOK[service.verdict]
+    if service.proposal and service.verdict is Verdict.SERVING:
+        return "?", "BACK?", "warn"
     if is_unapproved(service) and _RANK[service.verdict] > _UNAPPROVED_RANK:
         return "U", word, "violet"
     return mark, word, role
