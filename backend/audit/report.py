@@ -16,6 +16,7 @@ from backend.core.views import LedgerEntryView, VerificationView
 
 _DECIDED: Final = ("queue.approve", "queue.reject", "queue.revoke", "queue.break", "queue.review", "queue.automatic")
 _RULED: Final = ("configuration.", "policy.", "rules.")
+_CHANGED: Final = ("deploy.", "runtime.")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 # What CommonMark gives a meaning to (section 2.4, backslash escapes) and that is met in texts of ours.
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]<>#|!~])")
@@ -70,7 +71,7 @@ def report(
         *_curated(before, after, names),
         *_others("Policy, rules and configuration", [one for one in entries if one.action.startswith(_RULED)]),
         *_others("Evidence handed in by people", _done(entries, "evidence.import", "evidence.assert")),
-        *_others("Changes to clusters", [one for one in entries if one.action.startswith("deploy.") and _ended(one)]),
+        *_others("Changes to clusters", [one for one in entries if one.action.startswith(_CHANGED) and _ended(one)]),
         *_others("Refused", [one for one in entries if one.outcome == "refused"]),
         *_others("Clock", [one for one in entries if "clock_went_back_from" in one.detail]),
     ]

@@ -58,7 +58,7 @@ def _is_of(entry: LedgerEntryView, service: ServiceView, digests: frozenset[str]
 
 
 async def _of_entry(database: Database, entry: LedgerEntryView) -> ChangeView:
-    what = entry.action.partition(".")[2] or entry.action
+    what = "install runtime" if entry.action == "runtime.apply" else entry.action.partition(".")[2] or entry.action
     done = entry.outcome == "done"
     told = (entry.detail.get(name) for name in ("error", "reason", "summary", "image"))
     detail = next((text for text in told if text), "")
@@ -89,7 +89,9 @@ def _kind_of(action: str) -> str:
     if action in _KINDS:
         return _KINDS[action]
     room = action.partition(".")[0]
-    return {"deploy": "apply", "queue": "decision", "alert": "alert", "alerts": "alert"}.get(room, "other")
+    return {"deploy": "apply", "runtime": "apply", "queue": "decision", "alert": "alert", "alerts": "alert"}.get(
+        room, "other"
+    )
 
 
 async def _applied_difference(database: Database, snapshot: str) -> str:
