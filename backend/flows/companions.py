@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
+import msgspec
+
 from backend.cluster.client import ClusterClient
 from backend.cluster.llm_objects import InferenceGraph, LocalModelCache
 from backend.cluster.resources import (
@@ -125,11 +127,17 @@ class Companions:
         return [*self.board.rows(), *self._other_rows()]
 
     def _other_rows(self) -> Iterable[ServiceView]:
-        now, context = self._foundation.clock.now(), self._services().context
+        now, services = self._foundation.clock.now(), self._services()
         for graph in self.graphs.values():
-            yield graph_row(context, graph, self.find, now)
+            yield self._aged(graph_row(services.context, graph, self.find, now))
         for cache in self.caches.values():
-            yield cache_row(context, cache, now)
+            yield self._aged(cache_row(services.context, cache, now))
+
+    def _aged(self, row: ServiceView) -> ServiceView:
+        """The row as of when the cluster was last seen, where nobody watches it any more."""
+        lost = self._services().lost
+        at = lost.get("") or lost.get(row.namespace)
+        return row if at is None else msgspec.structs.replace(row, as_of=at)
 
     def find(self, key: Key) -> ServiceView | None:
         """The service that a graph's step names."""

@@ -13,6 +13,7 @@ from tui.panes.deployments.view_model import (
     approved_cell,
     gpus_cell,
     mark_cell,
+    metrics_key,
     name_cell,
     rank,
     reason_cell,
@@ -47,7 +48,7 @@ def service_columns(
     def mark(service: ServiceView) -> Line:
         if service.key in marked:
             return (Span(_MARK, "mine"),)
-        return mark_cell(service, measured(service.key))
+        return mark_cell(service, measured(metrics_key(service)))
 
     name = Column[ServiceView](
         key="name",
@@ -62,7 +63,7 @@ def service_columns(
         Column(
             key="verdict",
             title="VERDICT",
-            cell=lambda service: verdict_cell(service, measured(service.key)),
+            cell=lambda service: verdict_cell(service, measured(metrics_key(service))),
             minimum=8,
             sort=rank,
         ),
@@ -81,7 +82,7 @@ def service_columns(
     why = Column[ServiceView](
         key="reason",
         title="WHY",
-        cell=lambda service: reason_cell(service, measured(service.key)),
+        cell=lambda service: reason_cell(service, measured(metrics_key(service))),
         minimum=20 if several else 22 if narrow else 26,
         maximum=60,
         flex=1,
@@ -200,13 +201,13 @@ def _facts(*, first: int) -> list[Column[ServiceView]]:
 
 def _traffic(measured: Measured, *, first: int) -> list[Column[ServiceView]]:
     def rate(service: ServiceView) -> Line:
-        metrics = measured(service.key)
+        metrics = measured(metrics_key(service))
         if metrics is None or metrics.requests_per_second is None:
             return EMPTY
         return text(rate_text(metrics.requests_per_second), "faint" if is_old(metrics) else "")
 
     def ttft(service: ServiceView) -> Line:
-        metrics = measured(service.key)
+        metrics = measured(metrics_key(service))
         if metrics is None:
             return EMPTY
         if metrics.ttft is None or metrics.ttft.p95 is None:
@@ -215,11 +216,11 @@ def _traffic(measured: Measured, *, first: int) -> list[Column[ServiceView]]:
         return text(fmt.duration(metrics.ttft.p95), role)
 
     def by_rate(service: ServiceView) -> float:
-        metrics = measured(service.key)
+        metrics = measured(metrics_key(service))
         return -(metrics.requests_per_second or 0.0) if metrics is not None else 1.0
 
     def by_ttft(service: ServiceView) -> float:
-        metrics = measured(service.key)
+        metrics = measured(metrics_key(service))
         known = metrics.ttft.p95 if metrics is not None and metrics.ttft is not None else None
         return -known if known is not None else 1.0
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from backend.core.views import (
     ConditionView,
     ContainerView,
@@ -130,7 +132,7 @@ def service_sections(
     if detail.pods or service.kind in WITH_PODS:
         sections.append(Section("Pods", pod_lines(detail.pods, now) or (text("no pods", "muted"),)))
     if detail.timeline:
-        sections.append(Section("Start", _timeline(detail), side=True))
+        sections.append(Section("Start", _timeline(detail, metrics), side=True))
     sections.append(Section("Events", event_lines(detail, now), note="newest first"))
     sections += [about, *held, Section("Conditions", condition_lines(detail, now))]
     if detail.endpoints:
@@ -246,9 +248,14 @@ def _condition_line(condition: ConditionView, now: datetime) -> Line:
     )
 
 
-def _timeline(detail: ServiceDetailView) -> tuple[Line, ...]:
+def _timeline(detail: ServiceDetailView, metrics: ServiceMetricsView | None) -> tuple[Line, ...]:
     longest = max((step.seconds or 0 for step in detail.timeline), default=0)
-    return tuple(_step_line(step, longest) for step in detail.timeline)
+    steps = list(detail.timeline)
+    if metrics is not None and metrics.ttft is not None and steps and steps[-1].note:
+        # When the first token of all came nobody tells; how long it takes now the model servers do.
+        told = f"its time is not told; TTFT now p50 {fmt.duration(metrics.ttft.p50)}"
+        steps[-1] = msgspec.structs.replace(steps[-1], note=told)
+    return tuple(_step_line(step, longest) for step in steps)
 
 
 def _step_line(step: StepView, longest: float) -> Line:

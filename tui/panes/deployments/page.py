@@ -100,7 +100,7 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, Runt
         if not self._query.terms:
             return items
         measured = self._measured[1]
-        return [item for item in items if self._query.keeps(item, measured.get(item.key))]
+        return [item for item in items if self._query.keeps(item, measured.get(view_model.metrics_key(item)))]
 
     def find(self, pattern: Filter | None) -> str:
         told = super().find(Filter(self._query.rest) if pattern is not None else None)
@@ -155,7 +155,7 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, Runt
     def preview(self, item: ServiceView) -> Sequence[Section]:
         now = self.room.clock.now()
         gpus = gpu_section(item, self.model.gpus.value)
-        measured = metrics_section(self._measured[1].get(item.key))
+        measured = metrics_section(self._measured[1].get(view_model.metrics_key(item)))
         found = (gpus, measured)
         return [verdict_section(item, now), facts_section(item, now), *(part for part in found if part is not None)]
 

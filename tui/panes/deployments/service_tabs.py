@@ -13,7 +13,7 @@ from tui.panes.common.text import yaml_line
 from tui.panes.deployments.detail_model import condition_lines, event_lines, pod_sections, service_sections
 from tui.panes.deployments.proof_model import PROVED_ROLE, canary_sections, change_lines, proof_sections
 from tui.panes.deployments.tabs import INFERENCE_SERVICE, WITH_PODS, ServiceTab, TabContext
-from tui.panes.deployments.view_model import metrics_by_key
+from tui.panes.deployments.view_model import metrics_by_key, metrics_key
 from tui.ports import ScreenYard
 
 _DAYS: Final = 7
@@ -21,7 +21,7 @@ _READING: Final = Section("", (text("reading…", "muted"),))
 
 
 def _overview(context: TabContext) -> Sequence[Section]:
-    metrics = metrics_by_key(context.snapshot, context.service.context).get(context.service.key)
+    metrics = metrics_by_key(context.snapshot, context.service.context).get(metrics_key(context.service))
     return service_sections(context.service, context.detail, context.snapshot, context.now, metrics)
 
 

@@ -208,6 +208,13 @@ def why_and_next(service: ServiceView) -> tuple[Line, Line]:
     return text(why), text(service.next_step)
 
 
+def metrics_key(service: ServiceView) -> str:
+    """By which its metrics are found: model servers are told by namespace and name, whatever kind runs them."""
+    if service.kind in {"InferenceGraph", "LocalModelCache"}:
+        return ""
+    return f"{service.context}/{service.namespace}/{service.name}"
+
+
 def metrics_by_key(snapshot: GpuSnapshotView | None, primary: str) -> dict[str, ServiceMetricsView]:
     """What model servers measure, by the key of their service.
 

@@ -1,0 +1,45 @@
+"""Rows of services with what their model servers measure."""
+
+from __future__ import annotations
+
+from backend.core.views import LatencyView, ServiceMetricsView, Verdict
+from tests.fakes import screen_data as data
+from tui.document import plain
+from tui.panes.deployments.columns import image_name, service_columns
+from tui.panes.deployments.view_model import look, metrics_key, reason_cell, slow_keys, worst_first
+
+SLOW = ServiceMetricsView(
+    namespace="llm-prod", service="mistral", replicas=2, requests_per_second=23.4,
+    ttft=LatencyView(p50=1.1, p95=2.9, p99=4.0), slow="TTFT p95 2.9s, objective 0.8s; queue 41",
+)  # fmt: skip
+SERVING = data.service("llm-prod", "mistral", Verdict.SERVING)
+WELL = data.service("llm-prod", "aaa", Verdict.SERVING)
+
+
+def test_a_service_that_misses_its_objective_is_slow_beside_its_verdict() -> None:
+    assert look(SERVING, SLOW)[:2] == ("!", "SLOW")
+    assert look(SERVING)[1] == "SERVING"
+    assert plain(reason_cell(SERVING, SLOW)) == SLOW.slow
+    failed = data.service("llm-prod", "mistral", Verdict.FAILED, "crash loop")
+    assert look(failed, SLOW)[1] == "FAILED"
+    slow = slow_keys({SERVING.key: SERVING, WELL.key: WELL}, {SERVING.key: SLOW})
+    assert slow == {SERVING.key}
+    assert worst_first([WELL, SERVING], slow) == [SERVING, WELL]
+    assert worst_first([WELL, SERVING]) == [WELL, SERVING]
+
+
+def test_columns_show_what_is_measured_and_nothing_where_nothing_is() -> None:
+    measured = {SERVING.key: SLOW}
+    columns = {column.key: column for column in service_columns(lambda: data.NOW, measured=measured.get)}
+    assert (plain(columns["rate"].cell(SERVING)), plain(columns["ttft"].cell(SERVING))) == ("23.4", "2.9s")
+    assert (plain(columns["rate"].cell(WELL)), plain(columns["ttft"].cell(WELL))) == ("", "")
+    assert image_name(SERVING).startswith("nim/meta/mistral@")
+    for column in columns.values():
+        if column.sort is not None:
+            sorted([SERVING, WELL], key=column.sort)  # type: ignore[arg-type]
+
+
+def test_model_servers_are_found_by_name_whatever_kind_runs_them() -> None:
+    llm = data.service("llm-prod", "qwen", Verdict.SERVING, kind="LLMInferenceService")
+    assert metrics_key(llm) == "prod-eu1/llm-prod/qwen"
+    assert metrics_key(data.service("", "x", Verdict.SERVING, kind="LocalModelCache")) == ""
