@@ -116,7 +116,8 @@ class AlertKeeping:
                 await alert_store.put(transaction, step.resolved)
                 await alert_store.drop(transaction, [one.id for one in step.dropped])
                 await alert_store.put(transaction, step.going)
-                for name, told in (("alert.fired", step.fired), ("alert.resolved", step.resolved)):
+                await alert_store.reopen(transaction, [one.id for one in step.grown])
+                for name, told in (("alert.fired", (*step.fired, *step.grown)), ("alert.resolved", step.resolved)):
                     await ledger.append_many(
                         transaction,
                         at=now,

@@ -8,6 +8,7 @@ from backend.core.views import AlertView
 from backend.curation.notices import Item
 from backend.curation.notify_config import NoticeKind
 from backend.telemetry.alert_store import OURS
+from backend.telemetry.conditions import GROUPED
 from backend.telemetry.episodes import State
 
 
@@ -23,12 +24,17 @@ def items(alerts: Iterable[AlertView], told: Set[str]) -> list[Item]:
     for alert in alerts:
         if alert.source != OURS or alert.silenced_until is not None or alert.fired_at is None:
             continue
-        key = f"alert {alert.id}"
+        key = key_of(alert)
         if alert.state == State.FIRING and not alert.acknowledged_by:
             found.append(_item(alert, key, f"{alert.severity}: {alert.rule} {alert.object}: {alert.summary}"))
-        elif alert.state == State.RESOLVED and key in told:
+        elif alert.state == State.RESOLVED and any(one.startswith(f"alert {alert.id}") for one in told):
             found.append(_item(alert, f"alert {alert.id} over", f"over: {alert.rule} {alert.object}"))
     return found
+
+
+def key_of(alert: AlertView) -> str:
+    """What makes it the same thing to tell: an alert that comes to be about more services is told again."""
+    return f"alert {alert.id} {len(alert.services)}" if alert.rule in GROUPED else f"alert {alert.id}"
 
 
 def _item(alert: AlertView, key: str, text: str) -> Item:

@@ -82,6 +82,14 @@ async def drop(transaction: Transaction, ids: Iterable[str]) -> None:
     await transaction.execute_many("DELETE FROM alert WHERE id = ?", [(one,) for one in ids])
 
 
+async def reopen(transaction: Transaction, ids: Iterable[str]) -> None:
+    """Nobody has these up any more: they are about more than what was taken up."""
+    await transaction.execute_many(
+        "UPDATE alert SET acknowledged_by = '', acknowledged_at = NULL, note = '', handed_to = '' WHERE id = ?",
+        [(one,) for one in ids],
+    )
+
+
 async def replace_foreign(transaction: Transaction, source: str, alerts: Sequence[AlertView], now: datetime) -> None:
     """Take over what an Alertmanager tells: new ones, changed ones, and that those it tells no more are over."""
     told = json.dumps([alert.id for alert in alerts])

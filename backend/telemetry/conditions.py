@@ -23,6 +23,8 @@ from backend.telemetry.rows import STALE_AFTER
 
 #: An error that left nothing else behind counts as present for this long.
 _XID_STANDS: Final = {xid.HARDWARE: timedelta(hours=1), xid.APPLICATION: timedelta(minutes=10)}
+#: Kinds of which one alert stands for several services.
+GROUPED: Final = frozenset({AlertKind.UNAPPROVED})
 _DOWN: Final = frozenset({Verdict.FAILED, Verdict.STUCK})
 _RUN_NOTHING: Final = frozenset({Verdict.STOPPED, Verdict.SCALED_TO_ZERO})
 _NAMED: Final = 3
@@ -272,7 +274,7 @@ def _missed(metrics: ServiceMetricsView) -> Iterator[Condition]:
             )
 
 
-def _services(services: Iterable[ServiceView]) -> Iterator[Condition]:
+def _services(services: Sequence[ServiceView]) -> Iterator[Condition]:
     for service in services:
         if service.verdict in _DOWN:
             yield Condition(
@@ -282,10 +284,23 @@ def _services(services: Iterable[ServiceView]) -> Iterator[Condition]:
                 services=(service.key,),
                 since=service.since,
             )
-        if service.approved is False and service.verdict not in _RUN_NOTHING:
-            yield Condition(
-                kind=AlertKind.UNAPPROVED,
-                object=service.key,
-                summary=f"runs unapproved: {service.approval_note}",
-                services=(service.key,),
-            )
+    yield from _unapproved(
+        service for service in services if service.approved is False and service.verdict not in _RUN_NOTHING
+    )
+
+
+def _unapproved(services: Iterable[ServiceView]) -> Iterator[Condition]:
+    """Those of a namespace are one thing: where nothing was ever approved, all of them are in the same hour."""
+    by_namespace: dict[tuple[str, str], list[ServiceView]] = {}
+    for service in services:
+        by_namespace.setdefault((service.context, service.namespace), []).append(service)
+    for (context, namespace), found in by_namespace.items():
+        names = sorted(service.name for service in found)
+        note = found[0].approval_note if len(found) == 1 else _named(names)
+        count = f"{names[0]} runs" if len(found) == 1 else f"{len(found)} services run"
+        yield Condition(
+            kind=AlertKind.UNAPPROVED,
+            object=f"{context}/{namespace}",
+            summary=f"{count} unapproved: {note}",
+            services=tuple(sorted(service.key for service in found)),
+        )

@@ -10,7 +10,7 @@ import msgspec
 
 from backend.library.globs import first_match
 from backend.telemetry.alert_config import AlertConfig, AlertKind, Severity
-from backend.telemetry.conditions import Condition, Findings
+from backend.telemetry.conditions import GROUPED, Condition, Findings
 
 
 class State(StrEnum):
@@ -53,6 +53,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         going: all that goes on now, pending or firing.
         begun: those of them that wait to have lasted long enough since this look.
         fired: those that people are to be told of since this look.
+        grown: those that fire already and hit more services since this look: whoever took them up knows nothing of it.
         resolved: those that are over since this look.
         dropped: what was pending and is over before anybody was told.
     """
@@ -60,13 +61,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     going: tuple[Episode, ...]
     begun: tuple[Episode, ...] = ()
     fired: tuple[Episode, ...] = ()
+    grown: tuple[Episode, ...] = ()
     resolved: tuple[Episode, ...] = ()
     dropped: tuple[Episode, ...] = ()
 
     @property
     def moved(self) -> bool:
         """Whether anything changed its state."""
-        return bool(self.begun or self.fired or self.resolved or self.dropped)
+        return bool(self.begun or self.fired or self.grown or self.resolved or self.dropped)
 
 
 def rule_for(condition: Condition, rules: Sequence[AlertConfig]) -> AlertConfig | None:
@@ -100,6 +102,7 @@ def advance(
     after: list[Episode] = []
     begun: list[Episode] = []
     fired: list[Episode] = []
+    grown: list[Episode] = []
     for key, (condition, rule) in found.items():
         known = episode = before.get(key)
         if condition.standing and (episode is None or episode.state is State.PENDING):
@@ -108,6 +111,8 @@ def advance(
         after.append(episode)
         if episode.state is State.FIRING and (known is None or known.state is not State.FIRING):
             fired.append(episode)
+        elif known is not None and known.state is State.FIRING and _has_grown(known, episode):
+            grown.append(episode)
         elif is_new:
             begun.append(episode)
     resolved: list[Episode] = []
@@ -127,9 +132,17 @@ def advance(
         going=tuple(after),
         begun=tuple(begun),
         fired=tuple(fired),
+        grown=tuple(grown),
         resolved=tuple(resolved),
         dropped=tuple(dropped),
     )
+
+
+def _has_grown(before: Episode, after: Episode) -> bool:
+    """Whether an alert on several services is about one more; for the others, whom they hit is beside the point."""
+    if after.kind not in GROUPED or after.services == before.services:
+        return False
+    return not set(after.services) <= set(before.services)
 
 
 def _continued(
@@ -151,6 +164,10 @@ def _continued(
             since=since,
         )
         return _fired_when_due(began, rule.wait, now), True
+    told = (severity, condition.summary, condition.services)
+    same = told == (episode.severity, episode.summary, episode.services)
+    if same and episode.clear_since is None and episode.since <= now:
+        return _fired_when_due(episode, rule.wait, now), False
     going = msgspec.structs.replace(
         episode,
         severity=severity,

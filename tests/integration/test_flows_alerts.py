@@ -19,9 +19,19 @@ from backend.flows.alert_keeping import AlertKeeping
 from backend.flows.notifications import Notifications
 from backend.yard import Yard, YardOptions
 from tests.fakes.ports import FixedClock, NumberedIds
-from tests.unit.test_telemetry_conditions import GPU, PAGE
+from tests.unit.test_telemetry_conditions import GPU, PAGE, SERVICE
 
-RULES = '[[alert]]\nkind = "gpu-fault"\nclear = "1m"\n[[alert]]\nkind = "gpu-throttled"\nfor = "2m"\n'
+RULES = """
+[[alert]]
+kind = "unapproved-running"
+for = "0s"
+[[alert]]
+kind = "gpu-fault"
+clear = "1m"
+[[alert]]
+kind = "gpu-throttled"
+for = "2m"
+"""
 
 
 class Room:
@@ -202,3 +212,22 @@ async def test_an_alertmanagers_alerts_come_and_go_and_stay_while_it_is_away(tmp
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def test_one_more_service_that_runs_unapproved_opens_what_was_taken_up(tmp_path: Path, clock: FixedClock) -> None:
+    async with room(tmp_path, clock) as here:
+        first = msgspec.structs.replace(SERVICE, approved=False)
+        here.services = [first]
+        await here.look()
+        (alert,) = await here.yard.alerts.alerts()
+        await here.yard.alerts.acknowledge(alert.id, note="known")
+        await here.look(seconds=5)
+        assert (await here.yard.alerts.alerts())[0].note == "known"
+        here.services = [first, msgspec.structs.replace(first, name="another")]
+        await here.look(seconds=5)
+        (grown,) = await here.yard.alerts.alerts()
+        assert (grown.id, grown.acknowledged_by, len(grown.services)) == (alert.id, "", 2)
+        here.services = [first]
+        await here.yard.alerts.acknowledge(alert.id, note="both known")
+        await here.look(seconds=5)
+        assert (await here.yard.alerts.alerts())[0].note == "both known", "fewer is no news"

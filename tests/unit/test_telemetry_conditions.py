@@ -138,6 +138,23 @@ def test_a_service_that_is_down_or_runs_unapproved_is_told() -> None:
     assert kinds == [AlertKind.SERVICE_DOWN, AlertKind.UNAPPROVED]
 
 
+def test_services_of_a_namespace_that_run_unapproved_are_one_alert_and_those_that_run_nothing_are_none() -> None:
+    unapproved = [
+        msgspec.structs.replace(SERVICE, name=name, namespace=namespace, approved=False, verdict=verdict)
+        for name, namespace, verdict in (
+            ("a", "llm-dev", Verdict.SERVING),
+            ("b", "llm-dev", Verdict.STARTING),
+            ("c", "llm-prod", Verdict.SERVING),
+            ("d", "llm-prod", Verdict.STOPPED),
+        )
+    ]
+    told = findings(snapshot(), unapproved, NOW).conditions
+    assert [(one.object, one.summary.partition(":")[0]) for one in told] == [
+        ("prod/llm-dev", "2 services run unapproved"), ("prod/llm-prod", "c runs unapproved"),
+    ]  # fmt: skip
+    assert told[0].services == ("prod/llm-dev/a", "prod/llm-dev/b")
+
+
 @given(st.integers(0, 10_000))
 def test_every_xid_has_at_most_one_class_and_a_sentence(number: int) -> None:
     assert xid.class_of(number) in {"", xid.APPLICATION, xid.HARDWARE}
