@@ -89,6 +89,7 @@ def test_a_failed_rollout_proposes_the_way_back_ready_to_confirm(world: World, p
     assert (proved["outcome"], proved["proposal"], proved["answer"]) == ("failed", first, "")
     (row,) = [one for one in place.json("deploy", "status") if one["name"] == "proposing"]
     assert row["proposal"] == first and "roll back" in row["next_step"] and row["verdict"] == "serving"
+    assert f"--to {first}" in place.run("deploy", "status").err
     told = place.run("deploy", "status", "proposing")
     assert f"--to {first}" in told.out
     snapshots = place.json("deploy", "snapshots", "proposing")

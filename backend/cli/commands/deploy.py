@@ -133,6 +133,12 @@ def _list(session: Session, namespace: str | None, query: ServiceQuery) -> None:
     ]
     columns = [("CONTEXT", _context_of), *_SERVICES] if several else _SERVICES
     session.print.rows(wanted, columns, empty="no services")
+    for service in wanted:
+        if service.proposal:
+            note(
+                f"{service.namespace}/{service.name}: its validation failed; proposed:"
+                f" modelyard deploy rollback {service.name} -n {service.namespace} --to {service.proposal}"
+            )
     for one in unsettled:
         note(
             f"the apply of {one.namespace}/{one.name} by {one.actor} was cut off: {one.told};"
