@@ -55,7 +55,9 @@ class Look(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
     why: str = ""
 
 
-PAGE: Final = 500
+#: Objects that are asked for at a time; fewer where they stay, so that the bytes of a page are no peak of memory.
+PAGE: Final = 2000
+_KEPT_PAGE: Final = 500
 _MAX_LOG: Final = 4 * 1024 * 1024
 #: Longest line of a log that is passed on whole; what is longer comes without its rest.
 MAX_LOG_LINE: Final = 16 * 1024
@@ -152,7 +154,8 @@ class ClusterReader:
             ModelyardError: as the answer says.
         """
         what = f"list of {resource.plural}" + (f" in {namespace}" if namespace else "")
-        params = {**params_of(label_selector, field_selector), "limit": str(self._page_size)}
+        limit = min(self._page_size, _KEPT_PAGE) if kept else self._page_size
+        params = {**params_of(label_selector, field_selector), "limit": str(limit)}
         sharing = Sharing(self._alive)
         while True:
             response = await self.connection.request(

@@ -83,7 +83,7 @@ async def test_a_list_is_read_in_pages(watched: Watched) -> None:
     assert [item.metadata.name for item in objects] == ["a", "b"]
     assert version == "9"
     first, second = (request.query for request in watched.server.requests)
-    assert dict(first) == {"labelSelector": "x=y", "limit": "500"}
+    assert dict(first) == {"labelSelector": "x=y", "limit": "2000"}
     assert second["continue"] == "more"
 
 
