@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
 from backend.core.views import LatencyView, ServiceMetricsView, Verdict
 from tests.fakes import screen_data as data
 from tui.document import plain
 from tui.panes.deployments.columns import image_name, service_columns
-from tui.panes.deployments.view_model import look, metrics_key, reason_cell, slow_keys, worst_first
+from tui.panes.deployments.view_model import WorstFirst, look, metrics_key, reason_cell, slow_keys, worst_first
 
 SLOW = ServiceMetricsView(
     namespace="llm-prod", service="mistral", replicas=2, requests_per_second=23.4,
@@ -43,3 +47,22 @@ def test_model_servers_are_found_by_name_whatever_kind_runs_them() -> None:
     llm = data.service("llm-prod", "qwen", Verdict.SERVING, kind="LLMInferenceService")
     assert metrics_key(llm) == "prod-eu1/llm-prod/qwen"
     assert metrics_key(data.service("", "x", Verdict.SERVING, kind="LocalModelCache")) == ""
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from(list(Verdict)), st.integers(0, 8), st.booleans()),
+        max_size=12,
+    )
+)
+def test_an_order_that_is_kept_up_is_the_order_sorted_anew(
+    changes: list[tuple[int, Verdict, int, bool]],
+) -> None:
+    kept, services = WorstFirst(), {}
+    for number, verdict, gpus, is_slow in changes:
+        view = msgspec.structs.replace(SERVING, name=f"s{number}", verdict=verdict, gpus=gpus)
+        services[view.key] = view
+        slow = frozenset({view.key}) if is_slow else frozenset()
+        assert kept.of(services, slow) == worst_first(services.values(), slow)
+    services.clear()
+    assert kept.of(services) == []

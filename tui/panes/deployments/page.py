@@ -42,6 +42,7 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, Runt
         self._wide = False
         self._several = False
         self._query = parse_query("")
+        self._order = view_model.WorstFirst()
         self._measured: tuple[GpuSnapshotView | None, dict[str, ServiceMetricsView]] = (None, {})
 
     def columns(self) -> tuple[Column[ServiceView], ...]:
@@ -77,7 +78,7 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, Runt
 
     def items(self) -> Sequence[ServiceView]:
         services = self.model.services.value
-        return view_model.worst_first(services.values(), view_model.slow_keys(services, self._measured[1]))
+        return self._order.of(services, view_model.slow_keys(services, self._measured[1]))
 
     def haystack(self, item: ServiceView) -> str:
         return view_model.haystack(item)
