@@ -40,7 +40,7 @@ from tui.model import Model, PartName, Problem
 from tui.ports import ScreenYard
 
 _LOG = logging.getLogger(__name__)
-_FRAME_SECONDS: Final = 0.1
+_FRAME_SECONDS: Final = 0.08
 # After a quiet time the first change is told soon, with what comes along with it.
 _GATHER_SECONDS: Final = 0.015
 _READ_SECONDS: Final = 0.5

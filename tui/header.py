@@ -47,7 +47,7 @@ def count(model: Model, now: datetime) -> Counts:
     snapshot = model.gpus.value
     gpus = snapshot.gpus if snapshot is not None else ()
     primary = model.status.context if model.status is not None else ""
-    slow = slow_keys(model.services.value, metrics_by_key(snapshot, primary))
+    slow = slow_keys(model.services.value, metrics_by_key(snapshot, primary, slow_alone=True))
     return Counts(
         broken=sum(number for (verdict, _), number in verdicts.items() if verdict in BROKEN) if known else None,
         slow=sum(number for (verdict, _), number in verdicts.items() if verdict in SLOW) + len(slow) if known else None,

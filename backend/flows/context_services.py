@@ -29,7 +29,7 @@ from backend.serving.validations import newest
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item", bound=KubeObject)
 #: Changes that come within this time reach the screen together.
-_GATHER: Final = 0.05
+_GATHER: Final = 0.02
 #: How long whoever asks for services waits for the watches that have just begun.
 _PATIENCE: Final = 30.0
 #: How often verdicts that time alone can change (slow to load, stuck) are judged again, and lost watches noted.

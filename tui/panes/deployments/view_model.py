@@ -246,14 +246,19 @@ def metrics_key(service: ServiceView) -> str:
     return f"{service.context}/{service.namespace}/{service.name}"
 
 
-def metrics_by_key(snapshot: GpuSnapshotView | None, primary: str) -> dict[str, ServiceMetricsView]:
+def metrics_by_key(
+    snapshot: GpuSnapshotView | None, primary: str, *, slow_alone: bool = False
+) -> dict[str, ServiceMetricsView]:
     """What model servers measure, by the key of their service.
 
     Args:
         primary: context of those that name none.
+        slow_alone: only of those that miss an objective.
     """
     services = snapshot.services if snapshot is not None else ()
-    return {f"{one.context or primary}/{one.namespace}/{one.service}": one for one in services}
+    return {
+        f"{one.context or primary}/{one.namespace}/{one.service}": one for one in services if one.slow or not slow_alone
+    }
 
 
 def slow_keys(services: Mapping[str, ServiceView], measured: Mapping[str, ServiceMetricsView]) -> frozenset[str]:
