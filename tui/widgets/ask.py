@@ -267,8 +267,8 @@ class Ask(ModalScreen[object]):
         told = self.query_one("#dialog-problem", Lines)
         told.show(lines)
         if lines:
-            # In a small terminal it would stand below what can be seen.
-            self.call_after_refresh(told.scroll_visible, animate=False)
+            # In a small terminal it would stand below what can be seen, and the choices below it.
+            self.call_after_refresh(self.query_one("#dialog").scroll_end, animate=False)
 
 
 def _label(field: Field, _width: int) -> Line:
