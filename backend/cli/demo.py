@@ -106,6 +106,16 @@ namespaces = ["llm-prod", "llm-dev"]
 [telemetry]
 interval = "2s"
 
+[[objective]]
+services = ["llm-prod/llama-70b"]
+ttft_p95 = "1s"
+inter_token_p95 = "100ms"
+[[objective]]
+services = ["llm-prod/*"]
+ttft_p95 = "10s"
+error_rate = 0.05
+availability = 0.99
+
 [[price]]
 gpu = "*H100*"
 per_hour = 2.95

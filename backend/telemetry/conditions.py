@@ -192,10 +192,10 @@ def _by_holder(
 
 
 def _idle(held: list[GpuView]) -> str:
-    costs = [gpu.idle_cost for gpu in held if gpu.idle_cost is not None]
+    spent = sum(gpu.idle_cost or 0.0 for gpu in held)
     hours = sum(gpu.wasted_hours or 0.0 for gpu in held)
     wasted = f", {hours:.0f} GPU hours so far" if hours >= 1 else ""
-    cost = f" (about {sum(costs):.0f})" if costs else ""
+    cost = f" (about {spent:.0f} {held[0].currency}".rstrip() + ")" if spent >= 1 else ""
     team = f", {held[0].team}" if held[0].team else ""
     return f"holds {_gpus(held)} and does nothing{team}{wasted}{cost}"
 

@@ -14,6 +14,7 @@ from tests.fakes import screen_data as data
 from tests.fakes.gpu_room import Room, replaced, room
 from tests.fakes.screen_pilot import Desk, desk
 from tui.document import Section, Span, cells, plain
+from tui.panes.deployments.detail_model import metrics_section
 from tui.panes.gpus.cells import bar, map_mark, note_of, number_cell
 from tui.panes.gpus.detail_model import gpu_sections, node_sections
 from tui.panes.gpus.head import completions
@@ -182,6 +183,9 @@ def test_quantiles_beyond_the_highest_bucket_are_told_as_such() -> None:
     assert any(">=4.00 s" in line for line in told)
     assert any("MISSED" in line and "burns 4.0 times" in line for line in told)
     assert any("end to end" in line and "no traffic, or not told" in line for line in told)
+    section = metrics_section(metrics)
+    assert section is not None, "the page of the service tells the same"
+    assert [plain(line) for line in section.lines] == told
 
 
 def test_a_node_tells_which_waiting_pod_would_fit() -> None:

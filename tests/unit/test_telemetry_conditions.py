@@ -88,6 +88,11 @@ def test_idle_gpus_of_one_service_are_one_thing() -> None:
     (told,) = found(*idle)
     assert (told.kind, told.object, told.since) == (AlertKind.GPU_IDLE, "prod/llm-prod/qwen-vl", since)
     assert told.summary == "holds 8 GPUs on gpu-03 and does nothing, nlp, 208 GPU hours so far (about 520)"
+    begun = gpu(state=GpuState.IDLE, idle_since=NOW, wasted_hours=0.01, idle_cost=0.03, currency="USD")
+    (told,) = found(begun)
+    assert told.summary == "holds 1 GPU on gpu-03 and does nothing", "hours and money below one are no news"
+    (told,) = found(msgspec.structs.replace(begun, wasted_hours=4.0, idle_cost=11.8))
+    assert told.summary.endswith("4 GPU hours so far (about 12 USD)")
 
 
 def test_a_power_cap_in_full_work_is_no_alert_and_heat_is() -> None:

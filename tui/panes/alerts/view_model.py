@@ -90,7 +90,7 @@ def alert_columns(now: Callable[[], datetime], contexts: Callable[[], int]) -> t
             title="OBJECT",
             cell=lambda alert: object_cell(alert, contexts()),
             minimum=16,
-            maximum=32,
+            maximum=24,
             flex=1,
             keep_end=True,
             sort=lambda alert: alert.object,

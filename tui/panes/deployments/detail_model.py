@@ -26,6 +26,7 @@ from tui.panes.deployments.tabs import WITH_PODS
 from tui.panes.deployments.view_model import approved_cell, gpus_cell, is_unapproved, look, lost_note
 from tui.panes.gpus.cells import tally_of
 from tui.panes.gpus.ranks import rank_lines, replicas
+from tui.panes.gpus.service_numbers import service_rows
 
 _EVENTS_SHOWN: Final = 40
 
@@ -87,32 +88,13 @@ def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Secti
 
 
 def metrics_section(metrics: ServiceMetricsView | None) -> Section | None:
-    """What its model servers measure together."""
+    """What its model servers measure together, against what it promises."""
     if metrics is None:
         return None
-    latencies = (("TTFT", metrics.ttft), ("between tokens", metrics.inter_token), ("whole answer", metrics.end_to_end))
-    if metrics.note and metrics.requests_per_second is None and metrics.running is None:
+    if metrics.note and metrics.requests_per_second is None and metrics.running is None and not metrics.objectives:
         return Section("Model servers", (text(metrics.note, "muted"),), side=True)
-    running = f"{fmt.number(metrics.running)}, {fmt.number(metrics.waiting)} wait"
-    rows = [
-        ("slow", text(metrics.slow, "bad")),
-        ("requests", text(fmt.number(metrics.requests_per_second, 1, " a second"))),
-        ("errors", text(fmt.number(_percent(metrics.error_rate), 1, " %"))),
-        ("running", text(running)),
-        ("KV cache", text(fmt.number(_percent(metrics.kv_cache), 0, " %"))),
-        *(
-            (name, text(f"p50 {fmt.duration(told.p50)}, p95 {fmt.duration(told.p95)}, p99 {fmt.duration(told.p99)}"))
-            for name, told in latencies
-            if told is not None
-        ),
-        ("note", text(metrics.note, "muted")),
-    ]
     note = f"{metrics.age:.0f}s old" if metrics.age is not None else ""
-    return Section("Model servers", facts(rows), note=note, side=True)
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+    return Section("Model servers", facts(service_rows(metrics)), note=note, side=True)
 
 
 def service_sections(

@@ -26,8 +26,15 @@ def server_section(server: ModelServerView) -> Section:
 
 def service_section(metrics: ServiceMetricsView) -> Section:
     """What all replicas of a service do together, against what it promises."""
-    rows = [
+    told = f"{fmt.count(metrics.replicas, 'replica')}, {_age(metrics.age)}"
+    return Section(f"Service {metrics.namespace}/{metrics.service}", facts(service_rows(metrics)), note=told)
+
+
+def service_rows(metrics: ServiceMetricsView) -> list[tuple[str, Line]]:
+    """The same without a heading, for the page of the service itself."""
+    return [
         ("slow", text(metrics.slow, "bad")),
+        *(("promised", _objective(objective)) for objective in metrics.objectives),
         ("requests", _requests(metrics.running, metrics.waiting, metrics.requests_per_second)),
         ("errors", _errors(metrics)),
         ("KV cache", join(_cache(metrics.kv_cache, metrics.prefix_hits), text("of the fullest replica", "faint"))),
@@ -38,10 +45,7 @@ def service_section(metrics: ServiceMetricsView) -> Section:
         ("tokens", _tokens(metrics.prompt_tokens_per_second, metrics.generation_tokens_per_second)),
         ("tokens a joule", text(fmt.number(metrics.tokens_per_joule, 3)) if metrics.tokens_per_joule else EMPTY),
         ("note", text(metrics.note, "warn")),
-        *(("promised", _objective(objective)) for objective in metrics.objectives),
     ]
-    told = f"{fmt.count(metrics.replicas, 'replica')}, {_age(metrics.age)}"
-    return Section(f"Service {metrics.namespace}/{metrics.service}", facts(rows), note=told)
 
 
 def _requests(running: float | None, waiting: float | None, rate: float | None) -> Line:
