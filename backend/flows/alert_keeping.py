@@ -11,8 +11,8 @@ from backend.core.actors import WORKER
 from backend.core.errors import ModelyardError
 from backend.core.events import AlertsChanged, Topic
 from backend.core.permits import Permit
-from backend.core.views import AlertView, GpuSnapshotView, ServiceView
-from backend.flows.alert_reading import address, firing
+from backend.core.views import GpuSnapshotView, ServiceView
+from backend.flows.alert_reading import ForeignAlerts
 from backend.flows.foundation import Foundation
 from backend.store import ledger
 from backend.telemetry import alert_store
@@ -48,8 +48,7 @@ class AlertKeeping:
         self._going: tuple[Episode, ...] | None = None
         self._told_at = float("-inf")
         self._forgot_at = float("-inf")
-        self._read_at = float("-inf")
-        self._foreign: tuple[AlertView, ...] | None = None
+        self._foreign = ForeignAlerts(foundation)
         self._problem = ""
 
     async def run(self, may: Callable[[], bool]) -> None:
@@ -90,7 +89,7 @@ class AlertKeeping:
             await self._keep(step)
             self._told_at = monotonic
         self._going = step.going
-        await self._read_alertmanager()
+        await self._foreign.round()
         if monotonic - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = monotonic
             async with foundation.database.transaction() as transaction:
@@ -139,31 +138,4 @@ class AlertKeeping:
                     )
 
         await foundation.gate.run("alert.keep", "alerts", action, as_worker=True)
-        foundation.hub.publish(Topic.ALERTS, AlertsChanged())
-
-    async def _read_alertmanager(self) -> None:
-        foundation = self._foundation
-        config = foundation.configuration.settings.alertmanager
-        monotonic = foundation.clock.monotonic()
-        if not config.url or monotonic - self._read_at < config.every.total_seconds():
-            return
-        self._read_at = monotonic
-        now = foundation.clock.now()
-        folder, context = foundation.configuration.folder, foundation.cluster.context
-        try:
-            told = await firing(config, folder, context, now)
-        except ModelyardError as error:
-            # What it told last stays: nothing is over because nobody says that it goes on.
-            _LOG.warning("%s", error)
-            return
-        if told == self._foreign:
-            return
-
-        async def action(permit: Permit) -> None:
-            permit.spend("alert.keep")
-            async with foundation.database.transaction() as transaction:
-                await alert_store.replace_foreign(transaction, address(config), told, now)
-
-        await foundation.gate.run("alert.keep", f"alerts of {address(config)}", action, as_worker=True)
-        self._foreign = told
         foundation.hub.publish(Topic.ALERTS, AlertsChanged())

@@ -94,7 +94,7 @@ class StatusBoard:
         total, _ = await events.count(foundation.database)
         waiting = sum(standing[state] for state in _WAITING)
         self._counts = (total, standing[ImageState.APPROVED], waiting)
-        self._untold = await self._targets_lost()
+        self._untold = (*await self._targets_lost(), *await self._alertmanager_lost())
         self._alerts = await firing_counts(foundation.database, foundation.clock.now())
         self._alarms = await alarms(foundation.database, foundation.clock.now())
         by_rule = await last_runs(foundation.database)
@@ -112,6 +112,16 @@ class StatusBoard:
         from backend.flows.notifications import Notifications
 
         return await Notifications(self._foundation).sources()
+
+    async def _alertmanager_lost(self) -> tuple[SourceView, ...]:
+        config = self._foundation.configuration.settings.alertmanager
+        if not config.url:
+            return ()
+        # Imported late: the first rows need no client for it.
+        from backend.flows.alert_reading import lost
+
+        found = await lost(self._foundation.database, config)
+        return (found,) if found is not None else ()
 
     async def refresh_holder(self) -> None:
         """Ask who holds the yard's lease.

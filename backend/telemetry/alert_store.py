@@ -113,6 +113,14 @@ async def replace_foreign(transaction: Transaction, source: str, alerts: Sequenc
     )  # fmt: skip
 
 
+async def end_foreign(transaction: Transaction, source: str, now: datetime) -> None:
+    """End what other Alertmanagers told than the one that is read now: nobody would say that it is over."""
+    await transaction.execute(
+        "UPDATE alert SET state = 'resolved', resolved_at = ? WHERE source NOT IN (?, ?) AND state <> 'resolved'",
+        (timestamp(now), OURS, source),
+    )
+
+
 async def forget_old(transaction: Transaction, now: datetime) -> None:
     """Forget what is over for long."""
     await transaction.execute(

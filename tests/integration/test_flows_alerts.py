@@ -14,9 +14,10 @@ import pytest
 
 from backend.config import load_configuration
 from backend.core.errors import ConflictError, NotFoundError, RoleError, UsageError
-from backend.core.views import GpuSnapshotView, GpuState, ServiceView
+from backend.core.views import GpuSnapshotView, GpuState, ServiceView, SourceState
 from backend.flows.alert_keeping import AlertKeeping
 from backend.flows.notifications import Notifications
+from backend.telemetry import alert_store, alertmanager
 from backend.yard import Yard, YardOptions
 from tests.fakes.ports import FixedClock, NumberedIds
 from tests.unit.test_telemetry_conditions import GPU, PAGE, SERVICE
@@ -207,11 +208,28 @@ async def test_an_alertmanagers_alerts_come_and_go_and_stay_while_it_is_away(tmp
             ]  # fmt: skip
             await here.look(seconds=31)
             assert await here.yard.alerts.alerts() == told, "an answer that cannot be read ends nothing"
+            await here.yard._status.refresh()
+            away = [one for one in here.yard.status().sources if one.kind == "alertmanager"]
+            assert [(one.state, "cannot be read" in one.detail) for one in away] == [(SourceState.LOST, True)]
             await here.look(seconds=31)
             assert await here.yard.alerts.alerts() == []
+            await here.yard._status.refresh()
+            assert not [one for one in here.yard.status().sources if one.kind == "alertmanager"]
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def test_what_an_alertmanager_told_is_over_once_it_is_read_no_more(tmp_path: Path, clock: FixedClock) -> None:
+    async with room(tmp_path, clock) as here:
+        await here.look()
+        async with here.yard._foundation.database.transaction() as transaction:
+            told = alertmanager.read(json.dumps(PAGE).encode(), "old:9093", "prod", clock.now())
+            await alert_store.replace_foreign(transaction, "old:9093", told, clock.now())
+        assert len(await here.yard.alerts.alerts()) == 2
+    async with room(tmp_path, clock) as here:
+        await here.look()
+        assert await here.yard.alerts.alerts() == []
 
 
 async def test_one_more_service_that_runs_unapproved_opens_what_was_taken_up(tmp_path: Path, clock: FixedClock) -> None:

@@ -33,7 +33,8 @@ def service_section(metrics: ServiceMetricsView) -> Section:
 def service_rows(metrics: ServiceMetricsView) -> list[tuple[str, Line]]:
     """The same without a heading, for the page of the service itself."""
     return [
-        ("slow", text(metrics.slow, "bad")),
+        # Where promises are listed, the one that is missed says so itself.
+        ("slow", EMPTY if metrics.objectives else text(metrics.slow, "bad")),
         *(("promised", _objective(objective)) for objective in metrics.objectives),
         ("requests", _requests(metrics.running, metrics.waiting, metrics.requests_per_second)),
         ("errors", _errors(metrics)),
