@@ -112,11 +112,12 @@ class Feed:
             yard, self.yard = self.yard, None
             await yard.close()
 
-    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         """Do something in the background; a failure that nobody handled is told on the screen."""
         task = asyncio.create_task(self._guarded(work, what))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None], what: str) -> None:
         try:

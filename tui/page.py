@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from textual import events
 from textual.binding import BindingType
@@ -13,11 +13,14 @@ from textual.widget import Widget
 from tui.actions import LISTS, Action, unavailable
 from tui.commands import Command, Filter, complete, parse
 from tui.keymap import key_of
-from tui.page_frame import PageFrame
+from tui.page_frame import Opening, PageFrame
 from tui.widgets.line_scroll import LineScroll
 
 if TYPE_CHECKING:
     from tui.widgets.prompt import Prompt
+
+#: What may still be done while something is read before a dialog opens.
+_WHILE_OPENING: Final = frozenset({"program.quit"})
 
 
 class Page(PageFrame, inherit_bindings=False):
@@ -51,12 +54,23 @@ class Page(PageFrame, inherit_bindings=False):
         if method is None or not action.works_in(self.pane):
             self.room.flash(f"{action.title.lower()}: not in this pane", bad=True)
             return
+        if self.opening is not None and action.id not in _WHILE_OPENING:
+            self._not_yet(self.opening, action)
+            return
         if why := unavailable(action, self.model.status):
             self.room.flash(f"{action.title}: {why}", bad=True)
             return
         result = method(*arguments) if _takes_words(method) else method()
         if inspect.isawaitable(result):
             self.room.feed.spawn(cast(Coroutine[Any, Any, None], result), action.title.lower())
+
+    def _not_yet(self, opening: Opening, action: Action) -> None:
+        """A dialog that opens late must not open over what a person has gone on to meanwhile."""
+        if action.id == "program.back":
+            opening.task.cancel()
+            self.room.flash(f"given up: {opening.what}")
+        else:
+            self.room.flash(f"still {opening.what}; Esc gives it up", bad=True)
 
     # ------------------------------------------------------------ actions of every page
 

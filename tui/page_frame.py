@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -27,6 +29,16 @@ if TYPE_CHECKING:
     from tui.widgets.fields import Field, Values
 
 SMALLEST = (48, 12)
+#: Seconds after which it is said what a page or a dialog that shall open waits for.
+_TELL_AFTER: Final = 0.6
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is read before a page or a dialog opens."""
+
+    what: str
+    task: asyncio.Task[None]
 
 
 class PageFrame(Screen[None], inherit_bindings=False):
@@ -42,6 +54,7 @@ class PageFrame(Screen[None], inherit_bindings=False):
         super().__init__()
         self.filter: Filter | None = None
         self.settled = False
+        self._opening: Opening | None = None
         self._stale = False
         self._is_built = False
 
@@ -181,16 +194,40 @@ class PageFrame(Screen[None], inherit_bindings=False):
     # ------------------------------------------------------------ what opens from it
 
     def open_later(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        """Do something that reads first and then opens a page or a dialog; keys typed meanwhile wait for that."""
+        """Do something that reads first and then opens a page or a dialog; keys typed meanwhile wait for that.
+
+        Args:
+            what: said while it takes longer than a moment, such as `reading what runs`.
+        """
 
         async def opened() -> None:
+            telling = asyncio.create_task(self._tell_waiting(what))
             try:
                 await work
             finally:
+                telling.cancel()
                 self.settled = True
+                if self._opening is begun:
+                    self._opening = None
 
         self.settled = False
-        self.room.feed.spawn(opened(), what)
+        begun = self._opening = Opening(what, self.room.feed.spawn(opened(), what))
+
+    @property
+    def opening(self) -> Opening | None:
+        """What is read at present, so that a page or a dialog can open."""
+        return self._opening
+
+    async def _tell_waiting(self, what: str) -> None:
+        await asyncio.sleep(_TELL_AFTER)
+        told = f"{what}… (Esc gives it up)"
+        try:
+            while True:
+                self.room.flash(told)
+                await asyncio.sleep(1.0)
+        finally:
+            if self.room.flash_now == (told, False):
+                self.room.clear_flash()
 
     def ask(
         self,

@@ -96,11 +96,13 @@ def _sentences(view: BlastView, row: ServiceView) -> Iterable[str]:
     elif view.traffic_note and view.verb != "start":
         yield f"how many requests it gets is not known: {view.traffic_note}"
     if view.replicas != view.after:
-        yield f"{view.replicas} replicas serve now, {view.after} shall"
+        yield f"{view.replicas} {'replica serves' if view.replicas == 1 else 'replicas serve'} now, {view.after} shall"
     if view.freed:
         kind = f" {view.gpu_type}" if view.gpu_type else ""
-        many = "1 GPU" if abs(view.freed) == 1 else f"{abs(view.freed)} GPUs"
-        yield f"{many}{kind} {'become free' if view.freed > 0 else 'are taken beside'}"
+        one = abs(view.freed) == 1
+        many = "1 GPU" if one else f"{abs(view.freed)} GPUs"
+        free, taken = ("becomes free", "is taken beside") if one else ("become free", "are taken beside")
+        yield f"{many}{kind} {free if view.freed > 0 else taken}"
     if view.consumers:
         yield f"{', '.join(view.consumers)} {'rely' if len(view.consumers) > 1 else 'relies'} on it"
     if view.consumers_note:

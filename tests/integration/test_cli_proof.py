@@ -134,7 +134,7 @@ def test_what_a_change_would_end_is_told_before_it_is_asked(world: World, place:
     until_serving(place, "ending")
     asked = place.run("deploy", "stop", "ending")
     assert asked.code == 2 and "--yes" in asked.error
-    for told in ("requests a second", "1 GPU", "become free", "nothing answers any more at", "access keys"):
+    for told in ("requests a second", "1 GPU", "free", "nothing answers any more at", "access keys"):
         assert told in asked.err
     assert "1 GPU" in place.run("deploy", "scale", "ending", "2").err
 

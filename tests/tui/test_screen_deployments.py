@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from backend.core.errors import AdmissionError, NotFoundError, UnreachableError
-from backend.core.views import Verdict
+from backend.core.events import SourceChanged, Topic
+from backend.core.views import BlastView, SourceState, SourceView, Verdict
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import Desk, desk
 from tests.fakes.screen_yard import FakeYard
@@ -147,14 +149,58 @@ async def test_scaling_by_command_and_what_is_done_is_logged() -> None:
     async with desk(size=(160, 45)) as table:
         await table.press("3")
         await table.command("scale 4")
-        await table.sees("Scale llm-prod/llama-70b")
-        await table.press("tab")
+        await table.sees("Scale llm-prod/llama-70b?", "from 2 replicas to 4", "12.5 requests a second")
         await table.type("llama-70b")
         await table.press("enter")
         await table.until(lambda: table.yard.called("scale"))
         assert table.yard.called("scale") == [("llm-prod", "llama-70b", 4)]
         await table.press("at")
         await table.sees("LOG OF COMMANDS", "kubectl --context prod-eu1 -n llm-prod patch inferenceservice llama-70b")
+
+
+async def test_a_number_of_replicas_is_asked_for_before_what_it_ends() -> None:
+    async with desk(size=(160, 45)) as table:
+        await table.press("3")
+        await table.press("equals_sign")
+        await table.sees("How many replicas of llm-prod/llama-70b?")
+        await table.press("enter")
+        await table.sees("Scale llm-prod/llama-70b?", "12.5 requests a second")
+        assert not table.yard.called("scale")
+
+
+async def test_nothing_is_changed_in_a_cluster_that_is_lost() -> None:
+    async with desk(size=(160, 45)) as table:
+        lost = SourceView(
+            name="prod-eu1", kind="cluster", state=SourceState.LOST, as_of=data.NOW, detail="connection refused"
+        )
+        table.yard.status_view = data.status(sources=(lost,))
+        table.yard.publish(Topic.SOURCES, SourceChanged(key="prod-eu1", source=lost))
+        await table.sees("api lost")
+        table.clock.move(minutes=7)
+        for key in ("S", "equals_sign", "B"):
+            await table.press("3", key)
+            await table.sees("writes are refused, prod-eu1 is lost for 7m: connection refused")
+        assert not table.yard.called("blast")
+
+
+async def test_what_takes_long_before_a_dialog_is_told_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.key_queue._PATIENCE_SECONDS", 0.1)
+    async with desk(size=(160, 45)) as table:
+        asked = asyncio.Event()
+
+        async def never(*_arguments: object, **_named: object) -> BlastView:
+            asked.set()
+            return await asyncio.Future()
+
+        table.yard.deployments.blast = never  # type: ignore[method-assign]
+        await table.press("3", "S")
+        await asked.wait()
+        await table.sees("asking what stop would end…", "Esc gives it up")
+        await table.press("S")
+        await table.sees("still asking what stop would end")
+        await table.press("escape")
+        await table.sees("given up")
+        assert "Stop llm-prod" not in table.text()
 
 
 async def test_the_service_page_follows_the_cluster() -> None:
@@ -370,7 +416,7 @@ async def test_rows_of_a_lost_context_stay_with_their_age_and_each_names_its_own
         lost = data.service("llm-prod", "far", Verdict.FAILED, "crash loop", context="prod-us", as_of=data.NOW, gpus=99)
         table.yard.put_service(lost)
         await table.press("3")
-        await table.sees("CONTEXT", "prod-us", "as of 14:02, watch lost")
+        await table.sees("CONTEXT", "prod-us", "as of 14:02: c")
         await table.press("slash")
         await table.type("context:prod-us live:no")
         await table.press("enter")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
 from typing import Final
 
-from backend.core.views import INFERENCE_SERVICE, AlertView, GpuView, ServiceDetailView, ServiceView, Verdict
+from backend.core.views import (
+    INFERENCE_SERVICE,
+    AlertView,
+    GpuView,
+    ServiceDetailView,
+    ServiceView,
+    SourceState,
+    Verdict,
+    YardStatusView,
+)
 from tui import format as fmt
 from tui.action import Action
 from tui.document import EMPTY, Line, plain, text
@@ -23,6 +33,8 @@ from tui.widgets.fields import Field, Values, typed_name
 
 _MOST_REPLICAS = 1000
 STOP: Final = "serving.kserve.io/stop"
+#: States of a cluster in which nothing can be written to it.
+_CLOSED: Final = frozenset({SourceState.LOST, SourceState.REFUSED})
 #: What may be done to other kinds than InferenceServices.
 _OF_KIND: Final = {
     "LLMInferenceService": ("deploy.stop", "deploy.start", "deploy.weigh", "deploy.exec", "deploy.forward")
@@ -52,7 +64,17 @@ class ServiceActions(HandOverActions, ProofActions, AlertActions, HistoryActions
         if kind != INFERENCE_SERVICE and mutates.startswith("deploy.") and action.id not in _OF_KIND.get(kind, ()):
             self.room.flash(f"{action.title}: a {kind} is only looked at here", bad=True)
             return
+        if mutates.startswith("deploy.") and (
+            why := lost(self.model.status, self.contexts_meant(), self.room.clock.now())
+        ):
+            self.room.flash(f"{action.title}: {why}", bad=True)
+            return
         super().perform(action, *arguments)
+
+    def contexts_meant(self) -> set[str]:
+        """Contexts of the services that an action would change."""
+        service = self.current_service()
+        return {service.context} if service is not None else set()
 
     # ------------------------------------------------------------ looking
 
@@ -193,34 +215,50 @@ class ServiceActions(HandOverActions, ProofActions, AlertActions, HistoryActions
         service = self._service()
         if service is None:
             return
+        if replicas and not check_replicas(replicas):
+            self._ask_scale(service, int(replicas))
+            return
         per_replica = service.gpus // service.wanted_replicas if service.wanted_replicas else service.gpus
         lines = (summary(service), text(f"Each replica holds {fmt.count(per_replica, 'GPU')}.", "muted"))
         wanted = Field(
             id="replicas", label="Replicas", value=replicas or str(service.wanted_replicas), check=check_replicas
         )
-        yard = self.room.feed.yard
 
-        async def perform(values: Values) -> object:
-            if yard is None:
-                return None
-            count = int(values["replicas"])
-            command = (
-                f"{kubectl(service)} patch inferenceservice {service.name} --type=merge "
-                f'-p \'{{"spec":{{"predictor":{{"minReplicas":{count}}}}}}}\''
-            )
-            return await self._run(
-                command, yard.deployments.scale(service.namespace, service.name, count, context=service.context)
-            )
+        async def chosen(values: Values) -> object:
+            return int(values["replicas"])
 
-        fields = [wanted, *self._name_field(service)]
+        def ask(count: object) -> None:
+            if isinstance(count, int):
+                self._ask_scale(service, count)
+
         self.ask(
-            f"Scale {service.namespace}/{service.name}",
+            f"How many replicas of {service.namespace}/{service.name}?",
             lines,
-            "Scale",
-            perform,
-            fields=fields,
-            done=self._done("scaled"),
+            "Next",
+            chosen,
+            fields=[wanted],
+            done=ask,
         )
+
+    def _ask_scale(self, service: ServiceView, count: int) -> None:
+        """Ask whether so many replicas shall serve, with what that ends."""
+        command = (
+            f"{kubectl(service)} patch inferenceservice {service.name} --type=merge "
+            f'-p \'{{"spec":{{"predictor":{{"minReplicas":{count}}}}}}}\''
+        )
+        change = text(f"from {fmt.count(service.wanted_replicas, 'replica')} to {count}", "accent")
+
+        def ask(ends: Sequence[Line]) -> None:
+            self._ask(
+                "Scale",
+                service,
+                (summary(service), change, *ends),
+                lambda yard: yard.deployments.scale(service.namespace, service.name, count, context=service.context),
+                command,
+                danger=count < service.wanted_replicas,
+            )
+
+        self.after_blast(service, "scale", ask, replicas=count)
 
     def act_deploy_rollback(self) -> None:
         from tui.panes.deployments.plan import open_rollback
@@ -289,3 +327,17 @@ def check_replicas(value: str) -> str:
     """Why a text is no number of replicas."""
     good = value.strip().isascii() and value.strip().isdigit() and int(value) <= _MOST_REPLICAS
     return "" if good else f"a whole number from 0 to {_MOST_REPLICAS}"
+
+
+def lost(status: YardStatusView | None, contexts: Collection[str], now: datetime) -> str:
+    """Why nothing may be changed in any of some contexts, in a clause; empty when all of them answer.
+
+    What is shown of a cluster that is lost is old: nobody should decide by it, and the change would not arrive.
+    """
+    for source in status.sources if status is not None else ():
+        if source.kind == "cluster" and source.name in contexts and source.state in _CLOSED:
+            age = f" for {fmt.age(source.as_of, now)}" if source.as_of is not None else ""
+            state = "refuses us" if source.state is SourceState.REFUSED else "is lost"
+            told = f": {source.detail}" if source.detail else ""
+            return f"writes are refused, {source.name} {state}{age}{told}"
+    return ""

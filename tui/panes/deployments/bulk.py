@@ -48,6 +48,9 @@ class MarkedServices(ServiceActions):
         self.marked.intersection_update(services)
         return [services[key] for key in sorted(self.marked)]
 
+    def contexts_meant(self) -> set[str]:
+        return {service.context for service in self.chosen()} or super().contexts_meant()
+
     # ------------------------------------------------------------ marks
 
     def act_look_mark(self) -> None:

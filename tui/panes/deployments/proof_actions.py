@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from backend.core.errors import ModelyardError
 from backend.core.views import CanaryView, ServiceView, ValidationView
@@ -13,6 +15,9 @@ from tui.panes.deployments.detail_model import summary
 from tui.panes.deployments.proof_model import blast_lines, proof_line
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values, typed_name
+
+#: Seconds to wait for what a change would end; a change must be possible where that cannot be told.
+_PATIENCE: Final = 10.0
 
 
 class ProofActions(Page):
@@ -61,12 +66,15 @@ class ProofActions(Page):
     ) -> None:
         lines: Sequence[Line]
         try:
-            blast = await yard.deployments.blast(
-                service.namespace, service.address, verb, replicas=replicas, context=service.context
-            )
+            async with asyncio.timeout(_PATIENCE):
+                blast = await yard.deployments.blast(
+                    service.namespace, service.address, verb, replicas=replicas, context=service.context
+                )
             lines = blast_lines(blast)
         except ModelyardError as error:
-            lines = ((Span("! ", "warn"), *text(f"what it would end is not known: {error.why}", "warn")),)
+            lines = _unknown(error.why)
+        except TimeoutError:
+            lines = _unknown(f"the cluster did not answer within {_PATIENCE:g} s")
         ask(lines)
 
     # ------------------------------------------------------------ traffic
@@ -184,3 +192,7 @@ def _check_percent(value: str) -> str:
     text_ = value.strip()
     good = text_.isascii() and text_.isdigit() and 1 <= int(text_) <= 100
     return "" if good else "a whole number from 1 to 100"
+
+
+def _unknown(why: str) -> tuple[Line, ...]:
+    return ((Span("! ", "warn"), *text(f"what it would end is not known: {why}", "warn")),)

@@ -176,7 +176,8 @@ def reason_cell(service: ServiceView, metrics: ServiceMetricsView | None = None)
     if metrics is not None and is_slow(service, metrics):
         return text(metrics.slow)
     if service.as_of is not None:
-        return join(text(lost_note(service), "warn"), text(service.reason, "faint"), gap="; ")
+        # The title bar says that the cluster is lost; a row has room for the time and for why.
+        return join(text(f"as of {fmt.clock_time(service.as_of)}:", "warn"), text(service.reason, "faint"), gap=" ")
     if is_unapproved(service) and _RANK[service.verdict] > _UNAPPROVED_RANK:
         return text(service.approval_note or "its digest was never approved", "violet")
     if service.verdict is Verdict.SERVING:

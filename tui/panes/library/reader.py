@@ -63,7 +63,7 @@ class Reader:
     def __init__(
         self,
         library: Callable[[], LibraryPort | None],
-        spawn: Callable[[Coroutine[Any, Any, None], str], None],
+        spawn: Callable[[Coroutine[Any, Any, None], str], object],
         clock: Clock,
         sight: Callable[[], Sight],
         answered: Callable[[bool], None],
