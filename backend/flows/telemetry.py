@@ -37,6 +37,8 @@ from backend.telemetry.store import instant_of
 _LOG = logging.getLogger(__name__)
 _HOUR: Final = 3600.0
 _LONGEST: Final = timedelta(days=3660)
+#: Seconds that a Prometheus which did not answer is not asked again for charts: one that hangs would hold up each.
+_AWAY_FOR: Final = 30.0
 #: Holders seen again within this time after they were lost sight of held on meanwhile.
 _SAME_TENURE: Final = timedelta(minutes=15)
 
@@ -49,6 +51,7 @@ class TelemetryFlow:
         self._store = SeriesStore(foundation.telemetry)
         self._prometheus: list[Prometheus] | None = None
         self._unread = ""
+        self._away: dict[Prometheus, tuple[float, str]] = {}
 
     # ------------------------------------------------------------ charts
 
@@ -92,7 +95,12 @@ class TelemetryFlow:
         """What a configured Prometheus has; where it does not answer, what we recorded stands in for it."""
         found: dict[str, SeriesView] = {}
         self._unread = ""
+        now = self._foundation.clock.monotonic()
         for prometheus in await self._sources():
+            since, why = self._away.get(prometheus, (float("-inf"), ""))
+            if now - since < _AWAY_FOR:
+                self._unread = why
+                continue
             try:
                 for kind, key in ((kind, key) for kind in kinds for key in keys if key not in found):
                     series = await prometheus_series(prometheus, kind, key, metric, start=start, end=end, step=step)
@@ -100,6 +108,7 @@ class TelemetryFlow:
                         found[key] = series
             except ModelyardError as error:
                 self._unread = f"{error.what}: {error.why}; what was recorded here is shown in its place"
+                self._away[prometheus] = (self._foundation.clock.monotonic(), self._unread)
                 _LOG.info("history: %s", error)
         return found
 

@@ -6,6 +6,7 @@ as the target's own page. When it scraped is told by `timestamp(up)`: its values
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
@@ -24,6 +25,8 @@ from backend.telemetry.services import Replica
 
 #: Seconds between two readings: Prometheus scrapes every 15 to 60 s.
 EVERY: Final = 10.0
+#: Seconds that a reading may take: who waits for the first sample is told before they give up.
+_PATIENCE: Final = 10.0
 #: Seconds that what it has tells of now: it scrapes once a minute at the least, and may miss once.
 _GOOD_FOR: Final = 90.0
 #: Seconds by which two readings of one scrape's time may differ: the clocks are read one after the other.
@@ -62,8 +65,9 @@ class PrometheusSource:
         read_at: when it was read last, in monotonic seconds; None: never.
     """
 
-    def __init__(self, prometheus: Prometheus) -> None:
+    def __init__(self, prometheus: Prometheus, *, patience: float = _PATIENCE) -> None:
         self._prometheus = prometheus
+        self._patience = patience
         self._exporters: dict[_Target, Followed] = {}
         self._servers: dict[tuple[str, str], _Server] = {}
         self.failure = ""
@@ -83,12 +87,16 @@ class PrometheusSource:
     async def read(self, clock: Clock) -> None:
         """Read once what it has now. Raises nothing that a user can meet: `failure` tells it."""
         try:
-            scraped = {
-                _target(value.labels): value.value
-                for value in await self._prometheus.query(f"timestamp({self._prometheus.selector(['up'])})")
-            }
-            gpus = await self._prometheus.query(self._prometheus.selector(METRICS))
-            servers = await self._read_servers()
+            async with asyncio.timeout(self._patience):
+                scraped = {
+                    _target(value.labels): value.value
+                    for value in await self._prometheus.query(f"timestamp({self._prometheus.selector(['up'])})")
+                }
+                gpus = await self._prometheus.query(self._prometheus.selector(METRICS))
+                servers = await self._read_servers()
+        except TimeoutError:
+            self.failure = f"it did not answer within {self._patience:g} s"
+            return
         except ModelyardError as error:
             self.failure = error.why
             return

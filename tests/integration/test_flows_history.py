@@ -193,17 +193,28 @@ async def test_prometheus_history_comes_first_and_ours_stands_in_for_one_that_is
         # It has nothing of the second GPU, which we recorded.
         (series,) = await telemetry.series(["GPU-1"], "power", timedelta(minutes=15))
         assert series.source == "modelyard"
-        telemetry._prometheus = [Prometheus(Away())]
-        (series,) = await telemetry.series(["GPU-0"], "power", timedelta(minutes=15))
-        assert (series.source, bool(series.points)) == ("modelyard", True)
-        (note,) = (await telemetry.state()).notes
+        away = Away()
+        telemetry._prometheus = [Prometheus(away)]
+        for _ in range(2):
+            (series,) = await telemetry.series(["GPU-0"], "power", timedelta(minutes=15))
+            assert (series.source, bool(series.points)) == ("modelyard", True)
+            (note,) = (await telemetry.state()).notes
+        assert away.tried == 1, "one that hangs holds up one chart, not each"
+        here.clock.advance(seconds=31)
+        await telemetry.series(["GPU-0"], "power", timedelta(minutes=15))
+        assert away.tried == 2
         assert "no answer" in note and "recorded here" in note
 
 
 class Away(Answers):
     """A Prometheus that does not answer."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried = 0
+
     async def get(self, path: str, params: Mapping[str, str]) -> bytes:
+        self.tried += 1
         raise UnreachableError("Prometheus prom", "no answer within 20 s", "see whether it is up")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
@@ -124,6 +125,23 @@ async def test_between_two_scrapes_nothing_is_taken_for_no_traffic() -> None:
         clock.advance(seconds=15)
     await collector.close()
     assert snapshot.servers[0].generation_tokens_per_second == 10
+
+
+async def test_a_prometheus_that_hangs_is_told_and_exporters_are_asked() -> None:
+    class Hangs(Recorded):
+        async def get(self, path: str, params: Mapping[str, str]) -> bytes:
+            await asyncio.Event().wait()
+            return b""
+
+    _, cluster, _ = small(FixedClock(NOON))
+    source = PrometheusSource(Prometheus(Hangs(), {}), patience=0.01)
+    collector = Collector(cluster, clock=FixedClock(NOON), prometheus=source)
+    try:
+        snapshot = await collector.sample()
+    finally:
+        await collector.close()
+    assert any("is not read: it did not answer within 0.01 s" in note for note in snapshot.notes)
+    assert cluster.asked, "exporters are asked instead"
 
 
 async def test_a_prometheus_that_is_away_is_told_and_exporters_are_asked() -> None:
