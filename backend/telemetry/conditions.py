@@ -120,7 +120,7 @@ def findings(snapshot: GpuSnapshotView | None, services: Sequence[ServiceView] |
 def name_of(gpu: GpuView) -> str:
     """How alerts name a GPU: its node and index, with its context where there is one."""
     profile = f" {gpu.mig_profile}" if gpu.mig_profile else ""
-    return f"{gpu.context + '/' if gpu.context else ''}{gpu.node} GPU {gpu.index}{profile}"
+    return f"{gpu.context + '/' if gpu.context else ''}{gpu.node} GPU {gpu.place}{profile}"
 
 
 def _is_old(gpu: GpuView) -> bool:

@@ -93,7 +93,7 @@ def _gpu(gpu: GpuView) -> Sample:
     if gpu.state is not GpuState.UNKNOWN:
         states = tuple(float(gpu.state is state) for state in _STATES)
     profile = f" {gpu.mig_profile}" if gpu.mig_profile else ""
-    return Sample(SeriesKind.GPU, gpu.key, f"{gpu.node}/{gpu.index}{profile}", values + states)
+    return Sample(SeriesKind.GPU, gpu.key, f"{gpu.node}/{gpu.place}{profile}", values + states)
 
 
 _STATES: Final = (GpuState.BUSY, GpuState.IDLE, GpuState.FREE, GpuState.FAULT)

@@ -95,6 +95,14 @@ def test_idle_gpus_of_one_service_are_one_thing() -> None:
     assert told.summary.endswith("4 GPU hours so far (about 12 USD)")
 
 
+def test_mig_instances_of_one_gpu_are_told_apart() -> None:
+    one, two = (
+        gpu(key=f"GPU-1/{number}", index=7, mig_profile="2g.20gb", state=GpuState.FAULT, error="gone")
+        for number in (1, 2)
+    )
+    assert [told.object for told in found(one, two)] == ["prod/gpu-03 GPU 7:1 2g.20gb", "prod/gpu-03 GPU 7:2 2g.20gb"]
+
+
 def test_a_power_cap_in_full_work_is_no_alert_and_heat_is() -> None:
     assert not found(gpu(throttle=("power cap",)))
     (told,) = found(gpu(throttle=("thermal", "power cap"), temperature=91.0))

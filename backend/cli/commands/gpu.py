@@ -52,7 +52,7 @@ def _told(gpu: GpuView) -> str:
 
 _PLACE: list[Column[GpuView]] = [
     ("NODE", lambda gpu: gpu.node),
-    ("GPU", lambda gpu: f"{gpu.index}{' ' + gpu.mig_profile if gpu.mig_profile else ''}"),
+    ("GPU", lambda gpu: f"{gpu.place}{' ' + gpu.mig_profile if gpu.mig_profile else ''}"),
     ("PRODUCT", lambda gpu: gpu.product),
 ]
 _COLUMNS: list[Column[GpuView]] = [

@@ -116,6 +116,12 @@ class GpuView(View, frozen=True, kw_only=True):
     age: float | None
     cells: tuple[CellView, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Which GPU of its node, `7`; a MIG instance with its own number, since a GPU has several: `7:2`."""
+        _, slash, instance = self.key.rpartition("/")
+        return f"{self.index}:{instance}" if self.mig_profile and slash else str(self.index)
+
 
 class LatencyView(View, frozen=True, kw_only=True):
     """Quantiles of a latency in seconds over the last half minute, from bucket deltas summed over replicas.

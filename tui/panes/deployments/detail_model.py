@@ -83,7 +83,7 @@ def gpu_section(service: ServiceView, snapshot: GpuSnapshotView | None) -> Secti
         nodes = ", ".join(dict.fromkeys(gpu.node for gpu in ranks))
         lines.append(join(text(pod, "name"), text(nodes, "muted"), tally_of(ranks), gap="  "))
         lines.extend(rank_lines(ranks))
-        lines.extend(text(f"{gpu.node}/{gpu.index} {gpu.error}", "bad") for gpu in ranks if gpu.error)
+        lines.extend(text(f"{gpu.node}/{gpu.place} {gpu.error}", "bad") for gpu in ranks if gpu.error)
     return Section("GPUs", tuple(lines), note=fmt.count(len(held), "GPU"), side=True)
 
 

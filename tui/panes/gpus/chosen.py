@@ -41,7 +41,7 @@ def chosen_line(gpu: GpuView, now: datetime, width: int) -> Line:
     shown, old = shown_state(gpu), is_stale(gpu)
     state = (Span(f"{STATE_MARK[shown]} {STATE_WORD[shown]}".strip(), STATE_ROLE[shown]),)
     left = join(
-        (*text(f"{gpu.node}/{gpu.index}", "strong"), *text(f" {short_product(gpu.product)}", "muted")),
+        (*text(f"{gpu.node}/{gpu.place}", "strong"), *text(f" {short_product(gpu.product)}", "muted")),
         state,
         *(text(f"?{figure}" if old else figure, "faint" if old else "") for figure in figures if figure),
         held_cell(gpu),

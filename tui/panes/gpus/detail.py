@@ -88,7 +88,7 @@ class GpuPage(DetailPage, ServiceActions):
         gpu = self._gpu
         gone = text("it is not there any more: what was last known", "bad") if self._is_gone else ()
         state = (Span(STATE_WORD[shown_state(gpu)], STATE_ROLE[shown_state(gpu)]),)
-        return "4", f"{gpu.node}/{gpu.index}", join(state, gone, gap="  "), text(gpu.product, "muted")
+        return "4", f"{gpu.node}/{gpu.place}", join(state, gone, gap="  "), text(gpu.product, "muted")
 
     def sections(self) -> Sequence[Section]:
         now = self.room.clock.now()

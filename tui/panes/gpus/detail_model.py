@@ -48,7 +48,7 @@ def gpu_sections(
 ) -> list[Section]:
     """A GPU: its numbers, its health, who holds it, and how that does."""
     sections = [
-        Section(f"GPU {gpu.node}/{gpu.index}", (*facts(_identity(gpu, now)), *figure_lines(gpu)), side=True),
+        Section(f"GPU {gpu.node}/{gpu.place}", (*facts(_identity(gpu, now)), *figure_lines(gpu)), side=True),
         Section("Health", (*facts(_health(gpu, now)), *health_lines(gpu)), side=True),
     ]
     if gpu.processes:
@@ -204,7 +204,7 @@ def _gpu_line(gpu: GpuView, now: datetime) -> Line:
     power = NOTHING if gpu.power is None else f"{gpu.power:.0f} W"
     heat = NOTHING if gpu.temperature is None else f"{gpu.temperature:.0f} °C"
     return (
-        *pad(text(f"/{gpu.index} {gpu.mig_profile}".strip(), "accent"), 4),
+        *pad(text(f"/{gpu.place} {gpu.mig_profile}".strip(), "accent"), 4),
         *load,
         Span(" "),
         *bar(load_of(gpu) if shown_state(gpu) is GpuState.BUSY else None, 8),

@@ -137,7 +137,7 @@ def _place(row: WallRow) -> Line:
     if not isinstance(row, GpuRow):
         return EMPTY
     gpu = row.gpu
-    number = (*text(str(gpu.index), "accent"), *text(f" {gpu.mig_profile}" if gpu.mig_profile else "", "muted"))
+    number = (*text(gpu.place, "accent"), *text(f" {gpu.mig_profile}" if gpu.mig_profile else "", "muted"))
     return number if row.by == "node" else (*text(f"{gpu.node}/", "name"), *number)
 
 

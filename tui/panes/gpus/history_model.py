@@ -72,7 +72,7 @@ def of_gpu(gpu: GpuView) -> Subject:
     memory = float(gpu.memory_total) if gpu.memory_total else None
     return Subject(
         gpu.key,
-        f"{gpu.node}/{gpu.index}",
+        f"{gpu.node}/{gpu.place}",
         f"{short_product(gpu.product)} {gpu.mig_profile}".strip(),
         (
             Drawn("engine_active", "engine active"),

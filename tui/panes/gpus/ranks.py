@@ -119,8 +119,8 @@ def _head(gpu: GpuView, is_chosen: bool) -> Line:
 def _place(gpu: GpuView, shown: Sequence[GpuView]) -> str:
     """Where it is, as far as the ranks do not stand in one node."""
     if len({one.node for one in shown}) == 1:
-        return f"/{gpu.index} "
-    return f"{gpu.node[-4:]}/{gpu.index} "
+        return f"/{gpu.place} "
+    return f"{gpu.node[-4:]}/{gpu.place} "
 
 
 def _cell(figure: _Figure, gpu: GpuView, ranks: Sequence[GpuView]) -> Line:
@@ -139,4 +139,4 @@ def _sentence(gpu: GpuView, ranks: Sequence[GpuView]) -> str:
         return ""
     told = ", ".join(f"{figure.name} {'above' if way > 0 else 'below'} the others" for figure, way in apart)
     held = f"; held down: {', '.join(gpu.throttle)}" if gpu.throttle else ""
-    return f"{'r?' if gpu.rank is None else f'r{gpu.rank}'} ({gpu.node}/{gpu.index}) stands out: {told}{held}"
+    return f"{'r?' if gpu.rank is None else f'r{gpu.rank}'} ({gpu.node}/{gpu.place}) stands out: {told}{held}"
