@@ -136,6 +136,8 @@ def test_a_straggler_stands_out_of_its_replica() -> None:
     told = [plain(line) for line in rank_lines(ranks, ranks[3].key)]
     assert "41▼" in next(line for line in told if line.startswith("load"))
     assert "›r3" in told[0]
+    # The pane beside the list of services has no more room in a terminal of 140 columns.
+    assert max(map(len, told[:-1])) <= 52
     assert "r3 (gpu-001/3) stands out: load below the others, clock below the others; held down: power cap" in told[-1]
 
 

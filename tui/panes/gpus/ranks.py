@@ -12,7 +12,7 @@ from tui.document import Line, Span, fit, pad, text
 from tui.panes.gpus.cells import NOTHING, STATE_MARK, STATE_ROLE, shown_state
 
 _LABEL: Final = 10
-_RANK: Final = 6
+_RANK: Final = 5
 _SIDE_BY_SIDE: Final = 8
 
 
@@ -120,7 +120,7 @@ def _place(gpu: GpuView, shown: Sequence[GpuView]) -> str:
     """Where it is, as far as the ranks do not stand in one node."""
     if len({one.node for one in shown}) == 1:
         return f"/{gpu.place} "
-    return f"{gpu.node[-4:]}/{gpu.place} "
+    return f"{gpu.node[-2:]}/{gpu.place} "
 
 
 def _cell(figure: _Figure, gpu: GpuView, ranks: Sequence[GpuView]) -> Line:
