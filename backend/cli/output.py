@@ -106,7 +106,7 @@ def plain(value: Any) -> Any:
 
 
 def _csv_cell(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         value = " ".join(str(part) for part in value)
     elif isinstance(value, dict):
         value = msgspec.json.encode(value).decode()

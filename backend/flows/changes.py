@@ -252,12 +252,24 @@ async def canary_view(foundation: Foundation, client: ClusterClient, live: Mappi
     return canary_of(client.context, service, parse(text, "snapshot") if text else None, routes)
 
 
+def require_inference_service(namespace: str, name: str, why: str) -> None:
+    """Refuse what only InferenceServices have: deployment files and the snapshots of them.
+
+    Raises:
+        UsageError: the name tells another kind.
+    """
+    kind, bare = named_kind(name)
+    if kind != INFERENCE_SERVICE:
+        raise UsageError(f"{kind} {f'{namespace}/' if namespace else ''}{bare}", why, "see its YAML, and use kubectl")
+
+
 async def found_service(client: ClusterClient, namespace: str, name: str) -> dict[str, Any]:
     """A service with all its fields.
 
     Raises:
-        NotFoundError: there is none of that name, or no KServe.
+        NotFoundError: there is none of that name, or no KServe. UsageError: it is of another kind.
     """
+    require_inference_service(namespace, name, "this cannot be done to it")
     try:
         return await client.get(INFERENCE_SERVICES, namespace, name)
     except NotFoundError as error:

@@ -18,7 +18,7 @@ from backend.core.views import AppliedView, ExportView, FitView, GateView, Image
 from backend.curation.scope import Use
 from backend.flows.applying import Applier, Recipe
 from backend.flows.approvals import Approvals
-from backend.flows.changes import found_service
+from backend.flows.changes import found_service, require_inference_service
 from backend.flows.foundation import Foundation
 from backend.flows.lookup import Lookup
 from backend.serving.board import Approval
@@ -73,6 +73,7 @@ class Plans:
         self, namespace: str, name: str, wanted: str | None, *, take: tuple[str, ...] = (), context: str = ""
     ) -> PlanView:
         """Plan the return to a snapshot."""
+        require_inference_service(namespace, name, "snapshots are taken of InferenceServices only")
         client = await self._foundation.clusters.client(context)
         await self._approvals.refresh()
         held = await snapshots(self._foundation.database, client.context, namespace, name)
@@ -113,6 +114,7 @@ class Plans:
 
     async def export(self, namespace: str, name: str, *, context: str = "") -> ExportView:
         """The deployment file of what runs, and its manifests for a repository."""
+        require_inference_service(namespace, name, "a deployment file describes InferenceServices only")
         client = await self._foundation.clusters.client(context)
         live = await found_service(client, namespace, name)
         held = await snapshots(self._foundation.database, client.context, namespace, name)

@@ -145,7 +145,11 @@ class Validating:
         """
         kind, _ = named_kind(name)
         if kind != INFERENCE_SERVICE:
-            raise UsageError(f"validation of {namespace}/{name}", f"a {kind} is not validated here", "ask it by hand")
+            raise UsageError(
+                f"validation of {namespace}/{name}",
+                f"validations are of InferenceServices, and this is of kind {kind}",
+                "ask it by hand",
+            )
         where = context or self._foundation.cluster.context
         await self._foundation.gate.require("deploy.validate", f"{where}/{namespace}/{name}")
         self._asking.require_allowed(f"validation of {namespace}/{name}")

@@ -76,6 +76,12 @@ def test_an_llm_inference_service_is_listed_weighed_stopped_and_started(world: W
     until(place, "qwen", wanted_replicas=1)
     refused = place.run("deploy", "delete", "llm:qwen", "--yes")
     assert refused.code == 2 and "this cannot be done to it" in refused.error
+    for words, told in (
+        (("deploy", "export", "qwen"), "a deployment file describes InferenceServices only"),
+        (("deploy", "rollback", "qwen", "--yes"), "snapshots are taken of InferenceServices only"),
+    ):
+        refused = place.run(*words)
+        assert refused.code == 2 and told in refused.error
     entries = place.json("audit", "list", "--object", f"robin/{NAMESPACE}/llm:qwen")
     assert {"deploy.weigh", "deploy.stop", "deploy.start"} <= {entry["action"] for entry in entries}
 

@@ -179,6 +179,7 @@ def test_a_knative_revision_is_asked_before_it_gets_traffic_and_then_goes_by_ste
     percent, shares = traffic(place, "split")
     assert percent == 0 and shares["newest"] == 0, "nobody was ever sent to it"
     assert not place.json("deploy", "running", "--state", "drifted")
+    assert "('" not in place.run("deploy", "running", "-o", "csv").out  # pods, as a spreadsheet reads them
 
 
 async def test_whoever_holds_the_lease_validates_takes_canaries_on_and_rolls_back(
