@@ -147,7 +147,12 @@ def _served(case: Case, since: datetime | None) -> Judgement:
         if loading is not None:
             return _starting(case, loading)
         return judgement(
-            case, Verdict.DEGRADED, "says ready while no replica is", "look at its pods", since, settled=False
+            case,
+            Verdict.DEGRADED,
+            "says ready while no replica is",
+            "look at its pods",
+            _short_since(case),
+            settled=False,
         )
     if case.ready < case.wanted:
         told = _rollout_told(case) or (f"; another has been loading for {age_of(loading, case.now)}" if loading else "")
@@ -156,7 +161,7 @@ def _served(case: Case, since: datetime | None) -> Judgement:
             Verdict.DEGRADED,
             f"{case.ready} of {case.wanted} replicas serve{told}",
             "wait while it loads" if loading else "look at its events",
-            since,
+            _short_since(case),
             settled=False,
         )
     if canary is not None and canary.status == "False" and case.service.spec.canary is not None:
@@ -170,6 +175,14 @@ def _served(case: Case, since: datetime | None) -> Judgement:
             settled=False,
         )
     return judgement(case, Verdict.SERVING, f"{case.ready} of {case.wanted} replicas serve", since=since)
+
+
+def _short_since(case: Case) -> datetime | None:
+    """Since when a replica is missing: the service itself stays ready all the while, and does not tell."""
+    missing = [
+        ready_since(pod) or parsed_time(pod.metadata.creation_timestamp) for pod in case.newest if not is_ready(pod)
+    ]
+    return min((at for at in missing if at is not None), default=None)
 
 
 def _rollout_told(case: Case) -> str:

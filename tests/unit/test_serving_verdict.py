@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -309,6 +310,7 @@ def test_fewer_replicas_than_wanted() -> None:
     )
     assert judged.verdict is Verdict.DEGRADED
     assert judged.reason == "2 of 3 replicas serve; another has been loading for 90 s"
+    assert judged.since == NOW - timedelta(seconds=90), "and not as long as the service says that it is ready"
 
 
 def test_ready_lags_behind_a_rollout_that_stopped_the_only_replica() -> None:
