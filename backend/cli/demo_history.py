@@ -105,7 +105,9 @@ def _types(gpus: Sequence[GpuView], times: dict[int, list[int]], seed: int) -> l
             first: int = first, last: int = last,
         ) -> tuple[float, ...]:  # fmt: skip
             grown = 0.55 + 0.45 * (at - first) / max(1, last - first)
-            allocated = min(float(total), float(round(held * grown + 4 * load(at) - 2.4)))
+            # No two days are alike, so that what is expected has an interval worth telling.
+            of_day = random.Random(f"{seed}/{total}/{at // DAY}").gauss(0, 1.2)  # noqa: S311 - curves, no secrets
+            allocated = max(0.0, min(float(total), float(round(held * grown + 4 * load(at) - 2.4 + of_day))))
             return float(total), allocated, 0.0, max(0.0, allocated - idle), float(min(idle, allocated)), 0.0
 
         for tier, at in times.items():
@@ -118,8 +120,10 @@ def _times(now: int) -> dict[int, list[int]]:
     """The points of each tier; they meet where the store looks for the end of one and the beginning of the next."""
     today, hour = now // DAY * DAY, now // HOUR * HOUR
     fine = max(hour - HOUR, today)
-    hours = range(today - _DAYS * DAY, today, _STEPS[_HOURS])
-    minutes = range(today, fine, _STEPS[_MINUTES])
+    # A chart of 24 hours is drawn from minutes: they start where yesterday did.
+    yesterday = today - DAY
+    hours = range(today - _DAYS * DAY, yesterday, _STEPS[_HOURS])
+    minutes = range(yesterday, fine, _STEPS[_MINUTES])
     samples = range(fine, now, _STEPS[_SAMPLES])
     return {tier: list(at) for tier, at in ((_HOURS, hours), (_MINUTES, minutes), (_SAMPLES, samples)) if at}
 

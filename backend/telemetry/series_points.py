@@ -53,9 +53,15 @@ def steps_of(blocks: Iterable[Block], code: int, step: int, start: int, end: int
         if column.samples:
             points = zip(block.times, column.mean, column.low, column.high, column.samples, strict=True)
             for at, mean, low, high, samples in points:
-                if mean is None or low is None or high is None or not start <= at < end:
+                if mean is None or low is None or high is None:
                     continue
-                _add(sums, at // step * step, mean, low, high, samples, samples * block.interval)
+                covered = samples * block.interval
+                # What sums up several of the steps that are asked for stands for each of them.
+                parts = max(1, covered // step)
+                for offset in range(0, parts * step, step):
+                    if start <= at + offset < end:
+                        bucket = (at + offset) // step * step
+                        _add(sums, bucket, mean, low, high, max(1, samples // parts), covered // parts)
             continue
         # A sample stands for the time until the next one, however many steps that is.
         offsets = range(0, max(1, block.interval), step)

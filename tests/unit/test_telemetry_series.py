@@ -85,6 +85,16 @@ def test_a_block_that_is_cut_is_refused(block: Block, at: int) -> None:
         unpack(packed[: min(at, len(packed) - 1)], 0)
 
 
+def test_what_sums_up_more_than_a_step_leaves_no_gap_in_a_finer_chart() -> None:
+    block = Block(2000, [0, 10 * MINUTE], {1: Column([10, 30], [5, 20], [15, 40], [300, 300])})
+    found = steps_of([block], 1, 2 * MINUTE, 0, HOUR)
+    assert [step.at // MINUTE for step in found] == list(range(0, 20, 2))
+    assert [step.mean for step in found] == [10.0] * 5 + [30.0] * 5
+    assert sum(step.samples for step in found) == 600 and {step.covered for step in found} == {2 * MINUTE}
+    slightly_more = Block(2000, [0], {1: Column([10], [5], [15], [31])})
+    assert [step.at for step in steps_of([slightly_more], 1, MINUTE, 0, HOUR)] == [0], "no minute that was not measured"
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf"), 1e300])
 def test_what_is_no_number_is_not_measured(value: float | None) -> None:
     assert whole(value, 0.1) is None
