@@ -252,7 +252,7 @@ class Yard(Rooms):
         from backend.flows.recent import recent_changes
 
         changes = await recent_changes(self._foundation, timedelta(hours=hours))
-        return with_suspects(changes, self._services.watched() or ()) if self._is_live() else changes
+        return with_suspects(changes, self._services.seen()) if self._is_live() else changes
 
     async def doctor(self) -> list[CheckView]:
         """What works here, what is missing, and what to do about it."""

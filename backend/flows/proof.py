@@ -26,7 +26,7 @@ from backend.flows.foundation import Foundation
 from backend.flows.observing import Observer
 from backend.flows.recent import recent_changes
 from backend.flows.running import Running
-from backend.flows.services import Services
+from backend.flows.services import Services, Unread
 from backend.flows.validating import Validating
 from backend.serving import validations
 from backend.serving.snapshots import snapshots
@@ -64,7 +64,7 @@ class ServiceProof:
         Raises:
             ModelyardError: with `ask`, no cluster can be read.
         """
-        rows: Sequence[ServiceView] = self._services.watched() or ()
+        rows: Sequence[ServiceView] = self._services.seen()
         if ask and not rows:
             rows = await self._services.rows()
             await self._observer.look(rows)
@@ -96,19 +96,20 @@ class ServiceProof:
             images=tuple(dict.fromkeys(one.intent.image for one in held)),
         )
 
-    async def running(self, state: str = "") -> list[RunningView]:
+    async def running(self, state: str = "", *, unread: Unread | None = None) -> list[RunningView]:
         """What runs against what was approved and applied, the worst first.
 
         Args:
             state: only of that state, a value of `RunningState`; empty: all.
+            unread: told of each context that cannot be read.
 
         Raises:
-            UsageError: there is no such state. Other ModelyardErrors: the services cannot be read.
+            UsageError: there is no such state. Other ModelyardErrors: no cluster can be read.
         """
         known = [one.value for one in RunningState]
         if state and state not in known:
             raise UsageError(f"state {state}", "nothing that runs is ever in it", f"known: {', '.join(known)}")
-        return [row for row in await self._running.rows() if state in ("", row.state.value)]
+        return [row for row in await self._running.rows(unread=unread) if state in ("", row.state.value)]
 
     async def drifted(self) -> list[RunningView]:
         """Watched services that are drifted or edited; asks the cluster only of what moved since it was compared."""

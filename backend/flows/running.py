@@ -14,7 +14,7 @@ from backend.core.errors import ModelyardError
 from backend.core.views import INFERENCE_SERVICE, ImageState, RunningState, RunningView
 from backend.flows.approvals import Approvals
 from backend.flows.foundation import Foundation
-from backend.flows.services import Services
+from backend.flows.services import Services, Unread
 from backend.serving.running import Drift, Standing, drift, ran, rows
 from backend.serving.snapshots import Snapshot, newest_snapshots
 
@@ -40,13 +40,16 @@ class Running:
         self._services = services
         self._compared: dict[str, _Compared] = {}
 
-    async def rows(self) -> list[RunningView]:
+    async def rows(self, *, unread: Unread | None = None) -> list[RunningView]:
         """Everything that runs, the worst first.
 
+        Args:
+            unread: told of each context that cannot be read.
+
         Raises:
-            ModelyardError: the services cannot be read.
+            ModelyardError: no cluster can be read.
         """
-        boards = [*await self._services.boards(), *await self._services.llm_boards()]
+        boards = await self._services.readable_boards(unread=unread)
         await self._approvals.refresh()
         now = self._foundation.clock.now()
         found: list[RunningView] = []
@@ -66,7 +69,7 @@ class Running:
     async def drifted(self) -> list[RunningView]:
         """Watched services that are not as they were applied any more, or were edited since; none while not watched."""
         found: list[RunningView] = []
-        by_key = {row.key: row for row in self._services.watched() or () if row.kind == INFERENCE_SERVICE}
+        by_key = {row.key: row for row in self._services.seen() if row.kind == INFERENCE_SERVICE}
         for context in {row.context for row in by_key.values()}:
             for (namespace, name), snapshot in (await newest_snapshots(self._foundation.database, context)).items():
                 row = by_key.get(f"{context}/{namespace}/{name}")

@@ -69,13 +69,28 @@ class Services:
     def _position(self, context: str) -> int:
         return self._foundation.clusters.links.index(self._foundation.clusters.link(context))
 
-    async def llm_boards(self) -> list[ServiceBoard]:
-        """The board of each context's LLMInferenceServices, as watched or else read now.
+    async def readable_boards(self, *, unread: Unread | None = None) -> list[ServiceBoard]:
+        """The boards of InferenceServices and of LLMInferenceServices, as watched or else read now.
+
+        Args:
+            unread: told of each context that cannot be read.
 
         Raises:
-            ModelyardError: those of a context cannot be read.
+            ModelyardError: none can be read.
         """
-        return [(await self._beside(at)).board for at in range(len(self._companions))]
+        positions = range(len(self._contexts))
+        told = await asyncio.gather(*map(self._boards_of, positions), return_exceptions=True)
+        failures = [(one.context, of) for one, of in zip(self._contexts, told, strict=True) if not isinstance(of, list)]
+        for context, error in failures:
+            if not isinstance(error, ModelyardError) or len(failures) == len(told):
+                raise error
+            _LOG.info("services of %s: %s", context, error)
+            if unread is not None:
+                unread(context, error)
+        return [board for of in told if isinstance(of, list) for board in of]
+
+    async def _boards_of(self, at: int) -> list[ServiceBoard]:
+        return [await self._contexts[at].current(), (await self._beside(at)).board]
 
     def of(self, context: str = "") -> ContextServices:
         """The services of a context; without one the primary's.
@@ -142,11 +157,16 @@ class Services:
         beside = [row for one in self._companions for row in one.rows()]
         return [*(row for one in self._contexts for row in one.board.rows()), *beside]
 
+    def seen(self) -> list[ServiceView]:
+        """The services of the contexts that are watched and have told all; another context that is away hides none."""
+        of_kind = [row for one in self._contexts if one.told for row in one.board.rows()]
+        return [*of_kind, *(row for one in self._companions if one.told for row in one.rows())]
+
     def available(self) -> Mapping[str, bool]:
         """Of each service that is watched, by its key, whether a replica serves; stopped ones promise nothing."""
         return {
             row.key: row.ready_replicas > 0
-            for row in self.watched() or ()
+            for row in self.seen()
             if row.verdict not in {Verdict.STOPPED, Verdict.SCALED_TO_ZERO}
         }
 

@@ -74,6 +74,9 @@ def test_a_cluster_that_is_away_hides_no_other_and_is_told_of(world: World, plac
     listed = place.run("deploy", "status", "-o", "json")
     assert listed.code == 1 and "arn:eks:1:cluster/away could not be read" in listed.error
     assert "here" in [one["name"] for one in listed.data]
+    runs = place.run("deploy", "running", "-o", "json")
+    assert runs.code == 1 and "arn:eks:1:cluster/away could not be read" in runs.error
+    assert {(one["context"], one["name"]) for one in runs.data} >= {("robin", "here")}
     guessed = place.run("deploy", "stop", "here", "--yes")
     assert guessed.code == 6 and f"name robin/{NAMESPACE}/here" in guessed.error
     assert place.run("deploy", "stop", f"robin/{NAMESPACE}/here", "--yes").code == 0
