@@ -10,7 +10,6 @@ from backend.core.views import ChangeView, GpuState, SourceState, SourceView, Ve
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, cells, ends, text
 from tui.model import Model
-from tui.panes.deployments.view_model import metrics_by_key, slow_keys, verdict_counts
 from tui.panes.gpus.view_model import idle_rate_text
 
 _QUIET_SECONDS = 60
@@ -40,14 +39,15 @@ class Counts(NamedTuple):
 
 def count(model: Model, now: datetime) -> Counts:
     """Count what is known."""
-    verdicts = verdict_counts(model.services.value.values())
+    tally = model.tally.look(model.services.value)
+    verdicts = tally.verdicts
     known = model.services.known
     mine = [candidate for candidate in model.queue.value if candidate.waits_for_me]
     loud = [alert for alert in model.alerts.value if alert.state == "firing" and alert.silenced_until is None]
     snapshot = model.gpus.value
     gpus = snapshot.gpus if snapshot is not None else ()
     primary = model.status.context if model.status is not None else ""
-    slow = slow_keys(model.services.value, metrics_by_key(snapshot, primary, slow_alone=True))
+    slow = tally.slow(model.services.value, snapshot, primary)
     return Counts(
         broken=sum(number for (verdict, _), number in verdicts.items() if verdict in BROKEN) if known else None,
         slow=sum(number for (verdict, _), number in verdicts.items() if verdict in SLOW) + len(slow) if known else None,
@@ -56,7 +56,7 @@ def count(model: Model, now: datetime) -> Counts:
         idle=sum(gpu.state is GpuState.IDLE for gpu in gpus) if gpus else None,
         idle_rate=idle_rate_text(gpus),
         gpus=len(gpus),
-        proposed=sum(bool(service.proposal) for service in model.services.value.values()),
+        proposed=tally.proposed,
         drifted=model.drifted,
         unapproved=sum(number for (_, unapproved), number in verdicts.items() if unapproved) if known else None,
         alerts=len(loud) if model.alerts.known else None,

@@ -22,6 +22,7 @@ from backend.core.views import (
     SyncProgressView,
     YardStatusView,
 )
+from tui.service_tally import ServiceTally
 
 _Value = TypeVar("_Value")
 
@@ -117,6 +118,7 @@ class Model:
     """All parts. Changed only by the feed, on the event loop.
 
     Attributes:
+        tally: what the services come to, as of its last look at them.
         library: the images that changed last and how many there are; the library's pane reads the others by itself.
         cut_off: applies that wait for a person to say what shall become of them.
         rules: their names, once somebody typed a command.
@@ -125,6 +127,7 @@ class Model:
 
     status: YardStatusView | None = None
     services: Part[dict[str, ServiceView]] = field(default_factory=_no_services)
+    tally: ServiceTally = field(default_factory=ServiceTally)
     queue: Part[list[CandidateView]] = field(default_factory=_no_candidates)
     library: Part[ImagePageView] = field(default_factory=_no_images)
     gpus: Part[GpuSnapshotView | None] = field(default_factory=_no_gpus)

@@ -10,7 +10,8 @@ from backend.core.views import LatencyView, ServiceMetricsView, Verdict
 from tests.fakes import screen_data as data
 from tui.document import plain
 from tui.panes.deployments.columns import image_name, service_columns
-from tui.panes.deployments.view_model import WorstFirst, look, metrics_key, reason_cell, slow_keys, worst_first
+from tui.panes.deployments.view_model import WorstFirst, look, metrics_key, reason_cell, worst_first
+from tui.service_tally import ServiceTally, slow_keys, verdict_counts
 
 SLOW = ServiceMetricsView(
     namespace="llm-prod", service="mistral", replicas=2, requests_per_second=23.4,
@@ -66,3 +67,23 @@ def test_an_order_that_is_kept_up_is_the_order_sorted_anew(
         assert kept.of(services, slow) == worst_first(services.values(), slow)
     services.clear()
     assert kept.of(services) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from(list(Verdict)), st.booleans(), st.booleans()), max_size=12)
+)
+def test_counts_that_are_kept_up_are_those_counted_anew(changes: list[tuple[int, Verdict, bool, bool]]) -> None:
+    kept, services = ServiceTally(), {}
+    for number, verdict, approved, goes in changes:
+        proposal = "back to 3" if number % 2 and approved else ""
+        view = msgspec.structs.replace(
+            SERVING, name=f"s{number}", verdict=verdict, approved=approved, proposal=proposal, context=f"c{number % 3}"
+        )
+        if goes:
+            services.pop(view.key, None)
+        else:
+            services[view.key] = view
+        kept.look(services)
+        assert kept.verdicts == verdict_counts(services.values())
+        assert kept.proposed == sum(bool(one.proposal) for one in services.values())
+        assert set(kept.contexts) == {one.context for one in services.values()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
@@ -94,10 +96,14 @@ class LineScroll(Widget, can_focus=True):
         self._drawn.clear()
         self.refresh()
 
-    def repaint_changed(self) -> None:
-        """Draw the visible lines again whose text is no longer what was drawn."""
+    def repaint_changed(self, rows: Iterable[int] | None = None) -> None:
+        """Draw the visible lines again whose text is no longer what was drawn.
+
+        Args:
+            rows: of the window, in which alone that may be; None: in any.
+        """
         width = self.inner_width
-        for row in list(self._drawn):
+        for row in list(self._drawn) if rows is None else [row for row in rows if row in self._drawn]:
             if row >= self.size.height:
                 del self._drawn[row]
             elif (line := self._line(row, width)) != self._drawn[row]:

@@ -40,9 +40,15 @@ class LineTable(LineScroll, Generic[Item]):
         key: Callable[[Item], str],
         *,
         headings: bool = True,
+        steady: bool = False,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
+        """
+        Args:
+            key: names an item.
+            steady: cells differ only where their item is another one, or `measure_again` was called, or time went on.
+        """
         super().__init__(id=id, classes=classes)
         self.columns = tuple(columns)
         self.key_of = key
@@ -51,6 +57,8 @@ class LineTable(LineScroll, Generic[Item]):
         self.sort_key = ""
         self.descending = False
         self._headings = headings
+        self._steady = steady
+        self._is_measured = False
         self._empty: tuple[Line, ...] = ()
         self._needed: list[int] = [0] * len(self.columns)
         self._fitted: tuple[int, list[tuple[int, int]]] | None = None
@@ -64,14 +72,15 @@ class LineTable(LineScroll, Generic[Item]):
             keep: whether widths and position are kept; False starts at the top, for another list.
         """
         key = self.current_key if keep else None
-        before = self.current
+        before, before_at, shown = self.current, self.cursor, self.items
         old_count = len(self.items)
         self.items = items
         position = self._find(key) if key is not None else None
         moved_to = position if position is not None else min(self.cursor if keep else 0, max(0, len(items) - 1))
         on_row = self.cursor - self.top
         self.cursor = moved_to
-        fitted = self._measure(keep)
+        changed = self._changed(shown) if keep and before_at == moved_to else None
+        fitted = self._measure(keep, changed)
         top = self.top if keep else 0
         if keep and position is not None and self.top > 0:
             top = moved_to - on_row
@@ -80,7 +89,7 @@ class LineTable(LineScroll, Generic[Item]):
             self.top = top
             self.repaint()
         else:
-            self.repaint_changed()
+            self.repaint_changed(None if changed is None else [self._row(index) for index in changed])
             self._repaint_new(old_count)
         if self.current != before:
             self.post_message(self.Moved(self))
@@ -90,6 +99,11 @@ class LineTable(LineScroll, Generic[Item]):
         self.columns = tuple(columns)
         self._needed = [0] * len(self.columns)
         self._fitted = None
+        self._is_measured = False
+
+    def measure_again(self) -> None:
+        """Of a steady table: what cells are made of beside their items changed."""
+        self._is_measured = False
 
     def tell_empty(self, lines: Sequence[Line]) -> None:
         """What stands in place of the rows while there are none."""
@@ -136,7 +150,7 @@ class LineTable(LineScroll, Generic[Item]):
             self.repaint()
         else:
             for row in (old, index):
-                self.repaint_row(row - self.top + self.head_lines)
+                self.repaint_row(self._row(row))
         self.post_message(self.Moved(self))
 
     def move_end(self) -> None:
@@ -207,13 +221,13 @@ class LineTable(LineScroll, Generic[Item]):
     # ------------------------------------------------------------ inside
 
     def _repaint_cursor(self) -> None:
-        self.repaint_row(self.cursor - self.top + self.head_lines)
+        self.repaint_row(self._row(self.cursor))
 
     def _repaint_new(self, old_count: int) -> None:
         """Rows that were blank have not been drawn as content; rows that went must become blank."""
         first, last = sorted((old_count, len(self.items)))
         for index in range(max(first, self.top), min(last, self.top + self.window)):
-            self.repaint_row(index - self.top + self.head_lines)
+            self.repaint_row(self._row(index))
 
     def _visible_top(self, top: int) -> int:
         window = max(1, self.window)
@@ -227,11 +241,24 @@ class LineTable(LineScroll, Generic[Item]):
             return self.cursor
         return next((index for index, item in enumerate(items) if key_of(item) == key), None)
 
-    def _measure(self, keep: bool) -> bool:
-        """Take the widths that the first items need; whether the columns changed by it."""
+    def _row(self, index: int) -> int:
+        return index - self.top + self.head_lines
+
+    def _changed(self, shown: Sequence[Item]) -> list[int] | None:
+        """Of a steady table, where another item stands near the window than was shown; None: all may look different."""
+        if not self._steady or not self._is_measured or len(shown) != len(self.items):
+            return None
+        first = max(0, min(self.top, len(shown) - _SAMPLE))
+        last = min(len(shown), max(first + _SAMPLE, self.top + self.window))
+        return [index for index in range(first, last) if self.items[index] is not shown[index]]
+
+    def _measure(self, keep: bool, changed: Sequence[int] | None = None) -> bool:
+        """Take the widths that the first items need, or those that changed; whether the columns changed by it."""
         needed = [cells((Span(column.title),)) + 1 if self._headings else 0 for column in self.columns]
         first = max(0, min(self.top, len(self.items) - _SAMPLE))
-        for item in self.items[first : first + _SAMPLE]:
+        sample = range(first, min(first + _SAMPLE, len(self.items))) if changed is None else changed
+        self._is_measured = True
+        for item in (self.items[place] for place in sample):
             for index, column in enumerate(self.columns):
                 if needed[index] < column.most:
                     needed[index] = max(needed[index], cells(column.cell(item)))

@@ -22,7 +22,9 @@ from tui.panes.deployments.exporting import ExportAction
 from tui.panes.deployments.opening import ChangeAction
 from tui.panes.deployments.plan_model import cut_off_lines
 from tui.panes.deployments.settling import RuntimesAction, SettleActions
+from tui.service_tally import metrics_by_key
 from tui.widgets.columns import Column
+from tui.widgets.line_table import LineTable
 from tui.widgets.line_view import LineView
 from tui.widgets.lines import Lines
 
@@ -63,8 +65,9 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, Runt
     def show(self) -> None:
         snapshot = self.model.gpus.value
         if snapshot is not self._measured[0]:
-            self._measured = (snapshot, view_model.metrics_by_key(snapshot, self._primary()))
-        several = len({service.context for service in self.model.services.value.values()}) > 1
+            self._measured = (snapshot, metrics_by_key(snapshot, self._primary()))
+            self.table.measure_again()
+        several = len(self.model.tally.look(self.model.services.value).contexts) > 1
         if several is not self._several:
             self._several = several
             self.table.set_columns(self.columns())
@@ -78,17 +81,20 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, Runt
 
     def items(self) -> Sequence[ServiceView]:
         services = self.model.services.value
-        return self._order.of(services, view_model.slow_keys(services, self._measured[1]))
+        return self._order.of(services, self.model.tally.slow(services, self._measured[0], self._primary()))
 
     def haystack(self, item: ServiceView) -> str:
         return view_model.haystack(item)
+
+    def make_table(self) -> LineTable[ServiceView]:
+        return LineTable(self.columns(), self.key, steady=True, id="table")
 
     def above(self) -> Iterable[Widget]:
         yield Lines(id="cut-off")
 
     def tally(self) -> Line:
         marked = (Span(f"{len(self.marked)} marked", "warn"),) if self.marked else EMPTY
-        return join(marked, view_model.tally(view_model.verdict_counts(self.model.services.value.values())), gap="  ")
+        return join(marked, view_model.tally(self.model.tally.look(self.model.services.value).verdicts), gap="  ")
 
     # ------------------------------------------------------------ filter
 

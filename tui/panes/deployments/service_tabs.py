@@ -13,8 +13,9 @@ from tui.panes.common.text import yaml_line
 from tui.panes.deployments.detail_model import condition_lines, event_lines, pod_sections, service_sections
 from tui.panes.deployments.proof_model import PROVED_ROLE, canary_sections, change_lines, proof_sections
 from tui.panes.deployments.tabs import INFERENCE_SERVICE, WITH_PODS, ServiceTab, TabContext
-from tui.panes.deployments.view_model import metrics_by_key, metrics_key
+from tui.panes.deployments.view_model import metrics_key
 from tui.ports import ScreenYard
+from tui.service_tally import metrics_by_key
 
 _DAYS: Final = 7
 _READING: Final = Section("", (text("reading…", "muted"),))

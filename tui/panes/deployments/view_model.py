@@ -10,13 +10,13 @@ from backend.core.gpu_lists import short_product
 from backend.core.views import (
     INFERENCE_SERVICE,
     KIND_PREFIXES,
-    GpuSnapshotView,
     ServiceMetricsView,
     ServiceView,
     Verdict,
 )
 from tui import format as fmt
 from tui.document import EMPTY, Line, Span, join, text
+from tui.service_tally import is_slow, replaced
 
 _RANK: Final = {
     Verdict.FAILED: 0,
@@ -78,8 +78,9 @@ class WorstFirst:
     """`worst_first` from one look to the next: thousands of services are sorted only when the order of one changed."""
 
     def __init__(self) -> None:
+        self._seen: list[ServiceView] = []
         self._sorted: list[ServiceView] = []
-        self._places: dict[str, int] = {}
+        self._places: list[int] = []
         self._slow: Container[str] = ()
 
     def of(self, services: Mapping[str, ServiceView], slow: Container[str] = ()) -> list[ServiceView]:
@@ -88,36 +89,26 @@ class WorstFirst:
         Args:
             services: by key. slow: as in `worst_first`.
         """
-        found = self._moved(services) if slow == self._slow and len(services) == len(self._sorted) else None
+        now = list(services.values())
+        found = self._moved(now) if slow == self._slow else None
         if found is None:
-            found = worst_first(services.values(), slow)
-            self._places = {service.key: place for place, service in enumerate(found)}
-        self._sorted, self._slow = found, slow
+            found = worst_first(now, slow)
+            places = {service.key: place for place, service in enumerate(found)}
+            self._places = [places[service.key] for service in now]
+        self._seen, self._sorted, self._slow = now, found, slow
         return found
 
-    def _moved(self, services: Mapping[str, ServiceView]) -> list[ServiceView] | None:
+    def _moved(self, now: list[ServiceView]) -> list[ServiceView] | None:
         """What was sorted with what is new in its place; None: one is somewhere else now."""
+        changed = replaced(self._seen, now)
+        if changed is None:
+            return None
         found = self._sorted.copy()
-        for key, service in services.items():
-            place = self._places.get(key)
-            if place is None:
+        for at in changed:
+            if _order(self._seen[at], self._slow) != _order(now[at], self._slow):
                 return None
-            before = found[place]
-            if before is not service:
-                if _order(before, self._slow) != _order(service, self._slow):
-                    return None
-                found[place] = service
+            found[self._places[at]] = now[at]
         return found
-
-
-def verdict_counts(services: Iterable[ServiceView]) -> Counter[tuple[Verdict, bool]]:
-    """How many services there are of each verdict, approved and not."""
-    return Counter((service.verdict, service.approved is False) for service in services)
-
-
-def is_slow(service: ServiceView, metrics: ServiceMetricsView | None) -> bool:
-    """Whether it serves and misses an objective."""
-    return service.verdict is Verdict.SERVING and metrics is not None and bool(metrics.slow)
 
 
 def look(service: ServiceView, metrics: ServiceMetricsView | None = None) -> tuple[str, str, str]:
@@ -245,28 +236,6 @@ def metrics_key(service: ServiceView) -> str:
     if service.kind in {"InferenceGraph", "LocalModelCache"}:
         return ""
     return f"{service.context}/{service.namespace}/{service.name}"
-
-
-def metrics_by_key(
-    snapshot: GpuSnapshotView | None, primary: str, *, slow_alone: bool = False
-) -> dict[str, ServiceMetricsView]:
-    """What model servers measure, by the key of their service.
-
-    Args:
-        primary: context of those that name none.
-        slow_alone: only of those that miss an objective.
-    """
-    services = snapshot.services if snapshot is not None else ()
-    return {
-        f"{one.context or primary}/{one.namespace}/{one.service}": one for one in services if one.slow or not slow_alone
-    }
-
-
-def slow_keys(services: Mapping[str, ServiceView], measured: Mapping[str, ServiceMetricsView]) -> frozenset[str]:
-    """Keys of the services that serve and miss an objective."""
-    return frozenset(
-        key for key, one in measured.items() if one.slow and key in services and is_slow(services[key], one)
-    )
 
 
 def field_values(services: Iterable[ServiceView]) -> dict[str, tuple[str, ...]]:

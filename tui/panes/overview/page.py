@@ -30,6 +30,7 @@ from tui.panes.overview import view_model
 from tui.panes.overview.layout import ORDER, WIDE_FROM, share
 from tui.panes.queue import view_model as queue
 from tui.panes.queue.actions import CandidateActions
+from tui.service_tally import metrics_by_key
 from tui.widgets.line_table import LineTable
 from tui.widgets.one_line import OneLine, heading
 
@@ -128,8 +129,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
         self._behind = set()
         if changed & {PartName.SERVICES, PartName.GPUS}:
             primary = model.status.context if model.status is not None else ""
-            self._measured = deployments.metrics_by_key(model.gpus.value, primary)
-            slow = deployments.slow_keys(model.services.value, self._measured)
+            self._measured = metrics_by_key(model.gpus.value, primary)
+            slow = model.tally.slow(model.services.value, model.gpus.value, primary)
             if PartName.SERVICES in changed or slow != self._slow:
                 self._slow = slow
                 self._rows["deployments"] = deployments.worst_first(model.services.value.values(), slow)
@@ -140,7 +141,8 @@ class OverviewPage(ServiceActions, CandidateActions, SyncAction, SettleActions):
                 self._broken = broken
                 changed = changed | {PartName.CHANGES}
             cut_off = text(f"{len(model.cut_off)} cut off (U)" if model.cut_off else "", "warn")
-            self._services_tally = join(cut_off, deployments.tally(deployments.verdict_counts(services)), gap="  ")
+            verdicts = model.tally.look(model.services.value).verdicts
+            self._services_tally = join(cut_off, deployments.tally(verdicts), gap="  ")
         if PartName.QUEUE in changed:
             self._rows["queue"] = queue.mine_first(queue.waiting(model.queue.value))
         if PartName.GPUS in changed:
