@@ -7,11 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-#: NVIDIA's XID catalogue: errors of the hardware or the driver, after which the GPU needs attention. Others (13, 31,
-#: 43, 45, 68, 109 among them) come from the program that runs on it.
-HARDWARE_XIDS: Final = frozenset(
-    {48, 63, 64, 74, 79, 92, 94, 95, 119, 120, 140, *range(143, 151), 154, 156, 157, 171, 172}
-)
+from backend.telemetry import xid
+
 #: nvml.h, nvmlClocksEventReasons: why clocks are held down, in words. An idle GPU's clocks are not.
 _CLOCK_REASONS: Final = (
     (0x04, "power cap"),
@@ -123,14 +120,12 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
         """The failure or the last XID in words; empty: nothing is wrong."""
         if self.failure:
             return self.failure
-        if not self.xid:
-            return ""
-        return f"XID {self.xid}" if self.xid in HARDWARE_XIDS else f"XID {self.xid} (of the program)"
+        return xid.sentence(self.xid) if self.xid else ""
 
     @property
     def faulty(self) -> bool:
         """Whether it needs attention before it is used again."""
-        return bool(self.failure) or self.xid in HARDWARE_XIDS
+        return bool(self.failure) or (self.xid is not None and xid.class_of(self.xid) == xid.HARDWARE)
 
 
 class LocalGpus(NamedTuple):

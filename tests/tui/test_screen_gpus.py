@@ -17,6 +17,7 @@ from tui.document import Section, Span, cells, plain
 from tui.panes.deployments.detail_model import metrics_section
 from tui.panes.gpus.cells import bar, map_mark, note_of, number_cell
 from tui.panes.gpus.detail_model import gpu_sections, node_sections
+from tui.panes.gpus.gpu_columns import gpu_columns
 from tui.panes.gpus.head import completions
 from tui.panes.gpus.page import GpusPage
 from tui.panes.gpus.ranks import rank_lines, stands_out
@@ -177,6 +178,14 @@ def test_every_number_of_a_gpu_tells_its_source_and_age() -> None:
     assert "vllm llm-prod/x:8000" in tokens and tokens.endswith("2s")
     assert any(line.startswith("power ") and "dcgm" in line and line.endswith("1s") for line in told)
     assert any("not measured: its memory (the exporter does not export it)" in line for line in told)
+
+
+def test_in_a_narrow_terminal_the_holder_of_a_faulty_or_idle_gpu_is_told_too() -> None:
+    gpu = msgspec.structs.replace(room(8).gpus[0], state=GpuState.FAULT, xid=79, error="XID 79: off the bus (hardware)")
+    idle = msgspec.structs.replace(gpu, state=GpuState.IDLE, xid=None, error="", idle_since=data.NOW)
+    (held,) = (one for one in gpu_columns(lambda: data.NOW, narrow=True) if one.key == "held")
+    assert plain(held.cell(GpuRow("a", (gpu,), "node"))) == f"XID 79  {gpu.service} r0"
+    assert plain(held.cell(GpuRow("a", (idle,), "node"))).startswith(f"{gpu.service} r0  ")
 
 
 def test_quantiles_beyond_the_highest_bucket_are_told_as_such() -> None:

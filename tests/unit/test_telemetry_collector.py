@@ -102,7 +102,8 @@ async def test_tokens_of_a_pod_are_shared_by_its_gpus() -> None:
 async def test_hardware_errors_are_faults_and_those_of_programs_are_told() -> None:
     snapshot = await sampled(small({**BUSY, **LLAMA, "DEV_XID_ERRORS": 79}, {**QUIET, "DEV_XID_ERRORS": 31}))
     assert [(gpu.state, gpu.error) for gpu in snapshot.gpus] == [
-        (GpuState.FAULT, "XID 79"), (GpuState.FREE, "XID 31 (of the program)"),
+        (GpuState.FAULT, "XID 79: the GPU has fallen off the bus (hardware)"),
+        (GpuState.FREE, "XID 31: memory page fault (application)"),
     ]  # fmt: skip
 
 

@@ -84,7 +84,13 @@ def test_a_value_that_says_nothing_is_not_told(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("xid", "faulty", "error"), [(0, False, ""), (79, True, "XID 79"), (31, False, "XID 31 (of the program)")]
+    ("xid", "faulty", "error"),
+    [
+        (0, False, ""),
+        (79, True, "XID 79: the GPU has fallen off the bus (hardware)"),
+        (31, False, "XID 31: memory page fault (application)"),
+        (7, False, "XID 7"),
+    ],
 )
 def test_errors_of_the_hardware_are_told_from_those_of_programs(xid: int, faulty: bool, error: str) -> None:
     (gpu,) = read({"gpu": "0", "UUID": "GPU-a", "DEV_XID_ERRORS": xid})

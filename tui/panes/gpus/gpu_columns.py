@@ -72,9 +72,11 @@ def _narrow(now: Callable[[], datetime]) -> tuple[Column[WallRow], ...]:
     def cell(gpu: GpuView) -> Line:
         rank = f" r{gpu.rank}" if gpu.rank is not None and gpu.service else ""
         held = (*text(gpu.service, "name"), *text(rank, "faint")) if gpu.service else held_cell(gpu)
-        note = note_of(gpu, now())
-        # What is wrong comes before who suffers from it: there is no room for both.
-        return join(held, note, gap="  ") if gpu.state is GpuState.BUSY else join(note, held, gap="  ")
+        if gpu.state in {GpuState.BUSY, GpuState.IDLE}:
+            return join(held, note_of(gpu, now()), gap="  ")
+        # What is wrong comes before who suffers from it: there is no room for both in full.
+        note = text(f"XID {gpu.xid}", "bad") if gpu.error and gpu.xid else note_of(gpu, now())
+        return join(note, held, gap="  ")
 
     return (
         Column(key="held", title="HELD BY", cell=_of(cell), minimum=14, maximum=30, flex=1),
