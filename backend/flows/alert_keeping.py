@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from backend.core.actors import WORKER
@@ -35,15 +35,18 @@ class AlertKeeping:
         foundation: Foundation,
         snapshot: Callable[[], Awaitable[GpuSnapshotView]],
         services: Callable[[], Awaitable[Sequence[ServiceView] | None]],
+        away: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """
         Args:
             snapshot: gives the last sample of all GPUs.
             services: gives all services with their verdicts, or None where they are not known.
+            away: gives the contexts of which it gives none, since they are not known.
         """
         self._foundation = foundation
         self._snapshot = snapshot
         self._services = services
+        self._away = away
         self._rules = foundation.configuration.settings.alert or default_alerts()
         self._going: tuple[Episode, ...] | None = None
         self._told_at = float("-inf")
@@ -82,7 +85,8 @@ class AlertKeeping:
         snapshot = await self._sampled()
         services = await self._services()
         now = foundation.clock.now()
-        step = advance(self._going, findings(snapshot, services, now), self._rules, now, foundation.ids.new_id)
+        found = findings(snapshot, services, now, self._away())
+        step = advance(self._going, found, self._rules, now, foundation.ids.new_id)
         monotonic = foundation.clock.monotonic()
         says_more = step.going != self._going and monotonic - self._told_at >= _TELL_AGAIN_EVERY
         if step.moved or says_more:

@@ -153,10 +153,12 @@ class Rooms:
         """What looks for alerts, for whoever keeps the yard's schedule."""
         from backend.flows.alert_keeping import AlertKeeping
 
-        async def watched() -> list[ServiceView] | None:
-            return self._services.watched()
+        services = self._services
 
-        return AlertKeeping(self._foundation, self.gpus.snapshot, watched)
+        async def watched() -> list[ServiceView] | None:
+            return services.seen() if len(services.away()) < len(services.contexts) else None
+
+        return AlertKeeping(self._foundation, self.gpus.snapshot, watched, services.away)
 
     @cached_property
     def audit(self) -> AuditFlow:

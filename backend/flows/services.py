@@ -150,17 +150,15 @@ class Services:
             raise failures[0]
         return rows
 
-    def watched(self) -> list[ServiceView] | None:
-        """All services as watched; None: the watches of a context have not told all."""
-        if not all(one.told for one in self._contexts):
-            return None
-        beside = [row for one in self._companions for row in one.rows()]
-        return [*(row for one in self._contexts for row in one.board.rows()), *beside]
-
     def seen(self) -> list[ServiceView]:
         """The services of the contexts that are watched and have told all; another context that is away hides none."""
         of_kind = [row for one in self._contexts if one.told for row in one.board.rows()]
         return [*of_kind, *(row for one in self._companions if one.told for row in one.rows())]
+
+    def away(self) -> frozenset[str]:
+        """The contexts that are not watched, or have not told all yet."""
+        pairs = zip(self._contexts, self._companions, strict=True)
+        return frozenset(one.context for one, beside in pairs if not (one.told and beside.told))
 
     def available(self) -> Mapping[str, bool]:
         """Of each service that is watched, by its key, whether a replica serves; stopped ones promise nothing."""

@@ -56,11 +56,23 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         unknown: objects of a kind that nothing is known of now: what was wrong with them may still be.
         blind: kinds of which nothing at all is known now.
+        away: contexts whose services are not known now.
     """
 
     conditions: tuple[Condition, ...]
     unknown: frozenset[tuple[AlertKind, str]] = frozenset()
     blind: frozenset[AlertKind] = frozenset()
+    away: frozenset[str] = frozenset()
+
+    def cannot_tell(self, kind: AlertKind, object: str, services: Iterable[str]) -> bool:
+        """Whether something that was wrong may still be so, though it was not found.
+
+        Args:
+            services: their keys, whose last two parts are namespace and name; a context may have slashes of its own.
+        """
+        if kind in self.blind or (kind, object) in self.unknown:
+            return True
+        return kind in _OF_SERVICES and any(service.rsplit("/", 2)[0] in self.away for service in services)
 
 
 _OF_GPUS: Final = frozenset(
@@ -77,11 +89,16 @@ _OF_GPUS: Final = frozenset(
 _OF_SERVICES: Final = frozenset({AlertKind.SERVICE_DOWN, AlertKind.UNAPPROVED})
 
 
-def findings(snapshot: GpuSnapshotView | None, services: Sequence[ServiceView] | None, now: datetime) -> Findings:
+def findings(
+    snapshot: GpuSnapshotView | None,
+    services: Sequence[ServiceView] | None,
+    now: datetime,
+    away: Iterable[str] = (),
+) -> Findings:
     """What is wrong by the last sample and the services' verdicts.
 
     Args:
-        snapshot: None: nothing was sampled. services: None: they are not known.
+        snapshot: None: nothing was sampled. services: None: they are not known. away: contexts without theirs.
     """
     found: list[Condition] = []
     unknown: set[tuple[AlertKind, str]] = set()
@@ -114,7 +131,7 @@ def findings(snapshot: GpuSnapshotView | None, services: Sequence[ServiceView] |
         blind |= _OF_SERVICES
     else:
         found += _services(services)
-    return Findings(conditions=tuple(found), unknown=frozenset(unknown), blind=frozenset(blind))
+    return Findings(conditions=tuple(found), unknown=frozenset(unknown), blind=frozenset(blind), away=frozenset(away))
 
 
 def name_of(gpu: GpuView) -> str:

@@ -121,7 +121,7 @@ def advance(
     for key, episode in before.items():
         if key in kept:
             continue
-        if key in findings.unknown or episode.kind in findings.blind:
+        if findings.cannot_tell(*key, episode.services):
             after.append(episode)
         elif episode.state is State.PENDING:
             dropped.append(episode)

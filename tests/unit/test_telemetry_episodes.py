@@ -126,3 +126,18 @@ def test_firing_and_resolving_alternate_and_each_lasted(course: list[tuple[bool,
             assert looks.now - one.clear_since >= RULE.clear
         assert len({one.key for one in step.going}) == len(step.going)
     assert told == ["fired", "resolved"] * (len(told) // 2) + ["fired"] * (len(told) % 2)
+
+
+def test_a_cluster_that_is_away_ends_no_alert_of_its_services_and_keeps_no_other() -> None:
+    def down(context: str) -> Condition:
+        key = f"{context}/llm/chat"
+        return Condition(kind=AlertKind.SERVICE_DOWN, object=key, summary="stuck", services=(key,))
+
+    far, near = "arn:eks:1:cluster/far", "near"
+    rule = AlertConfig.model_validate({"kind": "service-down", "for": "5m", "clear": "2m"})
+    course = Course(rule)
+    for minutes in (0, 6):
+        course.look(Findings(conditions=(down(far), down(near))), minutes=minutes)
+    for minutes in (1, 3):
+        course.look(Findings(conditions=(), away=frozenset({far})), minutes=minutes)
+    assert [one.object for one in course.going] == [f"{far}/llm/chat"]
