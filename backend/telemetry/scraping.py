@@ -21,6 +21,8 @@ _LARGE_PAGE: Final = 1 << 20
 #: Seconds until a pod without a known page of metrics is asked again.
 _ASK_AGAIN: Final = 60.0
 _ASK_AGAIN_STARTING: Final = 10.0
+#: Why a server does not tell that does not serve yet, or fails: what its service's verdict is about.
+NOT_READY: Final = "its pod is not ready"
 _NEEDED: Final = "`get` on `pods/proxy`"
 #: Servers that tell nothing unless they are asked to, by what their command names, and by which option.
 _ASKED: Final = (("sglang", "--enable-metrics"),)
@@ -124,8 +126,9 @@ class ServerScrape:
             # It answered before: it restarts, or moves.
             self.failure, self._route = "its metrics do not answer", None
             return
-        self.failure = "no metrics found on the ports of the known model servers" + _advice(self.pod)
         starting = not any(c.type == "Ready" and c.status == "True" for c in self.pod.status.conditions or ())
+        nothing = "no metrics found on the ports of the known model servers" + _advice(self.pod)
+        self.failure = NOT_READY if starting else nothing
         self._ask_again_at = clock.monotonic() + (_ASK_AGAIN_STARTING if starting else _ASK_AGAIN)
 
     async def _try(self, cluster: MetricsCluster, clock: Clock, route: tuple[int, str]) -> bool:

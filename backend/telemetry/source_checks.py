@@ -8,7 +8,7 @@ from typing import Final
 
 from backend.core.views import CheckView
 from backend.telemetry.notes import Sources
-from backend.telemetry.scraping import ServerScrape
+from backend.telemetry.scraping import NOT_READY, ServerScrape
 from backend.telemetry.services import Replica
 from backend.telemetry.sources import EXPORTER_PORT, EXPORTER_SELECTORS
 
@@ -115,7 +115,9 @@ def _model_servers(servers: Sequence[ServerScrape], replicas: Sequence[Replica])
     told = [replica for replica in replicas if replica.now is not None]
     engines = Counter(replica.metrics.engine for replica in told if replica.metrics is not None)
     found = ", ".join(f"{count} {engine}" for engine, count in sorted(engines.items())) or "none"
-    silent = [replica for replica in replicas if replica.now is None]
+    waiting = sum(replica.now is None and replica.failure == NOT_READY for replica in replicas)
+    found += f"; {waiting} of {len(replicas)} are not ready" if waiting else ""
+    silent = [replica for replica in replicas if replica.now is None and replica.failure != NOT_READY]
     if silent:
         return CheckView(
             name="model servers",

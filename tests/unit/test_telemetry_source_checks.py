@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from backend.core.errors import AccessDeniedError, UnreachableError
 from backend.core.views import CheckView
 from backend.telemetry.collector import Collector
@@ -40,6 +42,16 @@ async def test_each_source_has_a_line_of_its_own() -> None:
     }  # fmt: skip
     assert checks["GPUs by nodes and pods"].detail == "1 nodes have 1 GPUs, 1 are held, 0 pods wait for some"
     assert checks["model servers"].detail == "1 vllm"
+
+
+async def test_a_server_that_does_not_serve_yet_is_no_fault_of_the_sources() -> None:
+    cluster = small()
+    starting = pod("llama-1", gpus=1, service="llama")
+    cluster.pod_list.append(
+        msgspec.structs.replace(starting, status=msgspec.structs.replace(starting.status, conditions=[]))
+    )
+    servers = (await checked(cluster))["model servers"]
+    assert (servers.state, servers.detail) == ("ok", "1 vllm; 1 of 2 are not ready")
 
 
 async def test_what_is_refused_names_the_verb_and_the_port() -> None:
