@@ -63,7 +63,7 @@ class Recording:
         clock = self._foundation.clock
         if ours:
             self._recorder.add(await self._snapshot())
-        if clock.monotonic() >= self._write_at:
+        if clock.monotonic() >= self._write_at or (self._recorder.is_full and not self._problem):
             self._write_at = clock.monotonic() + _WRITE_EVERY
             await self.write()
         if ours and clock.monotonic() >= self._keep_at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
 from backend.core.views import (
     CellView,
@@ -15,6 +16,7 @@ from backend.core.views import (
     PendingView,
     ServiceMetricsView,
 )
+from backend.telemetry import recording
 from backend.telemetry.recording import Recorder
 from backend.telemetry.series_metrics import METRICS, SeriesKind
 from backend.telemetry.series_samples import Sample, holders_of, holding_of, samples_of
@@ -182,3 +184,43 @@ def test_who_held_a_gpu_is_kept_with_its_time() -> None:
         ("llm/chat", 2000),
         ("llm/other", 0),
     ]
+
+
+def _servers(number: int, value: float) -> tuple[ServiceMetricsView, ...]:
+    latency = LatencyView(p50=value, p95=value, p99=value)
+    return tuple(
+        ServiceMetricsView(
+            namespace="llm", service=f"chat-{at}", replicas=1, age=1.0, ttft=latency, inter_token=latency, running=value
+        )
+        for at in range(number)
+    )
+
+
+def test_thousands_of_series_are_sampled_less_often_and_held_in_little() -> None:
+    recorder = Recorder(timedelta(seconds=2))
+    for number in range(20):
+        at = NOW + timedelta(seconds=2 * number)
+        recorder.add(snapshot(at=at, services=_servers(2500, 1.5)))
+    found = pieces(recorder)
+    assert len(found) == 2500
+    # 0, 6, 12 ...: the first sample tells how many there are.
+    assert {len(piece.block.times) for piece in found} == {7}
+    assert {piece.block.times[1] - piece.block.times[0] for piece in found} == {6000}
+    column = found[0].block.columns[next(m.code for m in METRICS[SeriesKind.SERVICE] if m.name == "ttft_p95")]
+    assert column.mean == [15000] * 7
+
+
+def test_too_much_ends_blocks_early_and_is_let_go_where_it_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "_MOST_HELD", 2 * 16 * 40)
+    recorder = Recorder(timedelta(seconds=2))
+    for number in range(30):
+        assert not recorder.is_full or number >= 4
+        recorder.add(snapshot(at=NOW + timedelta(seconds=2 * number), services=_servers(10, 1.0)))
+        if number % 10 == 9:
+            recorder.let_go()
+            assert sum(len(one.rows) for one, _ in recorder.pending()) <= 2 * 16 * 40 + 10 * 16
+    assert recorder.is_full
+    recorder.written(recorder.pending())
+    recorder.add(snapshot(at=NOW + timedelta(seconds=60), services=_servers(10, 1.0)))
+    assert not recorder.is_full
+    assert len(pieces(recorder)) == 10
