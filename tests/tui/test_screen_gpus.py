@@ -14,6 +14,7 @@ from tests.fakes import screen_data as data
 from tests.fakes.gpu_room import Room, replaced, room
 from tests.fakes.screen_pilot import Desk, desk
 from tui.document import Section, Span, cells, plain
+from tui.panes.alerts.view_model import of_gpus
 from tui.panes.deployments.detail_model import metrics_section
 from tui.panes.gpus.cells import bar, map_mark, note_of, number_cell
 from tui.panes.gpus.detail_model import gpu_sections, node_sections
@@ -319,6 +320,32 @@ async def test_the_overview_tells_what_idles_costs_and_waits_and_leads_there() -
         await table.press("tab", "tab", "down", "enter")
         await table.sees("4 GPUS 64", "~24 USD/h")
         await table.until(lambda: (_wall(table).chosen or data.gpus().gpus[0]).key == "prod-eu1/gpu-002/0")
+
+
+def test_alerts_of_other_gpus_of_the_node_or_service_are_not_told_of_a_gpu() -> None:
+    first, other = room(8).gpus[:2]
+    key = f"{first.context}/{first.namespace}/{first.service}"
+
+    def alert(rule: str, about: str, *services: str) -> AlertView:
+        return AlertView(
+            id=rule, rule=rule, severity="warning", object=about, services=services, summary="", state="firing",
+            since=data.NOW,
+        )  # fmt: skip
+
+    node = f"{first.context}/{first.node}"
+    going = [
+        alert("gpu-fault", f"{node} GPU 0", key),
+        alert("gpu-throttled", node, key),
+        alert("gpu-idle", key, key),
+        alert("objective", f"{key} ttft_p95", key),
+    ]
+    hot = msgspec.structs.replace(other, throttle=("thermal",))
+    assert [one.rule for one in of_gpus(going, [msgspec.structs.replace(first, throttle=())])] == [
+        "gpu-fault",
+        "objective",
+    ]
+    assert [one.rule for one in of_gpus(going, [hot])] == ["gpu-throttled", "objective"]
+    assert [one.rule for one in of_gpus(going, [first, hot])] == ["gpu-fault", "gpu-throttled", "objective"]
 
 
 async def test_a_gpu_tells_of_its_alerts() -> None:

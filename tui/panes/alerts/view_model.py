@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from backend.core.views import AlertView, GpuView
+from backend.core.views import AlertView, GpuState, GpuView
 from tui import format as fmt
 from tui.document import EMPTY, Line, Section, Span, facts, join, text
 from tui.widgets.columns import Column
@@ -14,6 +14,13 @@ from tui.widgets.columns import Column
 _ROLE: Final = {"critical": "bad", "warning": "warn", "info": "info"}
 #: Severity is told by a mark too, where there are no colours.
 _MARK: Final = {"critical": "X", "warning": "!", "info": "i"}
+
+#: Rules about some of the GPUs of a node or service: which those are is seen by the GPUs themselves.
+_OF_SOME: Final[Mapping[str, Callable[[GpuView], bool]]] = {
+    "gpu-idle": lambda gpu: gpu.state is GpuState.IDLE,
+    "gpu-useless": lambda gpu: bool(gpu.useless),
+    "gpu-throttled": lambda gpu: bool(gpu.throttle),
+}
 
 
 def severity_cell(alert: AlertView) -> Line:
@@ -171,17 +178,22 @@ def of_service(alerts: Iterable[AlertView], key: str) -> list[AlertView]:
 
 
 def of_gpus(alerts: Iterable[AlertView], gpus: Sequence[GpuView]) -> list[AlertView]:
-    """What goes on for GPUs: of themselves, of their node, of the services that hold them."""
+    """What goes on for GPUs: of themselves, of their node, of the services that hold them.
+
+    What is about other GPUs is left out, unless it hits a service that holds one of these.
+    """
     nodes = {name for gpu in gpus for name in (gpu.node, f"{gpu.context}/{gpu.node}")}
+    places = {f"{name} GPU {gpu.place}" for gpu in gpus for name in (gpu.node, f"{gpu.context}/{gpu.node}")}
     held = {f"{gpu.context}/{gpu.namespace}/{gpu.service}" for gpu in gpus if gpu.service}
-    return [
-        alert
-        for alert in alerts
-        if alert.state != "resolved"
-        and (
-            alert.object in nodes or alert.object.partition(" GPU ")[0] in nodes or not held.isdisjoint(alert.services)
-        )
-    ]
+    lacking = {rule for rule, is_so in _OF_SOME.items() if not any(is_so(gpu) for gpu in gpus)}
+
+    def concerns(alert: AlertView) -> bool:
+        node, is_of_gpu, place = alert.object.partition(" GPU ")
+        if is_of_gpu and f"{node} GPU {place.partition(' ')[0]}" in places:
+            return True
+        return alert.rule not in lacking and (alert.object in nodes or not held.isdisjoint(alert.services))
+
+    return [alert for alert in alerts if alert.state != "resolved" and concerns(alert)]
 
 
 def alert_line(alerts: Sequence[AlertView]) -> Line:

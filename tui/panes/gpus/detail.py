@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Final
 
 from backend.core.errors import ModelyardError
-from backend.core.views import GpuView, SeriesView, ServiceView
+from backend.core.views import AlertView, GpuView, SeriesView, ServiceView
 from tui.document import Line, Section, Span, join, text
 from tui.model import PartName
+from tui.panes.alerts.actions import AlertActions
 from tui.panes.alerts.view_model import of_gpus
 from tui.panes.common.detail import DetailPage
 from tui.panes.deployments.actions import ServiceActions
@@ -139,12 +140,12 @@ class GpuPage(DetailPage, ServiceActions):
         self.room.push_screen(NodePage(self._gpu.context, self._gpu.node))
 
 
-class NodePage(DetailPage):
+class NodePage(DetailPage, AlertActions):
     """A node: its GPUs, its pods, and which of the pods that wait could run there."""
 
     CSS_PATH = "../common/common.tcss"
     pane = "node"
-    parts = frozenset({PartName.GPUS, PartName.SERVICES})
+    parts = frozenset({PartName.GPUS, PartName.SERVICES, PartName.ALERTS})
 
     def __init__(self, context: str, node: str) -> None:
         super().__init__()
@@ -154,12 +155,19 @@ class NodePage(DetailPage):
     def reference(self) -> str:
         return self._node_name
 
-    def title_parts(self) -> tuple[str, str, Line, Line]:
+    def _gpus(self) -> list[GpuView]:
         snapshot = self.model.gpus.value
         everything = snapshot.gpus if snapshot is not None else ()
-        gpus = [gpu for gpu in everything if (gpu.context, gpu.node) == (self._cluster, self._node_name)]
-        return "4", self._node_name, tally_of(gpus), text(self._cluster, "muted")
+        return [gpu for gpu in everything if (gpu.context, gpu.node) == (self._cluster, self._node_name)]
+
+    def alerts_here(self) -> Sequence[AlertView]:
+        return of_gpus(self.model.alerts.value, self._gpus())
+
+    def title_parts(self) -> tuple[str, str, Line, Line]:
+        return "4", self._node_name, tally_of(self._gpus()), text(self._cluster, "muted")
 
     def sections(self) -> Sequence[Section]:
-        services = self.model.services.value.values()
-        return node_sections(self._cluster, self._node_name, self.model.gpus.value, services, self.room.clock.now())
+        services, now = self.model.services.value.values(), self.room.clock.now()
+        found = node_sections(self._cluster, self._node_name, self.model.gpus.value, services, now)
+        going = self.alerts_here()
+        return [alert_section(going, now), *found] if going else found

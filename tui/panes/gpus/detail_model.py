@@ -157,7 +157,11 @@ def alert_section(alerts: Iterable[AlertView], now: datetime) -> Section:
         taken = f"{alert.handed_to or alert.acknowledged_by} has it" if alert.acknowledged_by else "nobody has it"
         state = "silenced" if alert.silenced_until is not None else taken
         since = text(f"for {fmt.age(alert.since, now)}, {state}", "muted")
-        lines.append(join(severity_cell(alert), text(alert.summary), since, gap="  "))
+        lines.append(
+            join(
+                severity_cell(alert), text(alert.object.partition("/")[2], "name"), text(alert.summary), since, gap="  "
+            )
+        )
     return Section("Alerts", tuple(lines), note="a takes one up")
 
 
