@@ -334,16 +334,14 @@ def test_alerts_of_other_gpus_of_the_node_or_service_are_not_told_of_a_gpu() -> 
 
     node = f"{first.context}/{first.node}"
     going = [
-        alert("gpu-fault", f"{node} GPU 0", key),
+        alert("gpu-fault", f"{node} GPU 0", "prod-eu1/llm-prod/another"),
         alert("gpu-throttled", node, key),
         alert("gpu-idle", key, key),
         alert("objective", f"{key} ttft_p95", key),
     ]
     hot = msgspec.structs.replace(other, throttle=("thermal",))
-    assert [one.rule for one in of_gpus(going, [msgspec.structs.replace(first, throttle=())])] == [
-        "gpu-fault",
-        "objective",
-    ]
+    first = msgspec.structs.replace(first, throttle=())
+    assert [one.rule for one in of_gpus(going, [first])] == ["gpu-fault", "objective"]
     assert [one.rule for one in of_gpus(going, [hot])] == ["gpu-throttled", "objective"]
     assert [one.rule for one in of_gpus(going, [first, hot])] == ["gpu-fault", "gpu-throttled", "objective"]
 
@@ -365,6 +363,10 @@ async def test_a_gpu_tells_of_its_alerts() -> None:
         await table.sees("X critical", "XID 79 on gpu-003")
         await table.press("right", "enter")
         await table.sees("Alerts", "for 21m, nobody has it")
+        await table.press("u")
+        await table.sees("Node gpu-003", "X critical  gpu-003 GPU 0  XID 79 on gpu-003")
+        await table.press("a")
+        await table.sees("Take this alert up?")
 
 
 async def test_a_gpu_that_goes_away_is_told_and_nothing_is_drawn_as_live() -> None:
