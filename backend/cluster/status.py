@@ -213,7 +213,7 @@ def _conflict(what: str, status: Status, message: str) -> ModelyardError:
         return ConflictError(
             what,
             "; ".join(str(conflict) for conflict in fields),
-            f"leave these fields out, or agree with {managers}",
+            f"leave these fields out, or take them from {managers} by naming each (--take {fields[0].field})",
             conflicts=[str(conflict) for conflict in fields],
         )
     if status.reason == "AlreadyExists":

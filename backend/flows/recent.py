@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from backend.audit import entries as audit_entries
@@ -18,6 +18,8 @@ from backend.serving.observed import observed
 from backend.store.connection import Database
 
 _MOST: Final = 500
+#: Longest between a snapshot and the entry of the apply that it came of.
+_SAME_APPLY: Final = timedelta(seconds=10)
 _APPLIED: Final = frozenset({"deploy.apply", "deploy.rollback"})
 _KINDS: Final = {"deploy.scale": "scale", "deploy.validation": "validation", "deploy.settle": "other"}
 #: Entries that tell of no change: what was only planned or begun, and the runs whose tags are told one by one.
@@ -60,10 +62,10 @@ def _is_of(entry: LedgerEntryView, service: ServiceView, digests: frozenset[str]
 async def _of_entry(database: Database, entry: LedgerEntryView) -> ChangeView:
     what = "install runtime" if entry.action == "runtime.apply" else entry.action.partition(".")[2] or entry.action
     done = entry.outcome == "done"
-    told = (entry.detail.get(name) for name in ("error", "reason", "summary", "image"))
+    told = (entry.detail.get(name) for name in ("reason", "error", "summary", "image"))
     detail = next((text for text in told if text), "")
     if done and entry.action in _APPLIED:
-        detail = await _applied_difference(database, str(entry.detail.get("snapshot") or "")) or detail
+        detail = await _applied_difference(database, str(entry.detail.get("snapshot") or ""), entry.at) or detail
     elif done and entry.action == "deploy.scale":
         detail = f"{entry.detail.get('before')} > {entry.detail.get('replicas')} replicas"
     return ChangeView(
@@ -94,8 +96,12 @@ def _kind_of(action: str) -> str:
     )
 
 
-async def _applied_difference(database: Database, snapshot: str) -> str:
-    """What an apply changed: the snapshot that came of it against the one before, in a clause."""
+async def _applied_difference(database: Database, snapshot: str, at: datetime) -> str:
+    """What an apply changed: the snapshot that came of it against the one before, in a clause.
+
+    Args:
+        at: when it was applied: later than its snapshot where the same was applied again.
+    """
     if not snapshot:
         return ""
     # The first rows of the screen are told without them as long as nothing was applied lately.
@@ -106,6 +112,8 @@ async def _applied_difference(database: Database, snapshot: str) -> str:
     if not pair:
         return ""
     after = pair[0].intent
+    if at - pair[0].at > _SAME_APPLY:
+        return f"as it was applied before, over what others wrote since: snapshot {snapshot[:12]}"
     if len(pair) == 1:
         return f"first apply of {after.image.rpartition('/')[2].partition('@')[0]}"
     return between(pair[1].intent.manifests[0], after.manifests[0])

@@ -256,8 +256,13 @@ def choose(held: Sequence[Snapshot], wanted: str | None, service: str) -> Snapsh
     what = f"rollback of {service}"
     if wanted is None:
         if len(held) < 2:
-            told = "nothing was applied here yet" if not held else "there is no snapshot before the newest"
-            raise NotFoundError(what, told, "apply a deployment file instead")
+            if not held:
+                raise NotFoundError(what, "nothing was applied here yet", "apply a deployment file instead")
+            raise NotFoundError(
+                what,
+                "there is no snapshot before the newest",
+                f"return to the newest itself, where others wrote it since (--to {held[0].id[:12]})",
+            )
         return held[1]
     if len(wanted) < _SHORTEST_PREFIX:
         raise UsageError(what, f"{wanted!r} is too short for a snapshot", f"give {_SHORTEST_PREFIX} or more characters")

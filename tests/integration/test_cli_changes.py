@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backend.demo.resources import EVENTS
+from backend.flows import recent
 from tests.fakes.cli import Place
 from tests.fakes.cli_world import NAMESPACE, World, running_world, until_serving
 from tests.integration.test_cli_deploy import edit
@@ -49,6 +51,21 @@ def test_an_apply_says_what_it_changed(world: World, place: Place) -> None:
         file = world.deployment(place, "argued", reference, args=f'["--max-model-len={length}"]')
         place.json("deploy", "apply", "-f", file, "--yes")
     assert rows(place, "argued")[0] == ("robin", "apply", "args --max-model-len=8192 > --max-model-len=131072")
+
+
+def test_what_is_applied_again_over_others_is_no_first_apply_and_a_refusal_says_why(
+    world: World, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "_SAME_APPLY", timedelta(0))
+    file = world.deployment(place, "again", world.approved(place, "1.3.0"))
+    place.json("deploy", "apply", "-f", file, "--yes")
+    edit(world, "again", {"predictor": {"minReplicas": 3}})
+    refused = place.run("deploy", "apply", "-f", file, "--yes")
+    assert refused.code == 4 and "--take .spec.predictor.minReplicas" in refused.error
+    assert place.json("deploy", "apply", "-f", file, "--take", "spec.predictor.minReplicas", "--yes")["changed"]
+    found = rows(place, "again")
+    assert found[0][2].startswith("as it was applied before, over what others wrote since")
+    assert any(what == "apply refused" and "managed by" in detail for _, what, detail in found)
 
 
 def test_a_node_that_failed_stands_in_the_list(world: World, place: Place) -> None:

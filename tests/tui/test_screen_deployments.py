@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backend.core.errors import AdmissionError, NotFoundError, UnreachableError
 from backend.core.events import SourceChanged, Topic
-from backend.core.views import BlastView, SourceState, SourceView, Verdict
+from backend.core.views import BlastView, SnapshotView, SourceState, SourceView, Verdict
 from tests.fakes import screen_data as data
 from tests.fakes.screen_pilot import Desk, desk
 from tests.fakes.screen_yard import FakeYard
@@ -109,6 +110,20 @@ async def test_rolling_back_takes_the_last_approved_snapshot_and_shows_the_diffe
         await table.press("enter")
         await table.until(lambda: table.yard.called("apply"))
         await table.sees("3 llm-prod/llama-70b")
+
+
+@pytest.mark.parametrize(("held", "told"), [(1, "[ Roll back ]"), (0, "nothing was applied to it here")])
+async def test_what_others_wrote_since_the_only_apply_can_be_taken_back(held: int, told: str) -> None:
+    async with desk(size=(120, 40)) as table:
+        newest = max(data.snapshots(data.services()[0]), key=lambda one: one.at)
+
+        async def snapshots(*_arguments: object, **_named: object) -> list[SnapshotView]:
+            return [msgspec.structs.replace(newest, good=False)][:held]
+
+        table.yard.deployments.snapshots = snapshots  # type: ignore[method-assign]
+        await table.press("3", "B")
+        await table.sees(told)
+        assert table.yard.called("rollback_plan") == [("llm-prod", "llama-70b", newest.id)][:held]
 
 
 async def test_another_snapshot_can_be_chosen() -> None:

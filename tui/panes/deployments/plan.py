@@ -284,12 +284,18 @@ async def open_rollback(room: ModelyardApp, service: ServiceView) -> None:
     held = await yard.deployments.snapshots(service.namespace, service.name, context=service.context)
     snapshots = sorted(held, key=lambda item: item.at, reverse=True)
     at = preselected(snapshots)
-    if at is None:
-        room.flash(f"{service.name} has no earlier snapshot: it was applied once, or by somebody else", bad=True)
+    # Where it was applied once, others may have written it since: what was applied is the way back from that.
+    chosen = 0 if at is None and snapshots else at
+    if chosen is None:
+        room.flash(f"{service.name} has no snapshot: nothing was applied to it here", bad=True)
         return
     plan = await yard.deployments.rollback_plan(
-        service.namespace, service.name, snapshots[at].id, context=service.context
+        service.namespace, service.name, snapshots[chosen].id, context=service.context
     )
+    if at is None and not plan.changes:
+        room.flash(f"{service.name} has no earlier snapshot, and is as it was applied", bad=True)
+        return
+    at = chosen
     room.push_screen(PlanPage(plan, snapshots=snapshots, at=at, ask=True))
 
 
