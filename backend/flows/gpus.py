@@ -106,8 +106,8 @@ class GpusFlow:
         self._read, self._sampled = None, True
         # Clusters are sampled side by side: one that is away makes its own rows older, and no others.
         sampled = merged(await asyncio.gather(*(collector.sample() for collector in collectors)), contexts)
-        # Of thousands of services those alone are asked about that tell of themselves.
-        available = self._available() if sampled.services else {}
+        # To ask thousands of services is worth it only where one may promise to be there.
+        available = self._available() if sampled.services and self._judge.has_objectives else {}
         judged = self._judge.judge(sampled, available, self._foundation.clock.now())
         settings = self._foundation.configuration.settings
         snapshot = with_costs(settings.price, settings.telemetry.currency, judged)

@@ -50,6 +50,8 @@ class ServiceBoard(BoardObjects):
         self._approver = approver
         self._gpu_types: dict[str, str] = {}
         self._rows: dict[Key, ServiceView] = {}
+        #: Keys of the rows in their order; None: some came or went.
+        self._order: list[Key] | None = None
         self._digests: dict[Key, frozenset[str]] = {}
         self._estimator: Estimator = lambda _digest, _gpu_type: None
         self._lost: dict[str, datetime] = {}
@@ -163,17 +165,23 @@ class ServiceBoard(BoardObjects):
                 self._own_events.pop(key, None)
                 self._digests.pop(key, None)
                 if self._rows.pop(key, None) is not None:
+                    self._order = None
                     removed.append(key)
                 continue
             row = self._row(service, now)
-            if row != self._rows.get(key):
+            before = self._rows.get(key)
+            if row != before:
+                if before is None:
+                    self._order = None
                 self._rows[key] = row
                 rows.append(row)
         return Changes(rows=tuple(rows), removed=tuple(removed), more=bool(self._dirty))
 
     def rows(self) -> tuple[ServiceView, ...]:
         """All rows as of the last refresh, by namespace and name."""
-        return tuple(self._rows[key] for key in sorted(self._rows))
+        if self._order is None:
+            self._order = sorted(self._rows)
+        return tuple(map(self._rows.__getitem__, self._order))
 
     def using(self, digests: frozenset[str]) -> tuple[ServiceView, ...]:
         """Rows of the services that name or run one of the digests, by namespace and name."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from heapq import nsmallest
 from typing import Any, Final
 
+from backend.cluster.objects import Pod
 from backend.core.ports import Clock
 from backend.core.views import CheckView, GpuSnapshotView
 from backend.telemetry.books import Books
@@ -19,7 +20,7 @@ from backend.telemetry.prometheus_source import PrometheusSource
 from backend.telemetry.readings import LocalGpus
 from backend.telemetry.rows import NO_PAST, STALE_AFTER, Approved, Inputs, join, past_of
 from backend.telemetry.scraping import ExporterScrape, ServerScrape
-from backend.telemetry.services import Replica, server_view, service_views
+from backend.telemetry.services import Replica, Silent
 from backend.telemetry.source_checks import checks_of
 from backend.telemetry.sources import LocalSource, MetricsCluster
 
@@ -86,6 +87,8 @@ class Collector:
         self._books = Books(clock, context)
         self._exporters: dict[str, ExporterScrape] = {}
         self._servers: dict[str, ServerScrape] = {}
+        self._serving: Mapping[str, Pod] = {}
+        self._silent = Silent(context)
         self._past = NO_PAST
         self._told_at: tuple[datetime, float] | None = None
         self._own = Followed(live=True)
@@ -178,9 +181,17 @@ class Collector:
         }
         for uid, pod in self._books.exporters.items():
             self._exporters[uid].pod, self._exporters[uid].node = pod, pod.spec.node_name
-        self._servers = {uid: self._servers.get(uid) or ServerScrape(pod) for uid, pod in self._books.serving.items()}
-        for uid, pod in self._books.serving.items():
+        serving = self._books.serving
+        if serving is self._serving:
+            # The books were not read again: of thousands of pods each is known.
+            return
+        self._serving = serving
+        self._servers = {uid: self._servers.get(uid) or ServerScrape(pod) for uid, pod in serving.items()}
+        for uid, pod in serving.items():
             self._servers[uid].pod = pod
+        # In the order in which they are told.
+        names = {uid: (pod.metadata.namespace, pod.metadata.name) for uid, pod in serving.items()}
+        self._servers = {uid: self._servers[uid] for uid in sorted(self._servers, key=names.__getitem__)}
 
     async def _scrape(self, cluster: MetricsCluster) -> None:
         sources = self._asked()
@@ -262,8 +273,8 @@ class Collector:
         return GpuSnapshotView(
             at=now,
             gpus=joined.rows,
-            servers=tuple(server_view(replica, self._context) for replica in replicas),
-            services=tuple(service_views(replicas, joined.rows, self._context)),
+            servers=self._silent.servers(replicas),
+            services=self._silent.services(replicas, joined.rows),
             nodes=tuple(node_view(node, self._context) for node in books.nodes),
             pending=books.pending,
             notes=notes_of(self._sources(), measured, joined.guessed),
@@ -293,8 +304,7 @@ class Collector:
         """What is known of every model server: by Prometheus where it tells of now, else by its own page."""
         told = {(each.namespace, each.pod): each for each in self._told_by_prometheus(monotonic)}
         own = [server.replica(monotonic) for server in self._servers.values()]
-        replicas = [told.get((each.namespace, each.pod), each) for each in own]
-        return sorted(replicas, key=lambda each: (each.namespace, each.pod))
+        return [told.get((each.namespace, each.pod), each) for each in own] if told else own
 
     def _told_by_prometheus(self, monotonic: float) -> list[Replica]:
         if self._prometheus is None:

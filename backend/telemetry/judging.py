@@ -7,11 +7,11 @@ from datetime import datetime
 
 import msgspec
 
-from backend.core.views import GpuSnapshotView, GpuView, ModelServerView
+from backend.core.views import GpuSnapshotView, GpuView, ModelServerView, ServiceMetricsView
 from backend.telemetry import xid
 from backend.telemetry.alert_config import ObjectiveConfig
 from backend.telemetry.bottleneck import bottleneck_of
-from backend.telemetry.objectives import Burn, judged
+from backend.telemetry.objectives import Burn, Promise, judged, promises
 
 
 class Judge:
@@ -20,6 +20,12 @@ class Judge:
     def __init__(self, objectives: Sequence[ObjectiveConfig]) -> None:
         self._objectives = tuple(objectives)
         self._burn = Burn()
+        self._promises: dict[tuple[str, str], tuple[Promise, ...]] = {}
+
+    @property
+    def has_objectives(self) -> bool:
+        """Whether anything is promised at all."""
+        return bool(self._objectives)
 
     def judge(self, snapshot: GpuSnapshotView, available: Mapping[str, bool], now: datetime) -> GpuSnapshotView:
         """The sample with its judgement.
@@ -32,20 +38,32 @@ class Judge:
         for gpu in gpus:
             if gpu.pod:
                 held.setdefault((gpu.context, gpu.namespace, gpu.pod), []).append(gpu)
-        if snapshot.services or not snapshot.unreached:
+        if self._objectives and (snapshot.services or not snapshot.unreached):
             self._burn.forget(metrics.key for metrics in snapshot.services)
         return msgspec.structs.replace(
             snapshot,
             gpus=gpus,
             servers=tuple(
-                _held_back(server, held.get((server.context, server.namespace, server.pod), ()))
+                # Thousands may tell nothing: there is nothing to find out of them.
+                server
+                if server.running is None and server.waiting is None and not server.bottleneck
+                else _held_back(server, held.get((server.context, server.namespace, server.pod), ()))
                 for server in snapshot.servers
             ),
             services=tuple(
-                judged(metrics, self._objectives, self._burn, now, available=available.get(metrics.key))
+                judged(metrics, self._promised(metrics), self._burn, now, available=available.get(metrics.key))
                 for metrics in snapshot.services
-            ),
+            )
+            if self._objectives
+            else snapshot.services,
         )
+
+    def _promised(self, metrics: ServiceMetricsView) -> tuple[Promise, ...]:
+        name = (metrics.namespace, metrics.service)
+        found = self._promises.get(name)
+        if found is None:
+            found = self._promises[name] = promises(self._objectives, *name)
+        return found
 
 
 def _classed(gpu: GpuView) -> GpuView:

@@ -123,7 +123,7 @@ def _budget(promise: Promise) -> float:
 
 def judged(
     metrics: ServiceMetricsView,
-    objectives: Sequence[ObjectiveConfig],
+    promised: Sequence[Promise],
     burn: Burn,
     now: datetime,
     *,
@@ -132,10 +132,12 @@ def judged(
     """The metrics with what the service promises and whether it keeps it.
 
     Args:
-        available: whether a replica serves; None: not known.
+        promised: by `promises`. available: whether a replica serves; None: not known.
     """
+    if not promised and not metrics.objectives and not metrics.slow:
+        return metrics
     views = []
-    for promise in promises(objectives, metrics.namespace, metrics.service):
+    for promise in promised:
         measured, share, weight = _measured(promise, metrics, available)
         rate = burn.add(metrics.key, promise, share, weight, now)
         views.append(_view(promise, measured, rate, metrics))

@@ -88,7 +88,7 @@ class ServerScrape:
         failure: why it was not read the last time; empty: it was.
     """
 
-    __slots__ = ("_ask_again_at", "_reading", "_route", "failure", "metrics", "pod", "read_at")
+    __slots__ = ("_ask_again_at", "_reading", "_route", "_silent", "failure", "metrics", "pod", "read_at")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
@@ -99,12 +99,19 @@ class ServerScrape:
         self._reading: tuple[ExpositionParser, ModelServer] | None = None
         self._route: tuple[int, str] | None = None
         self._ask_again_at = float("-inf")
+        self._silent: tuple[Pod, Replica] | None = None
 
     def replica(self, now: float) -> Replica:
-        """What it says, and how old that is at `now`, in monotonic seconds."""
+        """What it says, and how old that is at `now`, in monotonic seconds; the same object while it says nothing."""
+        if self.metrics is None and self._silent is not None:
+            pod, silent = self._silent
+            if pod is self.pod and silent.failure == self.failure:
+                return silent
         meta = self.pod.metadata
         age = None if self.read_at is None else max(0.0, now - self.read_at)
-        return Replica(meta.namespace, meta.name, service_of(meta), self.metrics, age, self.failure)
+        replica = Replica(meta.namespace, meta.name, service_of(meta), self.metrics, age, self.failure)
+        self._silent = (self.pod, replica) if self.metrics is None else None
+        return replica
 
     async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:
         """Read the server's page once; find out first where it is. Raises nothing that a user can meet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from backend.core.views import GpuView, ModelServerView, ServiceMetricsView
@@ -80,21 +80,77 @@ def server_view(replica: Replica, context: str) -> ModelServerView:
     )
 
 
+class Silent:
+    """The views of servers that never told anything, made once: thousands may be of that kind.
+
+    Args:
+        context: of the servers.
+    """
+
+    def __init__(self, context: str) -> None:
+        self._context = context
+        self._servers: dict[tuple[str, str], tuple[Replica, ModelServerView]] = {}
+        self._services: dict[tuple[str, str], tuple[list[Replica], ServiceMetricsView]] = {}
+
+    def servers(self, replicas: Sequence[Replica]) -> tuple[ModelServerView, ...]:
+        """What the model server of each pod says, by `server_view`."""
+        before, self._servers = self._servers, {}
+        return tuple(self._server(replica, before) for replica in replicas)
+
+    def services(self, replicas: Iterable[Replica], gpus: Sequence[GpuView]) -> tuple[ServiceMetricsView, ...]:
+        """What each service does, by `service_views`."""
+        before, self._services = self._services, {}
+        by_service = _by_service(replicas)
+        held = _held(gpus)
+        views = []
+        for key in sorted(by_service):
+            own = by_service[key]
+            known = before.get(key)
+            is_silent = all(replica.metrics is None for replica in own)
+            if known is None or not is_silent or known[0] != own:
+                known = (own, _service(key, own, held.get(key, ()), self._context))
+            if is_silent:
+                self._services[key] = known
+            views.append(known[1])
+        return tuple(views)
+
+    def _server(
+        self, replica: Replica, before: Mapping[tuple[str, str], tuple[Replica, ModelServerView]]
+    ) -> ModelServerView:
+        if replica.metrics is not None:
+            return server_view(replica, self._context)
+        key = (replica.namespace, replica.pod)
+        known = before.get(key)
+        if known is None or known[0] is not replica:
+            known = (replica, server_view(replica, self._context))
+        self._servers[key] = known
+        return known[1]
+
+
 def service_views(replicas: Iterable[Replica], gpus: Sequence[GpuView], context: str) -> list[ServiceMetricsView]:
     """What each service does, by namespace and name.
 
     Args:
         gpus: of the context: their power says what a token costs.
     """
+    by_service, held = _by_service(replicas), _held(gpus)
+    return [_service(key, by_service[key], held.get(key, ()), context) for key in sorted(by_service)]
+
+
+def _by_service(replicas: Iterable[Replica]) -> dict[tuple[str, str], list[Replica]]:
     by_service: dict[tuple[str, str], list[Replica]] = defaultdict(list)
     for replica in replicas:
         if replica.service:
             by_service[replica.namespace, replica.service].append(replica)
+    return by_service
+
+
+def _held(gpus: Sequence[GpuView]) -> dict[tuple[str, str], list[GpuView]]:
     held: dict[tuple[str, str], list[GpuView]] = defaultdict(list)
     for gpu in gpus:
         if gpu.service:
             held[gpu.namespace, gpu.service].append(gpu)
-    return [_service(key, by_service[key], held.get(key, ()), context) for key in sorted(by_service)]
+    return held
 
 
 def tokens_per_joule(rate: float | None, gpus: Sequence[GpuView]) -> float | None:

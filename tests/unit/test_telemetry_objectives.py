@@ -15,6 +15,7 @@ from backend.telemetry.objectives import AVAILABILITY, TTFT, Burn, Promise, judg
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECOND = ObjectiveConfig.model_validate({"services": ["llm-prod/*"], "ttft_p95": "1s"})
+PROMISED = promises([SECOND], "llm-prod", "llama")
 IDLE = ServiceMetricsView(
     context="prod", namespace="llm-prod", service="llama", replicas=2, note="no traffic", requests_per_second=0.0
 )
@@ -32,13 +33,13 @@ def metrics(p95: float, *, requests: float = 4.0) -> ServiceMetricsView:
 
 
 def test_a_slow_service_is_told_with_what_it_promised_and_what_waits() -> None:
-    view = judged(metrics(2.9), [SECOND], Burn(), NOW)
+    view = judged(metrics(2.9), PROMISED, Burn(), NOW)
     assert view.slow == "TTFT p95 2.9 s (objective 1.0 s), queue 41, KV cache 97 %"
     assert [one.met for one in view.objectives] == [False]
 
 
 def test_without_traffic_nothing_is_slow_and_nothing_is_called_kept() -> None:
-    view = judged(IDLE, [SECOND], Burn(), NOW)
+    view = judged(IDLE, PROMISED, Burn(), NOW)
     assert (view.slow, view.objectives[0].met, view.objectives[0].measured) == ("", None, None)
     assert "no traffic" in view.objectives[0].sentence
 
@@ -52,7 +53,7 @@ def test_the_first_table_that_names_a_service_counts() -> None:
 
 def test_a_latency_beyond_the_highest_bucket_is_at_least_that() -> None:
     far = msgspec.structs.replace(metrics(5.0), ttft=LatencyView(p50=1, p95=5, p99=5, at_least=("p95", "p99")))
-    assert judged(far, [SECOND], Burn(), NOW).slow.startswith("TTFT p95 at least 5.0 s")
+    assert judged(far, PROMISED, Burn(), NOW).slow.startswith("TTFT p95 at least 5.0 s")
 
 
 def test_the_budget_of_an_hour_is_used_up_as_requests_miss_the_promise() -> None:
@@ -104,4 +105,4 @@ def test_the_share_above_a_limit_is_a_share_that_falls_with_the_limit(quantiles:
 
 @given(p95=st.floats(0.001, 100))
 def test_a_promise_is_met_exactly_up_to_its_limit(p95: float) -> None:
-    assert judged(metrics(p95), [SECOND], Burn(), NOW).objectives[0].met is (p95 <= 1.0)
+    assert judged(metrics(p95), PROMISED, Burn(), NOW).objectives[0].met is (p95 <= 1.0)

@@ -7,7 +7,7 @@ import pytest
 from backend.core.views import GpuState, GpuView, ServiceMetricsView
 from backend.telemetry.exposition import ExpositionParser
 from backend.telemetry.model_servers import ModelServer, ServerMetrics
-from backend.telemetry.services import SERVER_STALE_AFTER, Replica, server_view, service_views
+from backend.telemetry.services import SERVER_STALE_AFTER, Replica, Silent, server_view, service_views
 
 
 def page(*, done: int, failed: int = 0, slow: int = 0, tokens: int = 0, running: int = 0, cache: float = 0.0) -> bytes:
@@ -123,3 +123,20 @@ def test_what_a_request_spends_its_time_in_and_whether_the_server_sleeps() -> No
     asleep = server_view(replica("a", metrics(text(0, 0))), "")
     assert asleep.note.startswith("asleep")
     assert (asleep.queue_time, asleep.preemptions_per_second) == (None, None)
+
+
+def test_views_of_servers_that_never_told_anything_are_made_once() -> None:
+    def told(failure: str) -> Replica:
+        return replica("a", None, None, failure)
+
+    silent, said = Silent("prod"), replica("b", metrics(page(done=9, tokens=5), page(done=9, tokens=5)))
+    first = told("no metrics found")
+    views, services = silent.servers([first]), silent.services([first], [])
+    assert silent.servers([first])[0] is views[0]
+    assert silent.services([first], [])[0] is services[0]
+    # Another failure is told, and so is what one of them says at last.
+    assert silent.servers([told("not allowed")])[0].note == "not allowed"
+    assert silent.services([told("not allowed")], [])[0].note == "not allowed"
+    assert list(silent.services([first, said], [])) == service_views([first, said], [], "prod")
+    assert list(silent.servers([first, said])) == [server_view(one, "prod") for one in (first, said)]
+    assert silent.services([], []) == ()
