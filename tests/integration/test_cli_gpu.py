@@ -9,10 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from backend.cli.commands.gpu import is_first_sample
 from tests.fakes.cli import ROOT, Place
 from tests.fakes.cli_cluster import ThreadedCluster
+from tests.fakes.gpu_room import room
 from tests.fakes.terminal import Terminal, require_tmux
 
 
@@ -44,6 +47,14 @@ def test_gpus_are_chosen_ordered_and_summed(place: Place) -> None:
     assert table.code == 0 and table.out.startswith("TYPE")
     assert place.run("gpu", "--filter", "node:nowhere").err.strip().startswith("no GPUs match")
     assert {gpu["state"] for gpu in place.json("gpu", "--idle")} <= {"idle"}
+
+
+def test_a_sample_without_any_rate_is_known_for_the_first_one() -> None:
+    later = room(8)
+    assert not is_first_sample(later)
+    silent = [msgspec.structs.replace(server, generation_tokens_per_second=None) for server in later.servers]
+    assert is_first_sample(msgspec.structs.replace(later, servers=tuple(silent)))
+    assert not is_first_sample(msgspec.structs.replace(later, servers=()))
 
 
 @pytest.mark.parametrize(

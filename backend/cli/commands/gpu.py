@@ -193,12 +193,20 @@ def _gpu(
         for text in snapshot.notes:
             if not snapshot.unreached or snapshot.unreached not in text:
                 note(text)
+        if is_first_sample(snapshot):
+            note("tokens a second and latencies are told from the second sample on: --watch has them")
         for pending in snapshot.pending:
             note(f"{pending.namespace}/{pending.pod} waits: {pending.sentence}")
         if snapshot.unreached:
             raise UnreachableError("gpu", snapshot.unreached, "run modelyard doctor")
 
     session.run(work)
+
+
+def is_first_sample(snapshot: GpuSnapshotView) -> bool:
+    """Whether model servers tell, and no rate of any is known yet: that takes two samples."""
+    told = [server for server in snapshot.servers if server.engine]
+    return bool(told) and all(server.generation_tokens_per_second is None for server in told)
 
 
 def _choice(idle: bool, sort: str, wanted: str, by: str) -> _Choice:
