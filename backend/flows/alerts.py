@@ -46,7 +46,7 @@ class AlertsFlow:
             told = await firing(config, folder, foundation.cluster.context, now)
         except ModelyardError as error:
             return [CheckView(name="Alertmanager", state="failed", detail=error.why, action=error.action)]
-        return [CheckView(name="Alertmanager", state="ok", detail=f"{address(config)}, {len(told)} alerts fire")]
+        return [CheckView(name="Alertmanager", state="ok", detail=f"{address(config)}, firing: {len(told)}")]
 
     async def silences(self) -> list[SilenceView]:
         """The silences in force."""

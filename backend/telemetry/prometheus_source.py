@@ -27,6 +27,8 @@ from backend.telemetry.services import Replica
 EVERY: Final = 10.0
 #: Seconds that a reading may take: who waits for the first sample is told before they give up.
 _PATIENCE: Final = 10.0
+#: Seconds that one which did not answer in that time is left alone.
+_HUNG_FOR: Final = 60.0
 #: Seconds that what it has tells of now: it scrapes once a minute at the least, and may miss once.
 _GOOD_FOR: Final = 90.0
 #: Seconds by which two readings of one scrape's time may differ: the clocks are read one after the other.
@@ -70,6 +72,7 @@ class PrometheusSource:
         self._patience = patience
         self._exporters: dict[_Target, Followed] = {}
         self._servers: dict[tuple[str, str], _Server] = {}
+        self._ask_again_at = float("-inf")
         self.failure = ""
         self.read_at: float | None = None
 
@@ -86,6 +89,8 @@ class PrometheusSource:
 
     async def read(self, clock: Clock) -> None:
         """Read once what it has now. Raises nothing that a user can meet: `failure` tells it."""
+        if clock.monotonic() < self._ask_again_at:
+            return
         try:
             async with asyncio.timeout(self._patience):
                 scraped = {
@@ -96,6 +101,8 @@ class PrometheusSource:
                 servers = await self._read_servers()
         except TimeoutError:
             self.failure = f"it did not answer within {self._patience:g} s"
+            # Every sample waits a moment for it while it is asked.
+            self._ask_again_at = clock.monotonic() + _HUNG_FOR
             return
         except ModelyardError as error:
             self.failure = error.why

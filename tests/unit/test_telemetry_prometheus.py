@@ -130,14 +130,19 @@ async def test_between_two_scrapes_nothing_is_taken_for_no_traffic() -> None:
 async def test_a_prometheus_that_hangs_is_told_and_exporters_are_asked() -> None:
     class Hangs(Recorded):
         async def get(self, path: str, params: Mapping[str, str]) -> bytes:
+            self.asked.append(params)
             await asyncio.Event().wait()
             return b""
 
-    _, cluster, _ = small(FixedClock(NOON))
-    source = PrometheusSource(Prometheus(Hangs(), {}), patience=0.01)
-    collector = Collector(cluster, clock=FixedClock(NOON), prometheus=source)
+    clock, hung = FixedClock(NOON), Hangs()
+    _, cluster, _ = small(clock)
+    source = PrometheusSource(Prometheus(hung, {}), patience=0.01)
+    collector = Collector(cluster, clock=clock, prometheus=source)
     try:
-        snapshot = await collector.sample()
+        for after in (0, 15, 60):
+            clock.advance(seconds=after)
+            snapshot = await collector.sample()
+            assert len(hung.asked) == (2 if after == 60 else 1), "it is left alone for a minute"
     finally:
         await collector.close()
     assert any("is not read: it did not answer within 0.01 s" in note for note in snapshot.notes)
