@@ -91,7 +91,7 @@ def _books(sources: Sources) -> CheckView:
     held = sum(claim.count for claim in books.claims)
     return CheckView(
         name="GPUs by nodes and pods", state="ok" if gpus else "absent",
-        detail=f"{len(books.nodes)} nodes have {gpus} GPUs, {held} are held, {len(books.pending)} pods wait for some",
+        detail=f"nodes: {len(books.nodes)}; GPUs: {gpus}, held {held}; pods that wait for some: {len(books.pending)}",
     )  # fmt: skip
 
 

@@ -334,10 +334,10 @@ def test_alerts_of_other_gpus_of_the_node_or_service_are_not_told_of_a_gpu() -> 
 
     node = f"{first.context}/{first.node}"
     going = [
+        alert("objective", f"{key} ttft_p95", key),
         alert("gpu-fault", f"{node} GPU 0", "prod-eu1/llm-prod/another"),
         alert("gpu-throttled", node, key),
         alert("gpu-idle", key, key),
-        alert("objective", f"{key} ttft_p95", key),
     ]
     hot = msgspec.structs.replace(other, throttle=("thermal",))
     first = msgspec.structs.replace(first, throttle=())

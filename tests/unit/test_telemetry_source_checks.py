@@ -40,7 +40,7 @@ async def test_each_source_has_a_line_of_its_own() -> None:
         "GPUs by Prometheus": "absent", "GPUs by dcgm-exporter": "ok", "GPUs by nodes and pods": "ok",
         "GPUs by resource slices": "absent", "model servers": "ok",
     }  # fmt: skip
-    assert checks["GPUs by nodes and pods"].detail == "1 nodes have 1 GPUs, 1 are held, 0 pods wait for some"
+    assert checks["GPUs by nodes and pods"].detail == "nodes: 1; GPUs: 1, held 1; pods that wait for some: 0"
     assert checks["model servers"].detail == "1 vllm"
 
 

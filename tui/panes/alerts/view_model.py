@@ -193,7 +193,17 @@ def of_gpus(alerts: Iterable[AlertView], gpus: Sequence[GpuView]) -> list[AlertV
             return True
         return alert.rule not in lacking and (alert.object in nodes or not held.isdisjoint(alert.services))
 
-    return [alert for alert in alerts if alert.state != "resolved" and concerns(alert)]
+    found = [alert for alert in alerts if alert.state != "resolved" and concerns(alert)]
+    weights = list(_MARK)
+    # Of those that matter alike, what is wrong with GPUs comes before what is wrong with whoever holds them.
+    return sorted(
+        found,
+        key=lambda alert: (
+            weights.index(alert.severity) if alert.severity in weights else len(weights),
+            not is_open(alert),
+            not alert.rule.startswith("gpu-"),
+        ),
+    )
 
 
 def alert_line(alerts: Sequence[AlertView]) -> Line:
