@@ -320,6 +320,7 @@ async def test_marked_services_are_stopped_together_and_each_tells_what_became_o
         await table.sees("2 marked")
         await table.press("S")
         await table.sees("Stop 2 services?", "llama-70b", "become free", "Type 2 to confirm")
+        await table.sees("The requests of 1 service are not known")
         await table.type("2")
         await table.press("enter")
         await table.sees("stopped 2 of 2")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from backend.core.views import LatencyView, ServiceMetricsView, Verdict
 from tests.fakes import screen_data as data
 from tui.document import plain
+from tui.panes.deployments.bulk import traffic_line
 from tui.panes.deployments.columns import image_name, service_columns
 from tui.panes.deployments.view_model import WorstFirst, look, metrics_key, reason_cell, worst_first
 from tui.service_tally import ServiceTally, slow_keys, verdict_counts
@@ -87,3 +88,12 @@ def test_counts_that_are_kept_up_are_those_counted_anew(changes: list[tuple[int,
         assert kept.verdicts == verdict_counts(services.values())
         assert kept.proposed == sum(bool(one.proposal) for one in services.values())
         assert set(kept.contexts) == {one.context for one in services.values()}
+
+
+def test_what_several_that_stop_are_asked_is_told_as_far_as_it_is_known() -> None:
+    stale = msgspec.structs.replace(SLOW, age=900.0)
+    idle = msgspec.structs.replace(SLOW, requests_per_second=0.0)
+    assert plain(traffic_line([SLOW, SLOW])) == "They get 46.8 requests a second, which nothing answers then."
+    assert plain(traffic_line([SLOW, None, stale])).endswith("nothing answers then; of 2 services it is not known.")
+    assert plain(traffic_line([stale, None])) == "The requests of 2 services are not known."
+    assert plain(traffic_line([idle])).startswith("They get 0.0 requests")

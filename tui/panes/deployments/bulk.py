@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from backend.core.errors import ModelyardError
-from backend.core.views import ServiceView, Verdict
+from backend.core.views import ServiceMetricsView, ServiceView, Verdict
 from tui import format as fmt
 from tui.document import Line, Span, join, text
 from tui.model import PartName
 from tui.panes.common.text import TextPage, log_line
 from tui.panes.deployments.actions import STOP, ServiceActions
+from tui.panes.deployments.columns import is_old
 from tui.panes.deployments.kubectl import kubectl, resource
-from tui.panes.deployments.view_model import look
+from tui.panes.deployments.view_model import look, metrics_key
 from tui.ports import ScreenYard
 from tui.widgets.fields import Field, Values, typed_name
 
@@ -47,6 +48,10 @@ class MarkedServices(ServiceActions):
         services = self.model.services.value
         self.marked.intersection_update(services)
         return [services[key] for key in sorted(self.marked)]
+
+    def measured(self) -> Mapping[str, ServiceMetricsView]:
+        """What model servers measure, by `metrics_key`."""
+        raise NotImplementedError
 
     def contexts_meant(self) -> set[str]:
         return {service.context for service in self.chosen()} or super().contexts_meant()
@@ -125,7 +130,13 @@ class MarkedServices(ServiceActions):
         what = fmt.count(len(chosen), "service")
         self.ask(
             f"{verb.capitalize()} {what}?",
-            _lines(verb, chosen, marked, hidden=len({one.key for one in chosen} - {one.key for one in self.rows()})),
+            _lines(
+                verb,
+                chosen,
+                marked,
+                hidden=len({one.key for one in chosen} - {one.key for one in self.rows()}),
+                measured=self.measured(),
+            ),
             verb.capitalize(),
             perform,
             fields=self._count_field(len(chosen), chosen[0]),
@@ -173,7 +184,9 @@ def _outcome(done: str, service: ServiceView, error: ModelyardError | None) -> s
     return f"{name}: {done}" if error is None else f"{name}: error: {error.why}; {error.action}"
 
 
-def _lines(verb: str, chosen: Sequence[ServiceView], marked: int, *, hidden: int) -> list[Line]:
+def _lines(
+    verb: str, chosen: Sequence[ServiceView], marked: int, *, hidden: int, measured: Mapping[str, ServiceMetricsView]
+) -> list[Line]:
     several = len({service.context for service in chosen}) > 1
     lines: list[Line] = []
     for service in chosen[:_NAMED]:
@@ -195,6 +208,21 @@ def _lines(verb: str, chosen: Sequence[ServiceView], marked: int, *, hidden: int
         serving = sum(service.verdict is Verdict.SERVING for service in chosen)
         if serving:
             lines.append(text(f"{fmt.count(serving, 'of them serves', 'of them serve')} now.", "warn"))
+        if asked := [measured.get(metrics_key(service)) for service in chosen if service.ready_replicas]:
+            lines.append(traffic_line(asked))
     else:
         lines.append(text("They start cold: scheduling, pulling, loading."))
     return lines
+
+
+def traffic_line(serving: Sequence[ServiceMetricsView | None]) -> Line:
+    """How many requests those that serve get together, and of how many of them that is not known now."""
+    told = [one.requests_per_second for one in serving if one is not None and not is_old(one)]
+    rates = [rate for rate in told if rate is not None]
+    silent = fmt.count(len(serving) - len(rates), "service")
+    if not rates:
+        return text(f"The requests of {silent} are not known.", "warn")
+    line = f"They get {sum(rates):.1f} requests a second, which nothing answers then"
+    if len(rates) < len(serving):
+        return text(f"{line}; of {silent} it is not known.", "warn")
+    return text(f"{line}.", "warn" if sum(rates) else "muted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from textual.widget import Widget
@@ -78,6 +78,9 @@ class DeploymentsPage(ListPage[ServiceView], MarkedServices, SettleActions, Runt
 
     def _primary(self) -> str:
         return self.model.status.context if self.model.status is not None else ""
+
+    def measured(self) -> Mapping[str, ServiceMetricsView]:
+        return self._measured[1]
 
     def items(self) -> Sequence[ServiceView]:
         services = self.model.services.value
