@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.core.views import LatencyView, ServiceMetricsView, Verdict
+from backend.core.views import LatencyView, ServiceMetricsView, StepView, Verdict
 from tests.fakes import screen_data as data
 from tui.document import plain
 from tui.panes.deployments.bulk import traffic_line
 from tui.panes.deployments.columns import image_name, service_columns
+from tui.panes.deployments.detail_model import service_sections
 from tui.panes.deployments.view_model import WorstFirst, look, metrics_key, reason_cell, worst_first
 from tui.service_tally import ServiceTally, slow_keys, verdict_counts
 
@@ -97,3 +100,11 @@ def test_what_several_that_stop_are_asked_is_told_as_far_as_it_is_known() -> Non
     assert plain(traffic_line([SLOW, None, stale])).endswith("nothing answers then; of 2 services it is not known.")
     assert plain(traffic_line([stale, None])) == "The requests of 2 services are not known."
     assert plain(traffic_line([idle])).startswith("They get 0.0 requests")
+
+
+def test_a_start_says_how_long_ago_it_was() -> None:
+    begun = data.NOW - timedelta(days=9)
+    steps = (StepView(name="created", at=begun, seconds=None),)
+    detail = msgspec.structs.replace(data.detail(SERVING), timeline=steps)
+    (start,) = [one for one in service_sections(SERVING, detail, None, data.NOW) if one.title == "Start"]
+    assert start.note == "9d ago"

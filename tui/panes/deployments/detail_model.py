@@ -114,7 +114,10 @@ def service_sections(
     if detail.pods or service.kind in WITH_PODS:
         sections.append(Section("Pods", pod_lines(detail.pods, now) or (text("no pods", "muted"),)))
     if detail.timeline:
-        sections.append(Section("Start", _timeline(detail, metrics), side=True))
+        # Its steps are told by the time of day alone: they may be of another day.
+        begun = detail.timeline[0].at
+        note = fmt.ago(begun, now) if begun is not None else ""
+        sections.append(Section("Start", _timeline(detail, metrics), note=note, side=True))
     sections.append(Section("Events", event_lines(detail, now), note="newest first"))
     sections += [about, *held, Section("Conditions", condition_lines(detail, now))]
     if detail.endpoints:
