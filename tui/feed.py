@@ -1,7 +1,7 @@
 """The pump: opens the yard, reads each part, and turns its events into changes of the model.
 
 It belongs to the app and not to a screen, so that nothing stops when a screen goes. Pages hear of changes at most
-sixteen times a second, however many events there are.
+twenty times a second, however many events there are.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from tui.model import Model, PartName, Problem
 from tui.ports import ScreenYard
 
 _LOG = logging.getLogger(__name__)
-_FRAME_SECONDS: Final = 0.06
+_FRAME_SECONDS: Final = 0.05
 # After a quiet time the first change is told soon, with what comes along with it.
-_GATHER_SECONDS: Final = 0.015
+_GATHER_SECONDS: Final = 0.005
 _READ_SECONDS: Final = 0.5
 # So many services are kept from the garbage collector, once what comes with them has come.
 _MANY: Final = 500

@@ -23,8 +23,11 @@ def open_screen(request: ScreenRequest) -> int:
     """Run the screen until the user leaves it; its exit status comes back."""
     # Keyboard protocols that a terminal has to be asked about are more than a bastion's terminal may answer.
     os.environ.setdefault(_TYPED_SEQUENCES, "1")
+    from backend.core.garbage import share_one_pool
     from tui.app import ModelyardApp
     from tui.ports import ScreenSettings
+
+    share_one_pool()
 
     settings = ScreenSettings(
         keys=request.keys,

@@ -28,7 +28,7 @@ from backend.serving.validations import newest
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item", bound=KubeObject)
-#: Changes that come within this time reach the screen together.
+#: Changes that come within this time after others reach the screen together.
 _GATHER: Final = 0.02
 #: How long whoever asks for services waits for the watches that have just begun.
 _PATIENCE: Final = 30.0
@@ -257,10 +257,13 @@ class ContextServices:
         self.board.set_lost(lost)
 
     async def _publish(self) -> None:
-        hub = self._foundation.hub
+        hub, clock = self._foundation.hub, self._foundation.clock
+        told_at = float("-inf")
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(_GATHER)
+            # The first after a quiet time is told at once.
+            await asyncio.sleep(max(0.0, told_at + _GATHER - clock.monotonic()))
+            told_at = clock.monotonic()
             self._dirty.clear()
             rows: list[ServiceView] = []
             removed: list[tuple[str, str]] = []

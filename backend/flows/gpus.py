@@ -16,7 +16,6 @@ from backend.core.views import CheckView, GpuSnapshotView
 from backend.flows.approvals import Approvals
 from backend.flows.cluster_link import ClusterLink
 from backend.flows.foundation import Foundation
-from backend.flows.prometheus import prometheus_of
 from backend.flows.sharing import SharedSample
 from backend.telemetry.collector import NO_CLUSTER, Collector
 from backend.telemetry.judging import Judge
@@ -193,6 +192,11 @@ class GpusFlow:
         return place.collector
 
     def _prometheus(self, place: _Place) -> PrometheusSource | None:
+        if not self._foundation.configuration.settings.telemetry.prometheus:
+            return None
+        # What speaks HTTP takes ten megabytes, and most yards name no Prometheus.
+        from backend.flows.prometheus import prometheus_of
+
         found = prometheus_of(self._foundation, place.link.context)
         return None if found is None else PrometheusSource(found)
 

@@ -188,7 +188,7 @@ class Collector:
         self._serving = serving
         self._servers = {uid: self._servers.get(uid) or ServerScrape(pod) for uid, pod in serving.items()}
         for uid, pod in serving.items():
-            self._servers[uid].pod = pod
+            self._servers[uid].follow(pod)
         # In the order in which they are told.
         names = {uid: (pod.metadata.namespace, pod.metadata.name) for uid, pod in serving.items()}
         self._servers = {uid: self._servers[uid] for uid in sorted(self._servers, key=names.__getitem__)}

@@ -99,18 +99,21 @@ class ServerScrape:
         self._reading: tuple[ExpositionParser, ModelServer] | None = None
         self._route: tuple[int, str] | None = None
         self._ask_again_at = float("-inf")
-        self._silent: tuple[Pod, Replica] | None = None
+        self._silent: Replica | None = None
+
+    def follow(self, pod: Pod) -> None:
+        """The pod is this one now."""
+        if pod is not self.pod:
+            self.pod, self._silent = pod, None
 
     def replica(self, now: float) -> Replica:
         """What it says, and how old that is at `now`, in monotonic seconds; the same object while it says nothing."""
-        if self.metrics is None and self._silent is not None:
-            pod, silent = self._silent
-            if pod is self.pod and silent.failure == self.failure:
-                return silent
+        if self.metrics is None and self._silent is not None and self._silent.failure == self.failure:
+            return self._silent
         meta = self.pod.metadata
         age = None if self.read_at is None else max(0.0, now - self.read_at)
         replica = Replica(meta.namespace, meta.name, service_of(meta), self.metrics, age, self.failure)
-        self._silent = (self.pod, replica) if self.metrics is None else None
+        self._silent = replica if self.metrics is None else None
         return replica
 
     async def scrape(self, cluster: MetricsCluster, clock: Clock) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from backend.core.views import GpuView, ModelServerView, ServiceMetricsView
@@ -89,13 +90,19 @@ class Silent:
 
     def __init__(self, context: str) -> None:
         self._context = context
-        self._servers: dict[tuple[str, str], tuple[Replica, ModelServerView]] = {}
+        self._replicas: Sequence[Replica] = ()
+        self._views: tuple[ModelServerView, ...] = ()
         self._services: dict[tuple[str, str], tuple[list[Replica], ServiceMetricsView]] = {}
 
     def servers(self, replicas: Sequence[Replica]) -> tuple[ModelServerView, ...]:
         """What the model server of each pod says, by `server_view`."""
-        before, self._servers = self._servers, {}
-        return tuple(self._server(replica, before) for replica in replicas)
+        known = zip_longest(self._replicas[: len(replicas)], self._views[: len(replicas)], replicas)
+        self._views = tuple(
+            view if replica is before and replica.metrics is None else server_view(replica, self._context)
+            for before, view, replica in known
+        )
+        self._replicas = replicas
+        return self._views
 
     def services(self, replicas: Iterable[Replica], gpus: Sequence[GpuView]) -> tuple[ServiceMetricsView, ...]:
         """What each service does, by `service_views`."""
@@ -113,18 +120,6 @@ class Silent:
                 self._services[key] = known
             views.append(known[1])
         return tuple(views)
-
-    def _server(
-        self, replica: Replica, before: Mapping[tuple[str, str], tuple[Replica, ModelServerView]]
-    ) -> ModelServerView:
-        if replica.metrics is not None:
-            return server_view(replica, self._context)
-        key = (replica.namespace, replica.pod)
-        known = before.get(key)
-        if known is None or known[0] is not replica:
-            known = (replica, server_view(replica, self._context))
-        self._servers[key] = known
-        return known[1]
 
 
 def service_views(replicas: Iterable[Replica], gpus: Sequence[GpuView], context: str) -> list[ServiceMetricsView]:
