@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import logging
 import ssl
 from datetime import datetime
 from pathlib import Path
 from typing import Final
-
-import httpx
 
 from backend.core.errors import (
     AuthenticationError,
@@ -114,6 +113,8 @@ async def lost(database: Database, config: AlertmanagerConfig) -> SourceView | N
 
 def address(config: AlertmanagerConfig) -> str:
     """How the Alertmanager is called where its alerts are shown: its host and port."""
+    import httpx
+
     url = httpx.URL(config.url)
     return f"{url.host}:{url.port}" if url.port is not None else url.host
 
@@ -129,6 +130,8 @@ async def firing(config: AlertmanagerConfig, folder: Path, context: str, now: da
         ConfigurationError: its token or certificate cannot be read. UnreachableError: no answer, or no good one.
         AuthenticationError: it refused the token. MalformedDataError: it answered something else.
     """
+    # It takes ten megabytes, and most yards name no Alertmanager.
+    httpx = await asyncio.to_thread(importlib.import_module, "httpx")
     source = address(config)
     what = f"Alertmanager {source}"
     headers = {"Accept": "application/json", "User-Agent": "modelyard"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -186,18 +187,17 @@ class GpusFlow:
             absent=absent,
             clock=self._foundation.clock,
             local=NvmlSource(clock=self._foundation.clock, node=_host()) if place.local else None,
-            prometheus=self._prometheus(place) if source is not None else None,
+            prometheus=await self._prometheus(place) if source is not None else None,
             approved=self._approved,
         )
         return place.collector
 
-    def _prometheus(self, place: _Place) -> PrometheusSource | None:
+    async def _prometheus(self, place: _Place) -> PrometheusSource | None:
         if not self._foundation.configuration.settings.telemetry.prometheus:
             return None
         # What speaks HTTP takes ten megabytes, and most yards name no Prometheus.
-        from backend.flows.prometheus import prometheus_of
-
-        found = prometheus_of(self._foundation, place.link.context)
+        reaching = await asyncio.to_thread(importlib.import_module, "backend.flows.prometheus")
+        found = reaching.prometheus_of(self._foundation, place.link.context)
         return None if found is None else PrometheusSource(found)
 
     def _approved(self, digests: Sequence[str]) -> bool | None:

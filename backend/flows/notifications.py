@@ -9,6 +9,7 @@ twice where the process ended between its receipt and our note of it: the delive
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,7 +29,6 @@ from backend.curation.notice_store import Delivery, TargetState
 from backend.curation.notify_config import CommandTarget, NoticeKind, Target
 from backend.flows.foundation import Foundation
 from backend.flows.notify_command import start
-from backend.flows.notify_webhook import post
 from backend.telemetry import alert_notices, alert_store
 
 _LOG = logging.getLogger(__name__)
@@ -200,7 +200,9 @@ class Notifications:
             secret = await asyncio.to_thread(target.secret.read, configuration.folder, purpose)
         url = await asyncio.to_thread(target.address, configuration.folder, purpose)
         limit = target.limit.total_seconds()
-        await post(url, delivery, secret=secret, limit=limit, now=self._foundation.clock.now())
+        # What speaks HTTP takes ten megabytes, and many yards tell nobody by it.
+        sending = await asyncio.to_thread(importlib.import_module, "backend.flows.notify_webhook")
+        await sending.post(url, delivery, secret=secret, limit=limit, now=self._foundation.clock.now())
 
     async def _failed(self, delivery: Delivery, error: Exception) -> None:
         told = (
