@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from backend.core.errors import AuthenticationError, ConfigurationError, ModelyardError
+from backend.core.errors import AuthenticationError, ConfigurationError, ModelyardError, UnreachableError
 from backend.core.events import EventHub, SourceChanged, Topic
 from backend.core.ports import Clock
 from backend.core.views import SourceState, SourceView
@@ -46,6 +46,7 @@ class ClusterLink:
         self._changed = changed
         self._client: ClusterClient | None = None
         self._connecting = asyncio.Lock()
+        self._closed = False
         self.followed = False
         self.source = SourceView(
             name=context or "cluster", kind="cluster", state=SourceState.ABSENT, as_of=None, detail="not asked yet"
@@ -76,11 +77,16 @@ class ClusterLink:
         async with self._connecting:
             if self._client is None:
                 try:
-                    client = await asyncio.to_thread(_imported)
-                    self._client = await client.open(self._context, clock=self._clock)
+                    kind = await asyncio.to_thread(_imported)
+                    client = await kind.open(self._context, clock=self._clock)
                 except ModelyardError as error:
                     self.heard(error)
                     raise
+                if self._closed:
+                    # Whoever asked is still at it where another cluster's failure has ended the command.
+                    await client.close()
+                    raise UnreachableError("cluster", "the yard was closed meanwhile", "open it again")
+                self._client = client
             return self._client
 
     def answered(self, error: ModelyardError | None = None) -> None:
@@ -110,7 +116,8 @@ class ClusterLink:
         self._changed()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; one that is being made is closed when it is there."""
+        self._closed = True
         if self._client is not None:
             await self._client.close()
             self._client = None

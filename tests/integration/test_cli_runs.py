@@ -132,7 +132,8 @@ def test_a_run_killed_on_the_way_is_gone_on_with(tmp_path: Path) -> None:
     assert (resumed["outcome"], resumed["resumed_from"]) == ("done", killed["run"])
     shown = place.json("runs", "show", killed["run"][:8])
     assert sum(line["new"] for line in shown["journal"]) == len(stored)
-    assert {line["state"] for line in shown["journal"]} == {"done", "partial"}
+    # How many repositories were through when it was killed is chance; which was not is told.
+    assert "partial" in {line["state"] for line in shown["journal"]} <= {"done", "partial"}
     assert place.json("audit", "verify")["intact"]
 
 
