@@ -34,7 +34,8 @@ def quantile(buckets: Buckets, share: float) -> Quantile | None:
     Returns:
         None when there were no observations.
     """
-    bounds = sorted(buckets)
+    # A bound that is no number, or below all, holds no latency.
+    bounds = sorted(bound for bound in buckets if bound > -math.inf)
     counts = list(accumulate((buckets[bound] for bound in bounds), max))
     if not bounds or bounds[-1] != math.inf or not all(0 <= count < math.inf for count in counts) or not counts[-1]:
         return None

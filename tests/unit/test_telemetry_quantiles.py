@@ -6,7 +6,7 @@ import bisect
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backend.telemetry.quantiles import Quantile, latency, merged, quantile
@@ -29,6 +29,8 @@ def test_a_quantile_lies_in_the_bucket_that_holds_it(values: list[float], share:
     assert (0, *BOUNDS)[bucket] <= found.value <= (*BOUNDS, BOUNDS[-1])[bucket]
 
 
+@example({math.nan: 0.0, math.inf: 1.0}, 0.0)
+@example({math.inf: 0.0, -math.inf: 1.0}, 0.0)
 @given(st.dictionaries(st.floats(), st.floats(), max_size=5), st.floats(0, 1))
 def test_no_buckets_break_the_quantile(buckets: dict[float, float], share: float) -> None:
     found = quantile(buckets, share)
