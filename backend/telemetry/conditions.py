@@ -57,12 +57,14 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         unknown: objects of a kind that nothing is known of now: what was wrong with them may still be.
         blind: kinds of which nothing at all is known now.
         away: contexts whose services are not known now.
+        dark: contexts none of whose GPUs was measured lately.
     """
 
     conditions: tuple[Condition, ...]
     unknown: frozenset[tuple[AlertKind, str]] = frozenset()
     blind: frozenset[AlertKind] = frozenset()
     away: frozenset[str] = frozenset()
+    dark: frozenset[str] = frozenset()
 
     def cannot_tell(self, kind: AlertKind, object: str, services: Iterable[str]) -> bool:
         """Whether something that was wrong may still be so, though it was not found.
@@ -72,6 +74,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         """
         if kind in self.blind or (kind, object) in self.unknown:
             return True
+        if kind in _OF_GPUS and kind is not AlertKind.GPU_UNMEASURED:
+            return any(object.startswith(f"{context}/") for context in self.dark)
         return kind in _OF_SERVICES and any(service.rsplit("/", 2)[0] in self.away for service in services)
 
 
@@ -131,7 +135,18 @@ def findings(
         blind |= _OF_SERVICES
     else:
         found += _services(services)
-    return Findings(conditions=tuple(found), unknown=frozenset(unknown), blind=frozenset(blind), away=frozenset(away))
+    return Findings(
+        conditions=tuple(found),
+        unknown=frozenset(unknown),
+        blind=frozenset(blind),
+        away=frozenset(away),
+        dark=_dark(snapshot.gpus if snapshot is not None else ()),
+    )
+
+
+def _dark(gpus: Iterable[GpuView]) -> frozenset[str]:
+    named = [gpu for gpu in gpus if gpu.context]
+    return frozenset(gpu.context for gpu in named) - {gpu.context for gpu in named if not _is_old(gpu)}
 
 
 def name_of(gpu: GpuView) -> str:

@@ -116,6 +116,16 @@ def test_what_is_not_measured_is_told_and_ends_no_fault() -> None:
     assert (AlertKind.GPU_FAULT, "prod/gpu-03 GPU 4") in result.unknown
 
 
+def test_a_context_whose_gpus_are_lost_ends_no_alert_on_them_while_another_answers() -> None:
+    lost = gpu(age=400.0, state=GpuState.UNKNOWN)
+    other = gpu(context="test", node="gpu-09", key="gpu-09/0")
+    told = findings(snapshot(lost, other), (), NOW)
+    assert told.dark == {"prod"}
+    assert told.cannot_tell(AlertKind.GPU_IDLE, "prod/llm-prod/qwen-vl", ())
+    assert not told.cannot_tell(AlertKind.GPU_IDLE, "test/llm-prod/qwen-vl", ())
+    assert not findings(snapshot(lost, gpu(index=5), other), (), NOW).dark
+
+
 def test_without_a_cluster_nothing_is_found_and_nothing_is_called_fine() -> None:
     away = snapshot(unreached="no route to host")
     assert findings(away, None, NOW).blind == frozenset(AlertKind)
